@@ -1,0 +1,1 @@
+"""The `retint` command."""

@@ -1,0 +1,197 @@
+"""Every error that a user can meet, with its stable code and the sentence that helps.
+
+RetintError
+├── RequestError                 what an HTTP call answers
+│   ├── InvalidRequest           422 invalid_request
+│   ├── TooManyReferences        422 too_many_references
+│   ├── UploadIncomplete         400 upload_incomplete
+│   ├── PayloadTooLarge          413 payload_too_large
+│   ├── UnsupportedMediaType     415 unsupported_media_type
+│   ├── NotFound                 404 not_found
+│   │   ├── JobNotFound          404 job_not_found
+│   │   └── VariantNotFound      404 variant_not_found
+│   ├── MethodNotAllowed         405 method_not_allowed
+│   ├── JobNotFinished           409 job_not_finished
+│   ├── JobAlreadyFinished       409 job_already_finished
+│   ├── JobExpired               410 job_expired
+│   ├── RangeNotSatisfiable      416 range_not_satisfiable
+│   ├── StoreFull                507 storage_full
+│   ├── RedisUnavailable         503 redis_unavailable
+│   └── InternalError            500 internal
+├── JobFailure                   what ends a job as `failed`
+│   ├── VideoUndecodable         video_undecodable
+│   ├── VideoUnsupported         video_unsupported
+│   ├── VideoTooLarge            video_too_large
+│   ├── VideoTooLong             video_too_long
+│   ├── ReferenceUndecodable     reference_undecodable
+│   ├── ReferenceNotColor        reference_not_color
+│   ├── ReferenceUnplaced        reference_unplaced
+│   ├── WeightsMissing           weights_missing
+│   ├── OutOfMemory              out_of_memory
+│   ├── WorkerLost               worker_lost
+│   ├── TimedOut                 timed_out
+│   ├── StorageFull              storage_full
+│   └── Internal                 internal
+└── JobCanceled                  control flow inside a worker, never shown
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One offending place in a request."""
+
+    pointer: str
+    """JSON pointer into the request body, such as `#/options/tuning`."""
+    detail: str
+
+
+class RetintError(Exception):
+    """Root of the tree; `detail` is a whole sentence for a user: what was wrong, what was expected, what to do."""
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something went wrong"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class RequestError(RetintError):
+    """An HTTP call that cannot be answered as asked."""
+
+    status: ClassVar[int] = 400
+
+    def __init__(self, detail: str, *, errors: Sequence[FieldError] = (), retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        self.errors = tuple(errors)
+        self.retry_after = retry_after
+
+
+class InvalidRequest(RequestError):
+    code, status, title = "invalid_request", 422, "The request does not fit the API"
+
+
+class TooManyReferences(RequestError):
+    code, status, title = "too_many_references", 422, "More references than allowed"
+
+
+class UploadIncomplete(RequestError):
+    code, status, title = "upload_incomplete", 400, "The upload ended early"
+
+
+class PayloadTooLarge(RequestError):
+    code, status, title = "payload_too_large", 413, "The upload is too large"
+
+
+class UnsupportedMediaType(RequestError):
+    code, status, title = "unsupported_media_type", 415, "The content type is not supported"
+
+
+class NotFound(RequestError):
+    code, status, title = "not_found", 404, "Nothing is here"
+
+
+class JobNotFound(NotFound):
+    code, title = "job_not_found", "No such job"
+
+
+class VariantNotFound(NotFound):
+    code, title = "variant_not_found", "No such variant"
+
+
+class MethodNotAllowed(RequestError):
+    code, status, title = "method_not_allowed", 405, "The method is not allowed here"
+
+
+class JobNotFinished(RequestError):
+    code, status, title = "job_not_finished", 409, "The job is not finished"
+
+
+class JobAlreadyFinished(RequestError):
+    code, status, title = "job_already_finished", 409, "The job is already finished"
+
+
+class JobExpired(RequestError):
+    code, status, title = "job_expired", 410, "The job's files have expired"
+
+
+class RangeNotSatisfiable(RequestError):
+    code, status, title = "range_not_satisfiable", 416, "The range lies outside the file"
+
+
+class StoreFull(RequestError):
+    code, status, title = "storage_full", 507, "The server's storage is full"
+
+
+class RedisUnavailable(RequestError):
+    code, status, title = "redis_unavailable", 503, "The job queue cannot be reached"
+
+
+class InternalError(RequestError):
+    code, status, title = "internal", 500, "Something went wrong on the server"
+
+
+class JobFailure(RetintError):
+    """Ends a job as `failed`; `code` and `detail` are what the job's `error` shows."""
+
+
+class VideoUndecodable(JobFailure):
+    code, title = "video_undecodable", "The video cannot be decoded"
+
+
+class VideoUnsupported(JobFailure):
+    code, title = "video_unsupported", "The video's format is not supported"
+
+
+class VideoTooLarge(JobFailure):
+    code, title = "video_too_large", "The video's picture is too large"
+
+
+class VideoTooLong(JobFailure):
+    code, title = "video_too_long", "The video is too long"
+
+
+class ReferenceUndecodable(JobFailure):
+    code, title = "reference_undecodable", "A reference cannot be decoded"
+
+
+class ReferenceNotColor(JobFailure):
+    code, title = "reference_not_color", "A reference has no color"
+
+
+class ReferenceUnplaced(JobFailure):
+    code, title = "reference_unplaced", "A reference matches no frame of the video"
+
+
+class WeightsMissing(JobFailure):
+    code, title = "weights_missing", "The model's weights are not installed"
+
+
+class OutOfMemory(JobFailure):
+    code, title = "out_of_memory", "The video does not fit the device's memory"
+
+
+class WorkerLost(JobFailure):
+    code, title = "worker_lost", "The worker died"
+
+
+class TimedOut(JobFailure):
+    code, title = "timed_out", "The job took too long"
+
+
+class StorageFull(JobFailure):
+    code, title = "storage_full", "The storage is full"
+
+
+class Internal(JobFailure):
+    code, title = "internal", "Something went wrong inside the worker"
+
+
+class JobCanceled(RetintError):
+    """Raised inside a worker when the job is no longer its own; never shown to a user."""
+
+    code, title = "canceled", "The job was canceled"

@@ -1,0 +1,56 @@
+"""Every setting, read once from the environment (prefix `RETINT_`) and passed in; nothing else reads it."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="RETINT_", extra="ignore", use_attribute_docstrings=True)
+
+    redis_url: str | None = None
+    """Where Redis is; absent: `retint serve` starts an embedded server on a socket in `data_folder`."""
+    data_folder: Path = Path("data")
+    """Where the embedded Redis server and, unless `store` says otherwise, the files live."""
+    store: str | None = None
+    """Folder of uploads and results; absent: `data_folder`/store."""
+    weights_folder: Path = Path.home() / ".cache" / "retint" / "weights"
+    """Where fetched and imported weights are kept."""
+    host: str = "127.0.0.1"
+    """Address that the API listens on."""
+    port: int = 8000
+    """Port that the API listens on; `retint serve` takes a free one, and says so, where it is taken."""
+    api_key: SecretStr | None = None
+    """Bearer key that every call must carry; required where `host` is not a loopback address."""
+    device: str = "auto"
+    """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`."""
+    threads: int | None = None
+    """CPU threads of a worker; absent: all cores."""
+    queue_name: str = "retint"
+    """RQ queue, and prefix of every Redis key."""
+    max_upload_bytes: int = 16 * 1024**3
+    """Largest whole upload."""
+    max_reference_bytes: int = 64 * 1024**2
+    """Largest reference image."""
+    max_references: int = 64
+    """References per job at most."""
+    max_pixels: int = 4096 * 2304
+    """Pixels per frame at most."""
+    max_duration_seconds: float = 4 * 3600
+    """Longest video."""
+    max_frames: int = 500_000
+    """Frames per video at most."""
+    min_free_bytes: int = 256 * 1024**2
+    """Free disk space below which uploads are refused (507)."""
+    retention_seconds: float = 7 * 24 * 3600
+    """How long after its end a job and its files are kept."""
+    retries: int = 2
+    """How often a job whose worker died is started again."""
+    log_format: Literal["console", "json"] = "console"
+    """How log lines look."""
+
+    @property
+    def store_folder(self) -> Path:
+        return Path(self.store) if self.store else self.data_folder / "store"

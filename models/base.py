@@ -1,0 +1,109 @@
+"""What a colorizer is: the contract between the networks here and the pipeline in `worker/`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+Matrix = Literal["bt601", "bt709", "bt2020"]
+"""Y'CbCr matrix of the video: ITU-R BT.601, BT.709 or BT.2020 (non-constant luminance)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """What a model needs and does, as data."""
+
+    name: str
+    title: str
+    license: str
+    """SPDX identifier of the weights' licence."""
+    source: str
+    """Where the weights come from."""
+    size_multiple: int
+    """Frames are fed at a size whose sides are multiples of this."""
+    working_size: int
+    """Default short side in pixels of the frames fed."""
+    restores: bool
+    """Whether it can change luma too."""
+    propagates: bool
+    """True: color flows from frame to frame outward from a reference, so that frames before a reference are fed in
+    reverse. False: every frame looks at all references, so that a shot is fed once, forward."""
+    references_must_be_frames: bool
+    """Whether a reference that is no frame of the video is of no use to it."""
+    memory_megabytes_per_megapixel: float
+    """Peak working memory per megapixel of the frames fed, measured on a CPU in float32."""
+    learning_rate: float
+    """Default of Adam in test-time tuning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A colored picture at working size, and the monochrome frame that it colors."""
+
+    rgb: Tensor
+    """[3, H, W] float32, R'G'B' in 0..1."""
+    luma: Tensor
+    """[H, W] float32, full-range Y' in 0..1: the video's own where the reference is one of its frames, the reference's
+    own luma otherwise."""
+    is_frame: bool
+    """Whether the first frame that `colorize` is fed is this reference's own frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Color of one frame."""
+
+    chroma: Tensor
+    """[2, h, w] float32, Cb and Cr in -0.5..0.5, at the model's own resolution (at least half the working size)."""
+    confidence: Tensor
+    """[h, w] float32 in 0..1: how far the color is to be trusted."""
+    luma: Tensor | None = None
+    """[H, W] float32 in 0..1: restored luma at working size, from models that restore and were asked to."""
+
+
+class Colorizer(Protocol):
+    """A network with its weights on a device. Tuning changes it in place: `clone` the pretrained one first."""
+
+    @property
+    def description(self) -> ModelDescription: ...
+
+    def clone(self) -> Self:
+        """An independent copy, so that the pretrained weights stay as they are."""
+        ...
+
+    def colorize(
+        self,
+        lumas: Iterable[Tensor],
+        references: Sequence[Reference],
+        *,
+        matrix: Matrix,
+        restore: bool = False,
+    ) -> Iterator[Prediction]:
+        """Yield one prediction per frame, in the order fed, holding a bounded number of frames.
+
+        `lumas` are [H, W] float32 in 0..1, H and W multiples of `description.size_multiple`, consecutive in time (or in
+        reverse). `references` are at the same size; the first is the nearest in time. Where its `is_frame` is true, the
+        first luma fed is its own frame. With no references every chroma is zero.
+        """
+        ...
+
+    def tunable_parameters(self) -> list[nn.Parameter]:
+        """The weights that test-time tuning trains."""
+        ...
+
+    def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> tuple[Tensor, Tensor]:
+        """One labelled sample made from the reference: Lab as predicted, differentiable, and Lab as it should be.
+
+        Both [3, h, w], L in 0..100. `variation` 0 is the fixed sample for measuring; every other number is another
+        training sample, the same for the same number.
+        """
+        ...
+
+
+def select_device(name: str) -> torch.device:
+    """`auto` is a GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)

@@ -1,0 +1,1 @@
+"""The HTTP front end: moves bytes and records, computes nothing."""

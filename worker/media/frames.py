@@ -1,0 +1,50 @@
+"""What the decoder hands out and the encoder takes back."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Matrix
+
+Codes = NDArray[np.uint8] | NDArray[np.uint16]
+"""Samples as they stand in the video: uint8 for 8 bits, uint16 holding 0..1023 for 10 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """Facts of a video stream, read without decoding all of it."""
+
+    width: int
+    """Stored size in pixels, before rotation and sample aspect ratio."""
+    height: int
+    frames: int
+    """Number of frames, counted from the packets."""
+    duration_seconds: float
+    frame_rate: Fraction
+    """Average."""
+    codec: str
+    pixel_format: str
+    bit_depth: int
+    """8 or 10: how the luma plane is stored."""
+    full_range: bool
+    """Whether luma uses all codes (0..255) or the limited range (16..235)."""
+    matrix: Matrix
+    has_audio: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LumaFrame:
+    """One decoded frame: its luma plane as stored, and its place in time."""
+
+    index: int
+    """Frame number, counted from 0 in presentation order."""
+    pts: int
+    time_base: Fraction
+    luma: Codes
+    """[H, W], native codes."""
+
+    @property
+    def time_seconds(self) -> float:
+        return float(self.pts * self.time_base)

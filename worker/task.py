@@ -1,0 +1,43 @@
+"""What the pipeline is given and what it hands back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.options import JobOptions, VariantName
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceFile:
+    name: str
+    """File name that the user gave it; `options.references` names it so."""
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a video may be at most; beyond it the job fails with the limit's own code."""
+
+    max_pixels: int
+    max_duration_seconds: float
+    max_frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class ColorizationTask:
+    """One job, as files."""
+
+    video: Path
+    references: tuple[ReferenceFile, ...]
+    options: JobOptions
+    folder: Path
+    """An empty folder of this execution's own: results and temporary files go there."""
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class VariantFile:
+    """One finished file in the task's folder."""
+
+    name: VariantName
+    path: Path
+    media_type: str
