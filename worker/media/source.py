@@ -1,0 +1,94 @@
+"""Opens an uploaded file as a video, and as nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+
+from jobs.errors import JobFailure, VideoUndecodable, VideoUnsupported
+
+DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mxf,ogg,flv"
+"""The only demuxers that may open an upload. None of them is a playlist, so that no upload can make the worker read
+another file or an address (HLS, DASH, concat and image sequences do)."""
+
+ACCEPTED = "MP4, MOV, MKV, WebM, AVI, MPEG-TS, MPEG, MXF, OGG or FLV"
+
+VideoStream = Any
+"""An `av.video.stream.VideoStream`."""
+
+_PICTURES = (
+    (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"GIF8", "a GIF picture"),
+    (b"II*\x00", "a TIFF picture"),
+    (b"MM\x00*", "a TIFF picture"),
+    (b"BM", "a BMP picture"),
+)
+_PLAYLISTS = (b"#EXTM3U", b"ffconcat version", b"[playlist]", b"<?xml", b"<MPD", b"v=0\r", b"v=0\n")
+
+
+def open_source(path: Path) -> InputContainer:
+    """Open a video file with every stream known; close it when done.
+
+    Raises:
+        VideoUndecodable: it is empty, no video, or too damaged to open.
+        VideoUnsupported: it is a playlist.
+    """
+    try:
+        # An absolute path starts with a slash, so that no file name is taken for a protocol.
+        return av.open(
+            str(path.resolve()),
+            mode="r",
+            container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
+    except av.error.FFmpegError as error:
+        raise _refusal(path) from error
+
+
+def video_stream(container: InputContainer) -> VideoStream:
+    """The stream that is the film: the largest, cover art left aside.
+
+    Raises:
+        VideoUndecodable: there is none.
+        VideoUnsupported: no decoder knows it.
+    """
+    cover = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    films = [s for s in container.streams.video if not s.disposition & cover]
+    if not films:
+        raise VideoUndecodable(
+            "The file has no video stream, only sound or other data; upload the file that holds the picture."
+        )
+    known = [s for s in films if s.codec_context is not None]
+    if not known:
+        raise VideoUnsupported(
+            "The video's codec is not known to this service; convert the video to H.264 or FFV1 and upload that."
+        )
+    return max(known, key=lambda s: (bool(s.disposition & av.stream.Disposition.default), s.width * s.height))
+
+
+def _refusal(path: Path) -> JobFailure:
+    """Why a file could not be opened, in words, from its first bytes."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+    if not head:
+        return VideoUndecodable("The video file is empty; upload it again.")
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_PLAYLISTS):
+        return VideoUnsupported(
+            f"The file is a playlist or a list of files, not a video; upload the video itself, as {ACCEPTED}."
+        )
+    picture = next((name for magic, name in _PICTURES if head.startswith(magic)), None)
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        picture = "a WebP picture"
+    if picture is not None:
+        return VideoUndecodable(f"The file is {picture}, not a video; upload a video, as {ACCEPTED}.")
+    if head[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip"):
+        return VideoUndecodable(
+            "The MP4 or MOV file has no readable index; it is cut off or damaged. Export it again and upload it."
+        )
+    if head.startswith((b"\x1aE\xdf\xa3", b"RIFF", b"OggS", b"FLV")):
+        return VideoUndecodable(
+            "The video file is cut off or damaged at its very start; copy or export it again and upload it."
+        )
+    return VideoUndecodable(f"The file is not a video that can be read; upload a video, as {ACCEPTED}.")

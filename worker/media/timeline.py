@@ -1,0 +1,225 @@
+"""When each frame of a video stands, read from the packets without decoding them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.errors import VideoUndecodable
+from worker.media.source import open_source, video_stream
+
+_HIDDEN_FRAMES = frozenset({"vp8", "mpeg4", "msmpeg4v3", "msmpeg4v2", "theora"})
+"""Codecs with packets that show no frame (VP8's alternate references, packed B-frames, repeats): there the frames can
+only be counted by decoding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The place in time of every frame, in presentation order."""
+
+    time_base: Fraction
+    pts: NDArray[np.int64]
+    """[N], strictly increasing."""
+    keys: NDArray[np.int64]
+    """pts of the frames that decoding can start at, increasing."""
+    last_duration: int
+    """How long the last frame stands."""
+    exact: bool
+    """Whether decoded frames carry these very pts. False where the file has none or contradicts itself: pts are made
+    up then, and a frame is found only by counting from the start."""
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    @property
+    def end(self) -> int:
+        """When the last frame ends."""
+        return int(self.pts[-1]) + self.last_duration
+
+    def index_of(self, pts: int | None) -> int | None:
+        """Number of the frame at `pts`; None where no frame stands."""
+        if pts is None:
+            return None
+        index = int(np.searchsorted(self.pts, pts))
+        return index if index < len(self.pts) and self.pts[index] == pts else None
+
+    def duration_of(self, index: int) -> int:
+        """How long a frame stands."""
+        if index + 1 < len(self.pts):
+            return int(self.pts[index + 1] - self.pts[index])
+        return self.last_duration
+
+    def seconds(self, index: int) -> float:
+        """Time of a frame after the first frame."""
+        return float(int(self.pts[index] - self.pts[0]) * self.time_base)
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What the container says of its own length, and what was found."""
+
+    announced_seconds: float | None
+    found_seconds: float
+    announced_frames: int
+    found_frames: int
+    damaged: bool
+    """A packet was cut or could not be read."""
+
+
+def read_timeline(path: Path, *, on_packet: Callable[[], None] = lambda: None) -> Timeline:
+    """Read the place of every frame of the film in `path`; one pass over the file, a few bytes per frame in memory.
+
+    Raises:
+        VideoUndecodable: no frames, or the file ends earlier than it announces.
+        VideoUnsupported: see `open_source`.
+    """
+    with open_source(path) as container:
+        stream = video_stream(container)
+        timeline, announcement = _from_packets(container, stream, on_packet)
+        packed = stream.codec_context.name in _HIDDEN_FRAMES
+        name = container.format.name
+    _refuse_truncated(announcement, name)
+    if timeline is None or packed or not _first_frame_agrees(path, timeline):
+        timeline = _from_frames(path, on_packet)
+    return timeline
+
+
+def _from_packets(container: Any, stream: Any, on_packet: Callable[[], None]) -> tuple[Timeline | None, Announcement]:
+    """The timeline where the packets tell it; and how the file's length compares with what it announces."""
+    pts: list[int] = []
+    keys: list[int] = []
+    missing = damaged = False
+    packets = 0
+    duration = 0
+    ends: dict[int, Fraction] = {}
+    starts: dict[int, Fraction] = {}
+    try:
+        for packet in container.demux():
+            if packet.size == 0 and packet.pts is None:
+                continue
+            on_packet()
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            if stamp is not None and packet.time_base:
+                at = stamp * packet.time_base
+                end = at + (packet.duration or 0) * packet.time_base
+                index = packet.stream.index
+                ends[index] = max(ends.get(index, end), end)
+                starts[index] = min(starts.get(index, at), at)
+            if packet.stream.index != stream.index:
+                continue
+            packets += 1
+            damaged |= packet.is_corrupt and container.format.name != "mpegts"
+            if packet.is_discard:
+                continue
+            if packet.pts is None:
+                missing = True
+                continue
+            pts.append(packet.pts)
+            duration = packet.duration or duration
+            if packet.is_keyframe or len(pts) == 1:
+                keys.append(packet.pts)
+    except av.error.FFmpegError:
+        damaged = True
+    announced = container.duration / av.time_base if container.duration else None
+    found = max(ends.values(), default=Fraction(0)) - min(starts.values(), default=Fraction(0))
+    announcement = Announcement(
+        announced_seconds=announced,
+        found_seconds=float(max(found, max(ends.values(), default=Fraction(0)))),
+        announced_frames=stream.frames,
+        found_frames=packets,
+        damaged=damaged,
+    )
+    if not packets:
+        raise VideoUndecodable("The video has no frames; export it again and check that it plays.")
+    order = np.unique(np.asarray(pts, dtype=np.int64))
+    if missing or len(order) != len(pts):
+        return None, announcement
+    timeline = Timeline(
+        time_base=stream.time_base,
+        pts=order,
+        keys=np.unique(np.asarray(keys, dtype=np.int64)),
+        last_duration=duration or _usual_step(order, stream),
+        exact=True,
+    )
+    return timeline, announcement
+
+
+def _refuse_truncated(found: Announcement, container: str) -> None:
+    """MP4 and MOV list their frames; Matroska and AVI state a duration; MPEG streams announce nothing."""
+    cut = found.damaged
+    if container.startswith("mov"):
+        cut |= found.announced_frames > found.found_frames
+    elif container.startswith(("matroska", "avi", "flv")) and found.announced_seconds is not None:
+        # Containers round durations and sound may be padded: what is missing must be plain to see.
+        tolerance = max(0.25, 0.01 * found.announced_seconds)
+        cut |= found.announced_seconds - found.found_seconds > tolerance
+    if cut:
+        whole = "" if found.announced_seconds is None else f" of {found.announced_seconds:.1f} s"
+        raise VideoUndecodable(
+            f"The video file is cut off or damaged: it can be read up to {found.found_seconds:.1f} s{whole}. "
+            "Copy or export it again and upload the whole file."
+        )
+
+
+def _first_frame_agrees(path: Path, timeline: Timeline) -> bool:
+    """Whether the first decoded frame is the first by its packets; not so where a recording starts in mid-air."""
+    with open_source(path) as container:
+        try:
+            first = next(container.decode(video_stream(container)), None)
+        except av.error.FFmpegError:
+            return False
+        return first is not None and first.pts == timeline.pts[0]
+
+
+def _from_frames(path: Path, on_packet: Callable[[], None]) -> Timeline:
+    """The timeline by decoding everything: slow, for files whose packets do not tell."""
+    stamps: list[int | None] = []
+    keys: list[int] = []
+    with open_source(path) as container:
+        stream = video_stream(container)
+        stream.thread_type = "AUTO"
+        step = 0
+        try:
+            for frame in container.decode(stream):
+                on_packet()
+                stamps.append(frame.pts)
+                step = frame.duration or step
+                if frame.key_frame and frame.pts is not None:
+                    keys.append(frame.pts)
+        except av.error.FFmpegError as error:
+            raise VideoUndecodable(
+                f"The video cannot be decoded beyond frame {len(stamps)}: the file is damaged there. "
+                "Copy or export it again and upload it."
+            ) from error
+        if not stamps:
+            raise VideoUndecodable("No frame of the video can be decoded; export it again and check that it plays.")
+        known = np.asarray([s for s in stamps if s is not None], dtype=np.int64)
+        usual = step or _usual_step(known, stream)
+        pts = np.empty(len(stamps), dtype=np.int64)
+        exact = True
+        for index, stamp in enumerate(stamps):
+            previous = int(pts[index - 1]) if index else None
+            if stamp is None or (previous is not None and stamp <= previous):
+                exact = False
+                stamp = 0 if previous is None else previous + usual
+            pts[index] = stamp
+        return Timeline(
+            time_base=stream.time_base,
+            pts=pts,
+            keys=np.unique(np.asarray(keys or [int(pts[0])], dtype=np.int64)),
+            last_duration=usual,
+            exact=exact,
+        )
+
+
+def _usual_step(pts: NDArray[np.int64], stream: Any) -> int:
+    """Median distance of frames; where there is one frame, one over the frame rate."""
+    if len(pts) > 1:
+        return max(1, int(np.median(np.diff(np.sort(pts)))))
+    rate = stream.average_rate or Fraction(25)
+    return max(1, round(1 / (rate * stream.time_base)))
