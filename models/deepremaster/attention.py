@@ -24,11 +24,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, scores_at_once: int = S
     rows = max(1, scores_at_once // (key.shape[0] * key.shape[1]))
     keys = key.transpose(1, 2)
     if not torch.is_grad_enabled():
-        return torch.cat([_attend(part, keys, value) for part in query.split(rows, dim=1)], dim=1)
+        return torch.cat([_attend(part, keys, value) for part in torch.split(query, rows, dim=1)], dim=1)
     return torch.cat(
         [
             checkpoint(_attend, part, keys, value, use_reentrant=False, preserve_rng_state=False)
-            for part in query.split(rows, dim=1)
+            for part in torch.split(query, rows, dim=1)
         ],
         dim=1,
     )
@@ -51,7 +51,7 @@ def focus(query: Tensor, key: Tensor, *, scores_at_once: int = SCORES_AT_ONCE) -
     rows = max(1, scores_at_once // (key.shape[0] * count))
     keys = key.transpose(1, 2)
     parts = []
-    for part in query.split(rows, dim=1):
+    for part in torch.split(query, rows, dim=1):
         logarithms = torch.log_softmax(part @ keys, dim=-1)
         # Weights that round to zero have a logarithm of minus hundreds, not infinity, so their product is zero.
         entropy = -(logarithms.exp() * logarithms).sum(dim=-1)

@@ -119,5 +119,5 @@ class ColorizationNetwork(nn.Module):
         return Colored(ab=torch.sigmoid(self.up4(self.up3(self.up2(mixed)))), focus=focus)
 
     def forward(self, x: Tensor, references: Tensor | None = None) -> Tensor:
-        """`x` [B, 1, T, H, W] and `references` [B, N, 3, H', W'], both in 0..1, give (ab + 128) / 255 [B, 2, T, H, W]."""
+        """(ab + 128) / 255 [B, 2, T, H, W] of `x` [B, 1, T, H, W] and `references` [B, N, 3, H', W'], both in 0..1."""
         return self.color(x, None if references is None else self.look_at(references)).ab
