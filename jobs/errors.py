@@ -5,6 +5,7 @@ RetintError
 │   ├── InvalidRequest           422 invalid_request
 │   ├── TooManyReferences        422 too_many_references
 │   ├── UploadIncomplete         400 upload_incomplete
+│   ├── Unauthorized             401 unauthorized
 │   ├── PayloadTooLarge          413 payload_too_large
 │   ├── UnsupportedMediaType     415 unsupported_media_type
 │   ├── NotFound                 404 not_found
@@ -17,6 +18,7 @@ RetintError
 │   ├── RangeNotSatisfiable      416 range_not_satisfiable
 │   ├── StoreFull                507 storage_full
 │   ├── RedisUnavailable         503 redis_unavailable
+│   ├── NotReady                 503 not_ready
 │   └── InternalError            500 internal
 ├── JobFailure                   what ends a job as `failed`
 │   ├── VideoUndecodable         video_undecodable
@@ -83,6 +85,10 @@ class UploadIncomplete(RequestError):
     code, status, title = "upload_incomplete", 400, "The upload ended early"
 
 
+class Unauthorized(RequestError):
+    code, status, title = "unauthorized", 401, "The call carries no valid key"
+
+
 class PayloadTooLarge(RequestError):
     code, status, title = "payload_too_large", 413, "The upload is too large"
 
@@ -129,6 +135,10 @@ class StoreFull(RequestError):
 
 class RedisUnavailable(RequestError):
     code, status, title = "redis_unavailable", 503, "The job queue cannot be reached"
+
+
+class NotReady(RequestError):
+    code, status, title = "not_ready", 503, "The service cannot take jobs now"
 
 
 class InternalError(RequestError):

@@ -1,0 +1,166 @@
+"""Every error answer in one shape: `application/problem+json` after RFC 9457, from one exception tree."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import redis.exceptions
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from jobs.errors import (
+    FieldError,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    RedisUnavailable,
+    RequestError,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+
+MEDIA_TYPE = "application/problem+json"
+REDIS_RETRY_SECONDS = 5
+
+log = structlog.stdlib.get_logger("retint.api")
+
+
+class ProblemField(BaseModel):
+    """One offending place in the request."""
+
+    pointer: str = Field(description="JSON pointer: `#/options/...`, `#/video`, `#/references/0`, `#/query/limit`.")
+    detail: str
+
+
+class Problem(BaseModel):
+    """What went wrong, in the shape of RFC 9457."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "/docs#job_not_found",
+                    "title": "No such job",
+                    "status": 404,
+                    "detail": "There is no job 0b9f; its id may be misspelt, or it was deleted.",
+                    "code": "job_not_found",
+                    "request_id": "5f0c1c6f7ab14cf3a3a7c4c1f2a1f0de",
+                    "errors": [],
+                }
+            ]
+        }
+    )
+
+    type: str = Field(description="Stable address of the kind of problem, relative to this server.")
+    title: str
+    status: int
+    detail: str = Field(description="What was wrong, what was expected, what to do.")
+    code: str = Field(description="Stable name of the kind of problem, for programs.")
+    request_id: str = Field(description="The answer's `X-Request-ID`; the server's log has it too.")
+    errors: list[ProblemField] = []
+
+
+def describe_problems(*errors: type[RequestError]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route: each status with the codes that it may carry, as problem+json."""
+    by_status: dict[int, list[type[RequestError]]] = {}
+    for error in (*errors, RedisUnavailable, InternalError):
+        by_status.setdefault(error.status, []).append(error)
+    return {
+        status: {
+            "description": "; ".join(f"{error.title} (`{error.code}`)" for error in kinds),
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status, kinds in sorted(by_status.items())
+    }
+
+
+def problem_response(
+    error: RequestError, *, request_id: str, headers: Mapping[str, str] | None = None, status: int | None = None
+) -> JSONResponse:
+    """The answer to one error. `status` overrides the error's own, for statuses that have no class."""
+    problem = Problem(
+        type=f"/docs#{error.code}",
+        title=error.title,
+        status=status or error.status,
+        detail=error.detail,
+        code=error.code,
+        request_id=request_id,
+        errors=[ProblemField(pointer=field.pointer, detail=field.detail) for field in error.errors],
+    )
+    sent = {**(headers or {}), "Cache-Control": "no-store"}
+    if error.retry_after is not None:
+        sent["Retry-After"] = str(error.retry_after)
+    if isinstance(error, Unauthorized):
+        sent["WWW-Authenticate"] = 'Bearer realm="retint"'
+    return JSONResponse(problem.model_dump(), status_code=problem.status, headers=sent, media_type=MEDIA_TYPE)
+
+
+def as_request_error(error: Exception) -> RequestError:
+    """What a user is told about `error`; the unexpected says nothing of the inside."""
+    if isinstance(error, RequestError):
+        return error
+    if isinstance(error, (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)):
+        return RedisUnavailable(
+            "Redis, which holds the jobs, does not answer. Nothing was changed; try again in a few seconds.",
+            retry_after=REDIS_RETRY_SECONDS,
+        )
+    if isinstance(error, RequestValidationError):
+        return InvalidRequest(
+            "A parameter does not fit; `errors` says which and why.",
+            errors=[
+                FieldError(pointer=json_pointer(item["loc"]), detail=f"{item['msg']}.".replace("..", "."))
+                for item in error.errors()
+            ],
+        )
+    return InternalError(
+        "The server met an error that it did not expect. Its log has the cause under this request_id; please report it."
+    )
+
+
+def json_pointer(location: Sequence[str | int]) -> str:
+    """RFC 6901, as a URI fragment: `('options', 'a/b', 0)` is `#/options/a~1b/0`."""
+    return "#" + "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location)
+
+
+def request_id_of(request: Request) -> str:
+    return str(request.scope.get("state", {}).get("request_id", ""))
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Make `app` answer every error that reaches a handler as a problem."""
+    for kind in (
+        RequestError,
+        RequestValidationError,
+        redis.exceptions.ConnectionError,
+        redis.exceptions.TimeoutError,
+    ):
+        app.add_exception_handler(kind, _answer)
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+
+
+def _answer(request: Request, error: Exception) -> JSONResponse:
+    answer = as_request_error(error)
+    if isinstance(answer, RedisUnavailable):
+        log.warning("redis_unavailable", cause=str(error))
+    return problem_response(answer, request_id=request_id_of(request))
+
+
+def _answer_http_exception(request: Request, error: Exception) -> JSONResponse:
+    """Starlette's own: unknown paths, wrong methods and the like."""
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    answers: dict[int, RequestError] = {
+        404: NotFound(f"Nothing is at {path}; /docs lists every call."),
+        405: MethodNotAllowed(f"{path} does not take {request.method}; the header `Allow` says what it takes."),
+        413: PayloadTooLarge("The request's body is larger than this server allows."),
+        415: UnsupportedMediaType("The request's content type is not one that this call reads."),
+    }
+    answer = answers.get(error.status_code) or InvalidRequest(f"{error.detail}.".replace("..", "."))
+    return problem_response(
+        answer, request_id=request_id_of(request), headers=error.headers, status=error.status_code
+    )
