@@ -1,0 +1,1 @@
+"""The default colorizer: motion and matching, blended pixel by pixel."""

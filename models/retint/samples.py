@@ -1,0 +1,57 @@
+"""Labelled samples from a reference alone: the reference moved at random, so that its true color is known."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from models.motion import Flow, Luma8, Plane, pixel_grid, warp
+
+TURN = 0.03
+"""Spread of the entries by which the whole picture is scaled, sheared and turned."""
+SHIFT = 0.035
+"""Spread of the shift of the whole picture, as a share of its short side."""
+SWAY = 0.02
+"""Spread of the motion that varies over the picture, as a share of its short side."""
+NOISE = 1.5
+"""Spread of the noise on moved luma, in codes of 255: no two frames of a film are alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class MovedReference:
+    """The reference as two consecutive later frames would show it."""
+
+    previous_luma: Luma8
+    previous_chroma: Plane
+    """[h, w, 2]."""
+    luma: Luma8
+    chroma: Plane
+    """[h, w, 2]: what the prediction should be."""
+
+
+def move_reference(luma: Luma8, chroma: Plane, *, variation: int) -> MovedReference:
+    """Move `luma` [h, w] and `chroma` [h, w, 2] by a random smooth motion, the same for the same `variation`."""
+    random = np.random.default_rng(variation)
+    motion = smooth_motion(luma.shape[0], luma.shape[1], random=random)
+    before = np.asarray(motion * random.uniform(0.5, 0.9), np.float32)
+    return MovedReference(
+        previous_luma=_noisy(warp(luma.astype(np.float32), before), random=random),
+        previous_chroma=warp(chroma, before),
+        luma=_noisy(warp(luma.astype(np.float32), motion), random=random),
+        chroma=warp(chroma, motion),
+    )
+
+
+def smooth_motion(height: int, width: int, *, random: np.random.Generator) -> Flow:
+    """[h, w, 2] in pixels: an affine motion about the middle, plus a slow sway over the picture."""
+    side = min(height, width)
+    centered = pixel_grid(height, width) - np.array([width / 2, height / 2], np.float32)
+    turn = random.normal(0.0, TURN, (2, 2)).astype(np.float32)
+    shift = random.normal(0.0, SHIFT * side, 2).astype(np.float32)
+    knots = random.normal(0.0, SWAY * side, (5, 7, 2)).astype(np.float32)
+    sway = cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(centered @ turn.T + shift + sway, np.float32)
+
+
+def _noisy(luma: Plane, *, random: np.random.Generator) -> Luma8:
+    return np.asarray(np.clip(np.rint(luma + random.normal(0.0, NOISE, luma.shape)), 0, 255), np.uint8)
