@@ -1,0 +1,251 @@
+"""Test-time tuning: a pretrained colorizer learns a job's own references before it colors the job's video."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from models.base import Colorizer, Matrix, Reference
+from models.held_out import split_picture
+from models.memory import memory_checked
+from models.objectives import Objective, ab_psnr_db, lightness_psnr_db, objective_error
+
+PATIENCE = 5
+"""Steps without a better held-out part after which tuning stops."""
+SMALLEST_GAIN_DB = 0.005
+"""Less than this is no better."""
+MEASURED_REFERENCES = 4
+"""References whose held-out parts are measured after every step, the first ones; all are trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class TuningSettings:
+    """How to tune."""
+
+    iterations: int
+    """Optimizer steps at most; 0 is off. METHOD: the paper takes 20; 5 give most of the gain."""
+    learning_rate: float
+    """Adam's. METHOD: 1e-4 for DeepRemaster."""
+    objective: Objective = "lab"
+    weight_noise: float = 0.0
+    """Width of the uniform noise on every weight tensor before the first step, relative to the tensor's spread
+    (NoisyTune, Wu et al. 2022; METHOD names it as future work of the paper)."""
+    seed: int = 0
+    """The same seed gives the same tuning on the same device."""
+
+
+@dataclass(frozen=True, slots=True)
+class TuningStep:
+    """One point of the loss curve; step 0 is the pretrained network as it came."""
+
+    step: int
+    loss: float
+    """The objective over the trained part of the references, after this step."""
+    held_out_psnr_db: float
+    """PSNR of ab over the held-out part, after this step."""
+
+
+@dataclass(frozen=True, slots=True)
+class TuningReport:
+    """What tuning did for one shot."""
+
+    iterations: int
+    """Steps taken; fewer than asked for when the held-out part stopped getting better."""
+    gain_db: float
+    """PSNR of ab on the held-out part of the references, tuned minus untuned; never negative."""
+    seconds: float
+    stopped_early: bool
+    curve: tuple[TuningStep, ...]
+    """Step 0 and every step taken; empty where there was nothing to do."""
+    note: str | None = None
+    """Why nothing was tuned, where that is so."""
+
+
+def ignore(_: TuningStep) -> None:
+    """The observer that does nothing."""
+
+
+def tune(
+    colorizer: Colorizer,
+    references: Sequence[Reference],
+    *,
+    matrix: Matrix,
+    settings: TuningSettings,
+    on_step: Callable[[TuningStep], None] = ignore,
+) -> TuningReport:
+    """Fine-tune `colorizer` in place on the (mono, reference) pairs of one shot; `clone` the pretrained one first.
+
+    The objective is the sum of the luma and chroma errors in Lab on the reference frame (Zhao et al. 2023, equations 1
+    to 3) or one of its ablations, by Adam. Several references take turns. A quarter of every pair trains nothing (see
+    `held_out.split_picture`): the weights with the best PSNR of ab there are kept, the pretrained ones included, so
+    the result is never worse there than the pretrained network. With the objective `l` the best PSNR of L decides,
+    among the weights that color no worse. Tuning ends early when the best is `PATIENCE` steps old.
+
+    `on_step` is called with step 0 and after every step; it may raise, which ends tuning with the weights in any state.
+
+    Raises:
+        OutOfMemory: a pair does not fit the device.
+    """
+    started = time.monotonic()
+    parameters = colorizer.tunable_parameters()
+    nothing = _nothing_to_do(parameters, references, settings=settings)
+    if nothing is not None:
+        return _untouched(nothing, started=started)
+    trainable_before = [parameter.requires_grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+        parameter.grad = None
+    run = _Run(colorizer, references, parameters, matrix=matrix, settings=settings)
+    try:
+        return _tune(run, on_step=on_step, started=started)
+    finally:
+        for parameter, trainable in zip(parameters, trainable_before, strict=True):
+            parameter.grad = None
+            parameter.requires_grad_(trainable)
+
+
+def _nothing_to_do(
+    parameters: Sequence[nn.Parameter], references: Sequence[Reference], *, settings: TuningSettings
+) -> str | None:
+    if settings.iterations <= 0:
+        return "Tuning is off."
+    if not references:
+        return "There is no reference to tune on."
+    return None if parameters else "The model has no weights to tune."
+
+
+def _untouched(note: str, *, started: float) -> TuningReport:
+    return TuningReport(
+        iterations=0, gain_db=0.0, seconds=time.monotonic() - started, stopped_early=False, curve=(), note=note
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Measurement:
+    """Where the network stands, on the fixed sample of each measured reference."""
+
+    loss: float
+    ab_db: float
+    rank_db: float
+    """What the best is chosen by: PSNR of ab, or of L where the objective is L alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One tuning under way."""
+
+    colorizer: Colorizer
+    references: Sequence[Reference]
+    parameters: list[nn.Parameter]
+    matrix: Matrix = field(kw_only=True)
+    settings: TuningSettings = field(kw_only=True)
+
+    def loss(self, step: int) -> Tensor:
+        """The objective on the trained part of this step's sample; the references take turns."""
+        reference = self.references[(step - 1) % len(self.references)]
+        # Never 0, which is the measured sample; another seed gives other samples.
+        variation = 1 + step + 1_000_003 * self.settings.seed
+        predicted, truth = self.colorizer.example(reference, matrix=self.matrix, variation=variation)
+        height, width = predicted.shape[-2:]
+        trained = split_picture(height, width, device=predicted.device).trained
+        return objective_error(predicted, truth, objective=self.settings.objective, mask=trained)
+
+    @torch.no_grad()
+    def measure(self) -> _Measurement:
+        losses, ab, lightness = [], [], []
+        measured = self.references[:MEASURED_REFERENCES]
+        for reference in measured:
+            predicted, truth = self.colorizer.example(reference, matrix=self.matrix, variation=0)
+            height, width = predicted.shape[-2:]
+            split = split_picture(height, width, device=predicted.device)
+            losses.append(
+                objective_error(predicted, truth, objective=self.settings.objective, mask=split.trained).item()
+            )
+            ab.append(ab_psnr_db(predicted, truth, mask=split.held_out))
+            lightness.append(lightness_psnr_db(predicted, truth, mask=split.held_out))
+        ab_db = sum(ab) / len(ab)
+        rank_db = sum(lightness) / len(lightness) if self.settings.objective == "l" else ab_db
+        return _Measurement(loss=sum(losses) / len(losses), ab_db=ab_db, rank_db=rank_db)
+
+    @torch.no_grad()
+    def add_noise(self) -> None:
+        """Uniform noise on every weight tensor, as wide as `weight_noise` times the tensor's standard deviation."""
+        # Drawn on the CPU, so that every device gets the same noise.
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        for parameter in self.parameters:
+            if parameter.numel() < 2:
+                continue  # A single number has no spread.
+            noise = torch.rand(parameter.shape, generator=generator) - 0.5
+            parameter.add_(noise.to(parameter) * (self.settings.weight_noise * parameter.std()))
+
+    @torch.no_grad()
+    def weights(self) -> list[Tensor]:
+        return [parameter.detach().clone() for parameter in self.parameters]
+
+    @torch.no_grad()
+    def put_back(self, weights: Sequence[Tensor]) -> None:
+        for parameter, weight in zip(self.parameters, weights, strict=True):
+            parameter.copy_(weight)
+
+
+def _tune(run: _Run, *, on_step: Callable[[TuningStep], None], started: float) -> TuningReport:
+    settings = run.settings
+    with memory_checked("Tuning"):
+        untuned = best = run.measure()
+        best_weights = run.weights()
+    best_step, curve = 0, [_point(0, untuned)]
+    on_step(curve[0])
+    with memory_checked("Tuning"):
+        if settings.weight_noise > 0:
+            run.add_noise()
+        optimizer = torch.optim.Adam(run.parameters, lr=settings.learning_rate)
+    stopped_early = False
+    for step in range(1, settings.iterations + 1):
+        with memory_checked("Tuning"):
+            optimizer.zero_grad(set_to_none=True)
+            loss = run.loss(step)
+            obstacle = _back_propagate(loss, run.parameters)
+            if obstacle is not None:
+                if step == 1:
+                    run.put_back(best_weights)
+                    return _untouched(f"The objective {settings.objective!r} {obstacle}.", started=started)
+                stopped_early = True
+                break
+            optimizer.step()
+            now = run.measure()
+        curve.append(_point(step, now))
+        on_step(curve[-1])
+        if now.rank_db > best.rank_db + SMALLEST_GAIN_DB and now.ab_db >= untuned.ab_db:
+            best, best_step, best_weights = now, step, run.weights()
+        elif not math.isfinite(now.loss) or (step - best_step >= PATIENCE and step < settings.iterations):
+            stopped_early = True
+            break
+    run.put_back(best_weights)
+    return TuningReport(
+        iterations=len(curve) - 1,
+        gain_db=best.ab_db - untuned.ab_db,
+        seconds=time.monotonic() - started,
+        stopped_early=stopped_early,
+        curve=tuple(curve),
+    )
+
+
+def _point(step: int, measured: _Measurement) -> TuningStep:
+    return TuningStep(step=step, loss=measured.loss, held_out_psnr_db=measured.ab_db)
+
+
+def _back_propagate(loss: Tensor, parameters: Sequence[nn.Parameter]) -> str | None:
+    """Fill in the gradients, or say why there is no step to take."""
+    if not bool(torch.isfinite(loss)):
+        return "is not finite on this reference, so the model was left as it is"
+    if loss.requires_grad:
+        loss.backward()  # type: ignore[no-untyped-call]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not any(bool(gradient.any()) for gradient in gradients):
+        return "has no gradient in this model's weights, so there was nothing to tune"
+    if not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
+        return "has a gradient that is not finite on this reference, so the model was left as it is"
+    return None
