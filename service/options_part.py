@@ -1,0 +1,75 @@
+"""The `options` part: JSON in, checked options out, every mistake with a pointer to its place."""
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+from pydantic import ValidationError
+
+from jobs.errors import FieldError, InvalidRequest
+from jobs.options import JobOptions
+from service.problems import json_pointer
+
+
+def parse_options(data: bytes) -> JobOptions:
+    """The options that `data`, JSON in UTF-8, asks for; nothing at all is the defaults.
+
+    Raises:
+        InvalidRequest: it is not JSON, or not what `JobOptions` takes.
+    """
+    if not data.strip():
+        return JobOptions()
+    try:
+        return JobOptions.model_validate_json(data)
+    except ValidationError as error:
+        raise InvalidRequest(
+            "The options do not fit; `errors` says where and why. /docs lists them.", errors=_field_errors(error, data)
+        ) from error
+
+
+def require_uploaded(options: JobOptions, *, names: Collection[str]) -> None:
+    """Check that `options.references` places uploaded references, each once.
+
+    Raises:
+        InvalidRequest: a name was not uploaded, or comes twice.
+    """
+    errors: list[FieldError] = []
+    seen: set[str] = set()
+    for index, reference in enumerate(options.references):
+        pointer = f"#/options/references/{index}/name"
+        if reference.name not in names:
+            uploaded = ", ".join(sorted(names))
+            errors.append(FieldError(pointer, f"No reference named {reference.name} was uploaded, only: {uploaded}."))
+        elif reference.name in seen:
+            errors.append(FieldError(pointer, f"{reference.name} is placed twice; a reference has one place."))
+        seen.add(reference.name)
+    if errors:
+        raise InvalidRequest("`options.references` does not fit the references uploaded.", errors=errors)
+
+
+def _field_errors(error: ValidationError, data: bytes) -> list[FieldError]:
+    """One entry per place: what a union of types says about one value is joined."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        document = None
+    details: dict[str, list[str]] = {}
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        place = _place(item["loc"], document=document, missing=item["type"] in ("missing", "extra_forbidden"))
+        details.setdefault(json_pointer(("options", *place)), []).append(item["msg"].removeprefix("Value error, "))
+    return [FieldError(pointer, "; or: ".join(dict.fromkeys(texts)) + ".") for pointer, texts in details.items()]
+
+
+def _place(location: tuple[int | str, ...], *, document: Any, missing: bool) -> list[int | str]:
+    """Pydantic's location without the names of union members, which are no keys of the user's document."""
+    place: list[int | str] = []
+    for position, step in enumerate(location):
+        last = position == len(location) - 1
+        if isinstance(document, dict) and step in document:
+            document = document[step]
+        elif isinstance(document, list) and isinstance(step, int) and step < len(document):
+            document = document[step]
+        elif not (missing and last):
+            continue
+        place.append(step)
+    return place

@@ -1,0 +1,62 @@
+import pytest
+
+from jobs.errors import InvalidRequest
+from jobs.options import JobOptions
+from service.options_part import parse_options, require_uploaded
+
+
+def places(data: bytes) -> dict[str, str]:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_options(data)
+    return {error.pointer: error.detail for error in caught.value.errors}
+
+
+@pytest.mark.parametrize("data", [b"", b"  \n", b"{}"])
+def test_nothing_is_the_defaults(data: bytes) -> None:
+    assert parse_options(data) == JobOptions()
+
+
+def test_an_unknown_field_is_pointed_at() -> None:
+    assert list(places(b'{"tunning": "fast"}')) == ["#/options/tunning"]
+
+
+def test_a_union_is_one_mistake_in_one_place() -> None:
+    found = places(b'{"tuning": "best"}')
+    assert list(found) == ["#/options/tuning"]
+    assert "'off', 'fast' or 'quality'" in found["#/options/tuning"]
+
+
+def test_a_mistake_inside_a_union_has_the_users_own_path() -> None:
+    assert "#/options/tuning/iterations" in places(b'{"tuning": {"iterations": 1000}}')
+
+
+def test_a_mistake_in_a_list_has_its_index() -> None:
+    found = places(b'{"references": [{"name": "a.png"}, {"frame": 1}]}')
+    assert list(found) == ["#/options/references/1/name"]
+
+
+def test_several_mistakes_come_at_once() -> None:
+    assert set(places(b'{"model": "x", "output": {"container": "mkv", "codec": "prores"}}')) == {
+        "#/options/model",
+        "#/options/output",
+    }
+
+
+@pytest.mark.parametrize("data", [b"{", b"\xff", b"[1]", b'"fast"', b"null", b"[" * 100_000])
+def test_what_is_no_json_object_is_an_error_of_the_whole_part(data: bytes) -> None:
+    assert list(places(data)) == ["#/options"]
+
+
+def test_slashes_in_keys_are_escaped() -> None:
+    assert list(places(b'{"a/b~c": 1}')) == ["#/options/a~1b~0c"]
+
+
+def test_references_must_be_uploaded_and_come_once() -> None:
+    options = parse_options(b'{"references": [{"name": "a.png"}, {"name": "b.png"}, {"name": "a.png"}]}')
+    with pytest.raises(InvalidRequest) as caught:
+        require_uploaded(options, names={"a.png"})
+    assert [error.pointer for error in caught.value.errors] == [
+        "#/options/references/1/name",
+        "#/options/references/2/name",
+    ]
+    require_uploaded(parse_options(b'{"references": [{"name": "a.png"}]}'), names={"a.png"})
