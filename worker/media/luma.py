@@ -8,14 +8,8 @@ from numpy.typing import NDArray
 
 from jobs.errors import VideoUnsupported
 from models.base import Matrix
+from models.color import luma_weights
 from worker.media.frames import Codes
-
-LUMA_WEIGHTS: dict[Matrix, tuple[float, float, float]] = {
-    "bt601": (0.299, 0.587, 0.114),
-    "bt709": (0.2126, 0.7152, 0.0722),
-    "bt2020": (0.2627, 0.6780, 0.0593),
-}
-"""Weights of R', G' and B' in Y': ITU-R BT.601-7, BT.709-6 and BT.2020-2 (non-constant luminance)."""
 
 _PACKED_LUMA = {"yuyv422": 0, "yvyu422": 0, "uyvy422": 1}
 """Packed 4:2:2 at 8 bits: which of each two bytes is luma."""
@@ -111,19 +105,18 @@ def _plane(frame: Any, *, columns: int, dtype: np.dtype[Any]) -> NDArray[Any]:
 def _to_depth(codes: NDArray[Any], *, bits: int) -> Codes:
     if bits <= 8:
         return np.array(codes, dtype=np.uint8)
-    if bits == 10:
-        return np.array(codes, dtype=np.uint16)
-    if bits == 9:
-        return codes.astype(np.uint16) << 1
+    if bits <= 10:
+        return np.array(codes, dtype=np.uint16) * np.uint16(2 ** (10 - bits))
     shift = bits - 10
     rounded = (codes.astype(np.uint32) + (1 << (shift - 1))) >> shift
-    return np.minimum(rounded, 1023).astype(np.uint16)
+    return np.asarray(np.minimum(rounded, 1023), dtype=np.uint16)
 
 
 def _from_rgb(frame: Any, *, matrix: Matrix) -> Codes:
     deep = bit_depth(frame.format) == 10
-    rgb = frame.to_ndarray(format="rgb48le" if deep else "rgb24").astype(np.float32)
-    luma = rgb @ np.asarray(LUMA_WEIGHTS[matrix], dtype=np.float32)
+    weights = luma_weights(matrix)
+    rgb = frame.to_ndarray(format="rgb48le" if deep else "rgb24")
+    luma = rgb @ np.asarray((weights.red, weights.green, weights.blue), dtype=np.float32)
     if deep:
-        return np.rint(luma * (1023 / 65535)).astype(np.uint16)
-    return np.rint(luma).astype(np.uint8)
+        return np.asarray(np.rint(luma * (1023 / 65535)), dtype=np.uint16)
+    return np.asarray(np.rint(luma), dtype=np.uint8)

@@ -221,5 +221,5 @@ def _usual_step(pts: NDArray[np.int64], stream: Any) -> int:
     """Median distance of frames; where there is one frame, one over the frame rate."""
     if len(pts) > 1:
         return max(1, int(np.median(np.diff(np.sort(pts)))))
-    rate = stream.average_rate or Fraction(25)
-    return max(1, round(1 / (rate * stream.time_base)))
+    rate = Fraction(stream.average_rate or 25)
+    return max(1, round(1 / (rate * Fraction(stream.time_base))))

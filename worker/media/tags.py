@@ -1,0 +1,84 @@
+"""What a video says of its own picture beside the samples: shape, orientation, color tags."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
+
+from models.base import Matrix
+from worker.media.source import open_source, video_stream
+
+_MATRIX_CODES: dict[Matrix, tuple[int, ...]] = {"bt601": (6, 5, 4), "bt709": (1, 7), "bt2020": (9, 10)}
+"""Codes of ITU-T H.273 that mean each matrix; the first is written where the source has none of them."""
+_UNSPECIFIED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FilmTags:
+    """Tags of the film as the source has them, to be written again."""
+
+    sample_aspect_ratio: Fraction | None
+    display_matrix: tuple[int, ...] | None
+    """Nine numbers in FFmpeg's layout: rotation and flips; None where the picture stands upright."""
+    color_primaries: int
+    """ITU-T H.273; 2 is unspecified."""
+    color_trc: int
+    colorspace: int
+    field_order: int
+    """FFmpeg's AVFieldOrder; 0 and 1 are progressive."""
+    origin: Fraction
+    """Seconds that all timestamps are moved back by, so that the film starts at or after zero."""
+
+
+def read_tags(path: Path, *, first_time: Fraction) -> FilmTags:
+    """Read the tags of the film in `path`, whose first frame stands at `first_time` seconds."""
+    with open_source(path) as container:
+        stream = video_stream(container)
+        frame = next(container.decode(stream))
+        side_data: Any = frame.side_data
+        matrix = next((bytes(data) for data in side_data if data.type is SideDataType.DISPLAYMATRIX), None)
+        context = stream.codec_context
+        origin = min(Fraction(0), first_time)
+        if container.format.name.startswith("mpeg"):
+            # A broadcast's clock starts anywhere; files start at zero.
+            starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base]
+            origin = min([first_time, *starts])
+        return FilmTags(
+            sample_aspect_ratio=stream.sample_aspect_ratio or None,
+            display_matrix=None if matrix is None else tuple(int(v) for v in np.frombuffer(matrix, dtype=np.int32)),
+            color_primaries=int(frame.color_primaries) or int(context.color_primaries) or _UNSPECIFIED,
+            color_trc=int(frame.color_trc) or int(context.color_trc) or _UNSPECIFIED,
+            colorspace=int(frame.colorspace),
+            field_order=int(context.field_order),
+            origin=origin,
+        )
+
+
+def matrix_code(matrix: Matrix, *, tagged: int) -> int:
+    """H.273 code to write for `matrix`: the source's own tag where it means that matrix; never untagged."""
+    codes = _MATRIX_CODES[matrix]
+    return tagged if tagged in codes else codes[0]
+
+
+def range_code(*, full_range: bool) -> int:
+    """FFmpeg's AVColorRange."""
+    return 2 if full_range else 1
+
+
+def copy_tags(tags: FilmTags, *, stream: "av.VideoStream", matrix: Matrix, full_range: bool) -> None:
+    """Write the tags to an encoder's stream, before its first frame."""
+    context = stream.codec_context
+    context.color_range = range_code(full_range=full_range)
+    context.colorspace = matrix_code(matrix, tagged=tags.colorspace)
+    context.color_primaries = tags.color_primaries
+    context.color_trc = tags.color_trc
+    if tags.sample_aspect_ratio is not None:
+        context.sample_aspect_ratio = tags.sample_aspect_ratio
+    if tags.field_order > 1:
+        context.field_order = tags.field_order
+    if tags.display_matrix is not None:
+        stream.set_display_matrix(tags.display_matrix)
