@@ -1,0 +1,116 @@
+"""Brings a reference of any size and shape to the video's."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.errors import ReferenceNotColor
+
+Picture = NDArray[np.uint8]
+"""[H, W, 3] uint8, R'G'B'."""
+
+SAME_SHAPE = 0.03
+"""Difference of aspect, relative, that is stretched away: rounding, and 1.78 for 16:9."""
+_ANAMORPHIC = 1.5
+"""Aspects farther apart than this are no longer taken for the same picture stretched by its pixels' shape."""
+_BAR_LUMA = 24
+"""Of 255: letterbox bars are darker in every pixel; video black of a careless conversion is 16."""
+_SMALLEST_PICTURE = 0.4
+"""Share of a side that is left between bars at least; less is a dark picture, not a letterbox."""
+LEAST_CHROMA = 4.0
+"""Of 255: how far a color reference's most colored half percent is from gray at least. JPEG leaves 1 or 2 on gray."""
+_MEASURED_SIDE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """One way to bring a reference to the video's shape."""
+
+    picture: Picture
+    note: str | None
+    """What was done, for the user; None where nothing had to be."""
+
+
+def require_color(picture: Picture, *, name: str) -> None:
+    """Raise where a reference is gray.
+
+    Raises:
+        ReferenceNotColor: its chroma nowhere differs from gray by more than noise.
+    """
+    found = chroma_reach(picture)
+    if found < LEAST_CHROMA:
+        raise ReferenceNotColor(
+            f"The reference {name} is gray: its strongest color is {found:.1f} of 255 codes away from gray, where at "
+            f"least {LEAST_CHROMA:.0f} are expected. Color the frame first, then upload it again."
+        )
+
+
+def chroma_reach(picture: Picture) -> float:
+    """How far from gray, in codes of 255, the half percent of `picture` with the most color is at least."""
+    scale = min(1.0, _MEASURED_SIDE / max(picture.shape[:2]))
+    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    chroma = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)[..., 1:].astype(np.float32) - 128
+    return float(np.percentile(np.abs(chroma).max(axis=-1), 99.5))
+
+
+def fittings(picture: Picture, *, width: int, height: int) -> Iterator[Fitting]:
+    """Yield every way to bring `picture` to the shape of a `width` x `height` video, the likeliest first.
+
+    The pictures are of the video's shape, not of its size. Which one is right, the video's luma decides.
+    """
+    found = f"{picture.shape[1]}x{picture.shape[0]}"
+    wanted = f"{width}x{height}"
+    aspect = width / height
+    if picture.shape[:2] == (height, width):
+        yield Fitting(picture, None)
+        return
+    if _alike(picture, aspect):
+        yield Fitting(picture, f"fitted from {found} to {wanted}")
+        return
+    inner = without_bars(picture)
+    if inner.shape != picture.shape:
+        yield Fitting(
+            center_crop(inner, aspect=aspect), f"fitted from {found} to {wanted}, the black bars around it cut away"
+        )
+    yield Fitting(center_crop(picture, aspect=aspect), f"fitted from {found} to {wanted}, its middle cut out")
+    if 1 / _ANAMORPHIC < (picture.shape[1] / picture.shape[0]) / aspect < _ANAMORPHIC:
+        yield Fitting(picture, f"fitted from {found} to {wanted}, stretched to the video's shape")
+    if _alike(np.rot90(picture), aspect):
+        # Films of a phone are stored on their side; what a player shows, and a user colors, stands upright.
+        for turns, way in ((1, "left"), (3, "right")):
+            turned = np.ascontiguousarray(np.rot90(picture, turns))
+            yield Fitting(turned, f"fitted from {found} to {wanted}, turned {way}")
+
+
+def without_bars(picture: Picture) -> Picture:
+    """`picture` without the dark bars around it, itself where it has none."""
+    light = picture.max(axis=-1) > _BAR_LUMA
+    # A few specks of dust in a bar do not make it picture.
+    rows = np.flatnonzero(light.mean(axis=1) > 0.02)
+    columns = np.flatnonzero(light.mean(axis=0) > 0.02)
+    if rows.size == 0 or columns.size == 0:
+        return picture
+    inner = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if min(inner.shape[0] / picture.shape[0], inner.shape[1] / picture.shape[1]) < _SMALLEST_PICTURE:
+        return picture
+    return inner
+
+
+def center_crop(picture: Picture, *, aspect: float) -> Picture:
+    """The largest middle part of `picture` whose width over height is `aspect`, to the pixel."""
+    height, width = picture.shape[:2]
+    new_width = min(width, max(1, round(height * aspect)))
+    new_height = min(height, max(1, round(width / aspect)))
+    top, left = (height - new_height) // 2, (width - new_width) // 2
+    return picture[top : top + new_height, left : left + new_width]
+
+
+def _alike(picture: Picture, aspect: float) -> bool:
+    height, width = picture.shape[:2]
+    # A pixel more or less is rounding, however small the picture.
+    tolerance = max(SAME_SHAPE, 1.0 / min(height, width))
+    return abs(width / height / aspect - 1) <= tolerance

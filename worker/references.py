@@ -1,0 +1,325 @@
+"""Finds where each reference stands in the video."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from jobs.errors import ReferenceUnplaced
+from jobs.options import ReferenceOptions
+from jobs.record import PlacedReference
+from models.base import Matrix
+from models.color import rgb_to_ycbcr
+from worker.analysis import ShotRange, unit_luma
+from worker.fitting import Fitting, Picture, fittings, require_color
+from worker.media.decode import VideoReader
+from worker.media.stills import read_image
+from worker.signatures import Signature, SignatureFile, signature_of
+from worker.task import ReferenceFile
+
+FRAME_SCORE = 0.6
+"""Likeness from which a reference is the frame. Its own frame, recolored by hand or by a network, has 0.9 and more."""
+SCENE_SCORE = 0.3
+"""Likeness from which a reference shows the frame's scene, so that it serves as an example. Frames of other scenes stay
+below 0.2."""
+_ALIKE = 0.004
+"""Two places whose likeness differs by less cannot be told apart."""
+_DIP = 0.03
+"""Between two places that are no single still stretch, likeness falls by this at least."""
+
+_FINE_WIDTH = 160
+_BACKGROUND = 10.0
+"""Standard deviation, in pixels at that width, of the brightness taken off before details are compared."""
+_PEAKS = 5
+_PEAK_DISTANCE = 12
+_REACH = 6
+"""Frames compared finely on both sides of each of the best peaks of the coarse likeness."""
+
+Fine = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedReference:
+    """A reference, brought to the video's shape, with its place."""
+
+    picture: Picture
+    signature: Signature
+    record: PlacedReference
+
+    @property
+    def frame(self) -> int | None:
+        return self.record.frame
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    references: tuple[LocatedReference, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    frame: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """One fitting of a reference, ready to be compared."""
+
+    fitting: Fitting
+    signature: Signature
+    fine: Fine
+
+
+class ReferenceLocator:
+    """Places references in one video."""
+
+    def __init__(
+        self,
+        reader: VideoReader,
+        *,
+        shots: Sequence[ShotRange],
+        signatures: SignatureFile,
+        check: Callable[[], None],
+    ) -> None:
+        self._reader = reader
+        self._shots = shots
+        self._signatures = signatures
+        self._check = check
+        width = min(_FINE_WIDTH, reader.info.width)
+        self._fine_size = (max(1, round(reader.info.height * width / reader.info.width)), width)
+
+    def locate(
+        self, files: Sequence[ReferenceFile], *, options: Sequence[ReferenceOptions], keep_side: int
+    ) -> Placement:
+        """Place every reference; pictures larger than `keep_side` on their short side are kept at that size.
+
+        Raises:
+            ReferenceUndecodable: a file is no picture.
+            ReferenceNotColor: a picture is gray.
+            ReferenceUnplaced: a place out of the video's range, or a picture of another scene.
+        """
+        asked = {option.name: option for option in options}
+        names = {file.name for file in files}
+        warnings = [
+            f"The options place a reference {name}, but none of that name was uploaded."
+            for name in asked
+            if name not in names
+        ]
+        located = []
+        for file in files:
+            self._check()
+            reference = self._locate(file, asked.get(file.name), keep_side=keep_side, warnings=warnings)
+            located.append(reference)
+        warnings += _crowded(located)
+        return Placement(references=tuple(located), warnings=tuple(warnings))
+
+    def _locate(
+        self, file: ReferenceFile, option: ReferenceOptions | None, *, keep_side: int, warnings: list[str]
+    ) -> LocatedReference:
+        picture = read_image(file.path)
+        require_color(picture, name=file.name)
+        info = self._reader.info
+        candidates = [self._candidate(fitting) for fitting in fittings(picture, width=info.width, height=info.height)]
+        wanted = None if option is None else self._frame_asked_for(option)
+        if wanted is None:
+            candidate, match = self._best_anywhere(file.name, candidates, warnings)
+        else:
+            candidate, match = self._best_there(file.name, candidates, wanted, warnings)
+        is_frame = wanted is not None or match.score >= FRAME_SCORE
+        notes = [candidate.fitting.note] if candidate.fitting.note else []
+        if not is_frame:
+            notes.append(f"no frame of the video, but like frame {match.frame} ({match.score:.2f}): used as an example")
+        record = PlacedReference(
+            name=file.name,
+            frame=match.frame if is_frame else None,
+            shot=shot_of(match.frame, self._shots),
+            placed_by="matching" if wanted is None else "user",
+            note="; ".join(notes) or None,
+        )
+        return LocatedReference(
+            picture=_shrunk(candidate.fitting.picture, keep_side), signature=candidate.signature, record=record
+        )
+
+    def _candidate(self, fitting: Fitting) -> _Candidate:
+        height, width = self._fine_size
+        small = cv2.resize(fitting.picture, (width, height), interpolation=cv2.INTER_AREA)
+        luma = luma_of(np.asarray(small, np.uint8), matrix=self._reader.info.matrix)
+        return _Candidate(fitting=fitting, signature=signature_of(luma), fine=luma)
+
+    def _frame_asked_for(self, option: ReferenceOptions) -> int | None:
+        """The frame that the user named, None where the user left it to matching."""
+        info, timeline = self._reader.info, self._reader.timeline
+        if option.frame is not None:
+            if option.frame >= info.frames:
+                raise ReferenceUnplaced(
+                    f"The reference {option.name} was placed at frame {option.frame}, but the video's frames are 0 to "
+                    f"{info.frames - 1}. Give a frame of the video, or none to have it found."
+                )
+            return option.frame
+        if option.time_seconds is None:
+            return None
+        if option.time_seconds > info.duration_seconds:
+            raise ReferenceUnplaced(
+                f"The reference {option.name} was placed at {option.time_seconds:g} s, but the video is "
+                f"{info.duration_seconds:.3f} s long. Give a time of the video, or none to have it found."
+            )
+        pts = int(timeline.pts[0]) + float(option.time_seconds / timeline.time_base)
+        # The nearest: a time read off a player is rounded, and may lie just before the frame that it means.
+        return int(np.abs(timeline.pts - pts).argmin())
+
+    def _best_there(
+        self, name: str, candidates: Iterable[_Candidate], frame: int, warnings: list[str]
+    ) -> tuple[_Candidate, _Match]:
+        truth = self._fine(frame, frame)[0]
+        scored = [(likeness(candidate.fine, truth), candidate) for candidate in candidates]
+        score, candidate = max(scored, key=lambda pair: pair[0])
+        if score < FRAME_SCORE:
+            warnings.append(
+                f"The reference {name} was placed at frame {frame}, but does not look like it (likeness {score:.2f}, "
+                f"at least {FRAME_SCORE} expected). Leave the place out to have it found by its luma."
+            )
+        return candidate, _Match(frame, score)
+
+    def _best_anywhere(
+        self, name: str, candidates: Iterable[_Candidate], warnings: list[str]
+    ) -> tuple[_Candidate, _Match]:
+        found = [(candidate, *self._search(candidate)) for candidate in candidates]
+        candidate, matches, coarse = max(found, key=lambda item: item[1][0].score)
+        best = matches[0]
+        if best.score < SCENE_SCORE:
+            raise ReferenceUnplaced(
+                f"The reference {name} matches no frame of the video: the likeliest is frame {best.frame} "
+                f"({self._reader.timeline.seconds(best.frame):.2f} s) with a likeness of {best.score:.2f}, where at "
+                f"least {SCENE_SCORE} are expected. Use a colored frame of this video, or name its frame."
+            )
+        rival = _rival(best, matches[1:], coarse)
+        if rival is not None:
+            warnings.append(
+                f"The reference {name} matches frame {rival.frame} as well as frame {best.frame} "
+                f"({rival.score:.3f} and {best.score:.3f}); frame {best.frame} was taken. Name its frame if that is "
+                "wrong."
+            )
+        return candidate, best
+
+    def _search(self, candidate: _Candidate) -> tuple[list[_Match], NDArray[np.float32]]:
+        """The best frame near each of the likeliest places, best first, and the coarse likeness of all frames."""
+        coarse = self._signatures.similarities(candidate.signature)
+        matches: dict[int, _Match] = {}
+        for peak in _peaks(coarse):
+            self._check()
+            match = self._climb(candidate, peak)
+            matches[match.frame] = match
+        return sorted(matches.values(), key=lambda match: -match.score), coarse
+
+    def _climb(self, candidate: _Candidate, peak: int) -> _Match:
+        """The best frame within reach of `peak`, and onward where the best is the last one looked at."""
+        scores: dict[int, float] = {}
+        center = peak
+        while True:
+            first = max(0, center - _REACH)
+            last = min(self._reader.info.frames - 1, center + _REACH)
+            if not all(frame in scores for frame in range(first, last + 1)):
+                for frame, fine in enumerate(self._fine(first, last), start=first):
+                    scores[frame] = likeness(candidate.fine, fine)
+            best = max(scores, key=lambda frame: scores[frame])
+            at_the_edge = best in (min(scores), max(scores)) and best not in (0, self._reader.info.frames - 1)
+            if not at_the_edge or len(scores) > 8 * _REACH:
+                return _Match(best, scores[best])
+            center = best
+
+    def _fine(self, first: int, last: int) -> list[Fine]:
+        info = self._reader.info
+        return [unit_luma(frame, info=info, size=self._fine_size) for frame in self._reader.frames(first, last)]
+
+
+def luma_of(picture: Picture, *, matrix: Matrix) -> NDArray[np.float32]:
+    """Luma [H, W] float32, in 0..1, of a picture under the video's matrix."""
+    rgb = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).to(torch.float32) / 255
+    luma: NDArray[np.float32] = rgb_to_ycbcr(rgb, matrix=matrix)[0].numpy()
+    return luma
+
+
+def likeness(one: Fine, other: Fine) -> float:
+    """How much two lumas [H, W] of one size are of one frame, -1..1.
+
+    The mean of two correlations: of the pictures, and of their details, with the brightness of the surroundings taken
+    off. Any two outdoor scenes, light above and dark below, correlate in the first; in the second, only the same one.
+    """
+    return (_correlation(one, other) + _correlation(_details(one), _details(other))) / 2
+
+
+def shot_of(frame: int, shots: Sequence[ShotRange]) -> int:
+    """Number of the shot that `frame` is in.
+
+    Raises:
+        ValueError: it is in none.
+    """
+    for index, shot in enumerate(shots):
+        if frame in shot:
+            return index
+    raise ValueError(f"frame {frame} is in no shot")
+
+
+def _details(luma: Fine) -> Fine:
+    # A slight blur first: a reference scaled up and down, or compressed, has lost the finest grain.
+    soft = cv2.GaussianBlur(luma, (0, 0), 1.0)
+    details: Fine = (soft - cv2.GaussianBlur(luma, (0, 0), _BACKGROUND)).astype(np.float32)
+    return details
+
+
+def _correlation(one: Fine, other: Fine) -> float:
+    a, b = one - one.mean(), other - other.mean()
+    norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / norm if norm > 1e-6 else 0.0
+
+
+def _peaks(coarse: NDArray[np.float32]) -> list[int]:
+    """The frames of highest coarse likeness, no two of them close together."""
+    left = coarse.copy()
+    peaks = []
+    while len(peaks) < _PEAKS:
+        peak = int(left.argmax())
+        if not np.isfinite(left[peak]):
+            break
+        peaks.append(peak)
+        left[max(0, peak - _PEAK_DISTANCE) : peak + _PEAK_DISTANCE + 1] = -np.inf
+    return peaks
+
+
+def _rival(best: _Match, others: Iterable[_Match], coarse: NDArray[np.float32]) -> _Match | None:
+    """Another place that is as likely, and not just more of the same still picture."""
+    for other in others:
+        between = coarse[min(best.frame, other.frame) : max(best.frame, other.frame) + 1]
+        if best.score - other.score < _ALIKE and coarse[best.frame] - between.min() > _DIP:
+            return other
+    return None
+
+
+def _crowded(references: Sequence[LocatedReference]) -> list[str]:
+    first: dict[int, str] = {}
+    warnings = []
+    for reference in references:
+        if reference.frame is None:
+            continue
+        if reference.frame in first:
+            warnings.append(
+                f"The references {first[reference.frame]} and {reference.record.name} are both of frame "
+                f"{reference.frame}; only the first is used there."
+            )
+        first.setdefault(reference.frame, reference.record.name)
+    return warnings
+
+
+def _shrunk(picture: Picture, side: int) -> Picture:
+    """`picture` with its short side at most `side`: 64 references of a 4K film would take 1.6 GB."""
+    height, width = picture.shape[:2]
+    scale = side / min(height, width)
+    if scale >= 1:
+        return np.ascontiguousarray(picture)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
