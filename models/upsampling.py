@@ -5,6 +5,8 @@ in the CENTER of its luma samples, as in JPEG and MPEG-1. MPEG-2, H.264 and HEVC
 chroma on the LEFT: pass the finished plane through `site_left` for those.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,11 +16,12 @@ Size = tuple[int, int]
 
 _REGULARIZATION = 1e-4  # of the luma's variance: contrast of 0.01 of full range and less says nothing about color
 _TRUST_SQUARINGS = 4  # the power 16 of the correlation; chosen by measuring, see `upsample_chroma`
+_SHARPENING = 0.07  # an area mean is its center value plus 1/24 of the second difference; steeper edges ask for more
 _FAINTEST = 1e-10  # product of variances below which nothing correlates
 
 
 def resize_luma(luma: Tensor, size: Size) -> Tensor:
-    """Luma [H, W] at `size`: area means when shrinking, bicubic when enlarging, never beyond the values of the input.
+    """Luma [H, W] at `size`: area means when shrinking, cubic when enlarging, never beyond the values of the input.
 
     Raises:
         ValueError: `luma` is no plane, or `size` has a side below 1.
@@ -29,7 +32,7 @@ def resize_luma(luma: Tensor, size: Size) -> Tensor:
 
 
 def resize_chroma(chroma: Tensor, size: Size) -> Tensor:
-    """Planes [C, h, w] at `size`, with no guide: area means when shrinking, bicubic when enlarging.
+    """Planes [C, h, w] at `size`, with no guide: area means when shrinking, cubic when enlarging.
 
     Each side is treated by itself. Never beyond the lowest and highest value of each plane.
 
@@ -44,7 +47,7 @@ def resize_chroma(chroma: Tensor, size: Size) -> Tensor:
     if tuple(planes.shape[-2:]) == tuple(size):
         return planes
     lowest, highest = planes.amin((-2, -1), keepdim=True), planes.amax((-2, -1), keepdim=True)
-    return _cubic(planes, size).clamp(lowest, highest)
+    return _enlarge(planes, size).clamp(lowest, highest)
 
 
 def upsample_chroma(chroma: Tensor, *, luma_low: Tensor, luma_high: Tensor) -> Tensor:
@@ -52,11 +55,13 @@ def upsample_chroma(chroma: Tensor, *, luma_low: Tensor, luma_high: Tensor) -> T
 
     `luma_low` [h, w] is the luma that the chroma was made for, `resize_luma(luma_high, (h, w))`.
 
-    Bicubic chroma, plus the luma detail that `luma_low` lacks times the local slope of chroma by luma: the linear model
+    Cubic chroma, plus the luma detail that `luma_low` lacks times the local slope of chroma by luma: the linear model
     of the fast guided filter (He and Sun 2015, 3x3 windows at low size), without its blur. The slope is trusted by
-    the 16th power of the local correlation, for in natural pictures most luma detail is shading and has no color of
-    its own. The result stays within the chroma of the 4x4 low samples around each pixel. Where `luma_high` is not
-    larger than the chroma, there is nothing to guide, and the chroma is resized plainly.
+    the 16th power of the local correlation (R squared), for in natural pictures most luma detail is shading and has no
+    color of its own: with full trust, ab is 3 to 5 dB worse than bicubic there. The result stays within the chroma of
+    the 4x4 low samples around each pixel.
+
+    Where `luma_high` is not larger than the chroma there is nothing to guide, and the chroma is resized plainly.
 
     Raises:
         ValueError: the planes do not fit together.
@@ -73,7 +78,7 @@ def upsample_chroma(chroma: Tensor, *, luma_low: Tensor, luma_high: Tensor) -> T
     color, low = resize_chroma(chroma, start), resize_luma(luma_low, start)[None]
     size = (height, width)
     lowest, highest = _local_range(color)
-    enlarged = _cubic(torch.cat((color, low)), size)
+    enlarged = _enlarge(torch.cat((color, low)), size)
     guide = _linear(torch.cat((_slope(color, low), lowest, highest)), size)
     detail = luma_high.to(torch.float32) - enlarged[2]
     result = torch.addcmul(enlarged[:2], guide[:2], detail)
@@ -111,16 +116,36 @@ def _slope(chroma: Tensor, luma: Tensor) -> Tensor:
 
 
 def _local_range(planes: Tensor) -> tuple[Tensor, Tensor]:
-    """Lowest and highest value in windows of 3x3; the padding of max pooling counts for nothing."""
-    return -F.max_pool2d(-planes, 3, stride=1, padding=1), F.max_pool2d(planes, 3, stride=1, padding=1)
+    """Lowest and highest value in windows of 3x3."""
+    padded = F.pad(planes, (1, 1, 1, 1), mode="replicate")
+    lowest = highest = padded
+    for dim in (-2, -1):  # side by side, in slices: ten times as fast as max pooling on a CPU
+        lowest = _three_along(torch.minimum, lowest, dim)
+        highest = _three_along(torch.maximum, highest, dim)
+    return lowest, highest
+
+
+def _three_along(choose: Callable[[Tensor, Tensor], Tensor], planes: Tensor, dim: int) -> Tensor:
+    count = planes.shape[dim] - 2
+    first, second, third = (planes.narrow(dim, start, count) for start in range(3))
+    return choose(choose(first, second), third)
 
 
 def _window_mean(planes: Tensor) -> Tensor:
     return F.avg_pool2d(planes, 3, stride=1, padding=1, count_include_pad=False)
 
 
-def _cubic(planes: Tensor, size: Size) -> Tensor:
-    return F.interpolate(planes[None], size=size, mode="bicubic", align_corners=False)[0]
+def _enlarge(planes: Tensor, size: Size) -> Tensor:
+    """Cubic, from samples that are area means: the blur of the mean is taken back first."""
+    sharp = _sharpen(_sharpen(planes).mT).mT
+    # Enlarging needs no anti-aliasing; the flag picks Catmull-Rom, which takes half the time.
+    return F.interpolate(sharp[None], size=size, mode="bicubic", align_corners=False, antialias=True)[0]
+
+
+def _sharpen(planes: Tensor) -> Tensor:
+    """Planes [C, h, w] sharpened from left to right."""
+    padded = F.pad(planes, (1, 1, 0, 0), mode="replicate")
+    return (1 + 2 * _SHARPENING) * planes - _SHARPENING * (padded[..., :-2] + padded[..., 2:])
 
 
 def _linear(planes: Tensor, size: Size) -> Tensor:
