@@ -1,0 +1,111 @@
+"""What an answer of the server means: its JSON, or the error that it stands for."""
+
+from dataclasses import replace
+from typing import Any
+
+import httpx
+
+from retint.decoding import decode
+from retint.errors import APIError, ConnectionFailed, FieldError, Problem, ServerError, error_class
+from retint.models import Job, Page
+
+
+def check(response: httpx.Response) -> None:
+    """Let good answers pass. The body must have been read.
+
+    Raises:
+        APIError: the subclass that fits the status.
+    """
+    if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
+        return
+    raise error_class(response.status_code)(_problem(response), retry_after=_retry_after(response))
+
+
+def read_json(response: httpx.Response) -> dict[str, Any]:
+    """The JSON object of a good answer.
+
+    Raises:
+        APIError: the answer is an error, or not JSON (then something else than the service answered).
+    """
+    check(response)
+    try:
+        data = response.json()
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise _foreign(response)
+    return data
+
+
+def read_job(response: httpx.Response) -> Job:
+    data = read_json(response)
+    try:
+        return _job(data)
+    except (ValueError, TypeError) as error:
+        raise _foreign(response) from error
+
+
+def read_page(response: httpx.Response) -> Page:
+    data = read_json(response)
+    try:
+        return Page(
+            data=tuple(_job(item) for item in data["data"]), next=data.get("next") if data.get("has_more") else None
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise _foreign(response) from error
+
+
+def connection_failed(error: httpx.HTTPError | httpx.InvalidURL, *, base_url: str) -> ConnectionFailed:
+    """The sentence for what httpx met."""
+    if isinstance(error, httpx.ConnectError):
+        return ConnectionFailed(f"No server answers at {base_url}: {error}. Start one with `retint serve`.")
+    if isinstance(error, httpx.TimeoutException):
+        return ConnectionFailed(f"The server at {base_url} did not answer in time.")
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+        return ConnectionFailed(f"{base_url} is no address of a server; expected one like http://127.0.0.1:8000.")
+    return ConnectionFailed(f"The connection to {base_url} broke: {error or type(error).__name__}.")
+
+
+def _job(data: dict[str, Any]) -> Job:
+    return replace(decode(Job, data), raw=data)
+
+
+def _problem(response: httpx.Response) -> Problem:
+    status = response.status_code
+    try:
+        data = response.json()
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        data = {}
+    places = data.get("errors") or ()
+    return Problem(
+        status=status,
+        code=str(data.get("code") or f"http_{status}"),
+        title=str(data.get("title") or response.reason_phrase),
+        detail=str(data.get("detail") or f"The server answered {status} {response.reason_phrase}."),
+        request_id=data.get("request_id"),
+        errors=tuple(FieldError(pointer=str(place["pointer"]), detail=str(place["detail"])) for place in places),
+    )
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds; the header's other form, a date, is not used by the service and counts as absent."""
+    try:
+        return max(0.0, float(response.headers["Retry-After"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _foreign(response: httpx.Response) -> APIError:
+    detail = f"{response.url} answered, but not as a retint service does; is the address right?"
+    return ServerError(
+        Problem(
+            status=response.status_code,
+            code="not_retint",
+            title="Not a retint service",
+            detail=detail,
+            request_id=None,
+            errors=(),
+        )
+    )
