@@ -34,6 +34,7 @@ RetintError
 │   ├── TimedOut                 timed_out
 │   ├── StorageFull              storage_full
 │   └── Internal                 internal
+├── StartupError                 what keeps a process from starting: a setting, a missing program
 └── JobCanceled                  control flow inside a worker, never shown
 """
 
@@ -199,6 +200,12 @@ class StorageFull(JobFailure):
 
 class Internal(JobFailure):
     code, title = "internal", "Something went wrong inside the worker"
+
+
+class StartupError(RetintError):
+    """Keeps a process from starting; `detail` says which setting or program it wants."""
+
+    code, title = "startup", "The service cannot start"
 
 
 class JobCanceled(RetintError):

@@ -1,0 +1,26 @@
+"""How every process reaches Redis: with timeouts, so that nothing hangs, and a few retries, so that a blip passes."""
+
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError, TimeoutError
+from redis.retry import Retry
+
+CONNECT_TIMEOUT_SECONDS = 2.0
+COMMAND_TIMEOUT_SECONDS = 5.0
+
+
+def connect(url: str) -> Redis:
+    """A client of the server at `url` (`redis://`, `rediss://` or `unix://`); it connects at the first command.
+
+    A command is tried three times within about half a second where the connection fails, then
+    `redis.exceptions.ConnectionError` or `TimeoutError` is raised.
+    """
+    return Redis.from_url(
+        url,
+        socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        socket_timeout=COMMAND_TIMEOUT_SECONDS,
+        socket_keepalive=not url.startswith("unix"),
+        health_check_interval=15,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=2),
+        retry_on_error=[ConnectionError, TimeoutError],
+    )
