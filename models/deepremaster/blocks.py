@@ -21,6 +21,10 @@ def scaled(channels: int, *, width: float) -> int:
 class StoredBatchNorm(nn.BatchNorm3d):
     """Batch norm that always runs on its stored statistics, while tuning too: one frame is no batch to learn from."""
 
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.train()
+
     def train(self, mode: bool = True) -> Self:  # noqa: ARG002 (whatever is asked for)
         return super().train(False)
 
