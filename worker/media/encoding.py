@@ -25,6 +25,8 @@ class Encoding:
     full_range: bool
     options: dict[str, str]
     """The encoder's own settings."""
+    size: tuple[int, int]
+    """Height and width of the luma plane."""
     chroma_size: tuple[int, int]
     """Height and width of each chroma plane."""
     warnings: tuple[str, ...]
@@ -60,6 +62,7 @@ def choose_encoding(info: VideoInfo, *, output: OutputOptions) -> Encoding:
         bit_depth=depth,
         full_range=full_range,
         options=_options(info, output=output, subsampling=subsampling),
+        size=(info.height, info.width),
         chroma_size=(math.ceil(info.height / down), math.ceil(info.width / across)),
         warnings=tuple(warnings),
     )

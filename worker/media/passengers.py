@@ -130,6 +130,7 @@ class Passengers:
         target: OutputContainer,
         container: Container,
         origin: Fraction,
+        sound_only: bool,
         warn: Callable[[str], None],
     ) -> None:
         self._target = target
@@ -142,7 +143,7 @@ class Passengers:
             film = video_stream(self._source)
             self._passengers: dict[int, Passenger] = {}
             for stream in self._source.streams:
-                if stream.index != film.index:
+                if stream.index != film.index and (stream.type == "audio" or not sound_only):
                     self._board(stream, source)
             self._copy_film_names(film)
             self._copy_global_facts()

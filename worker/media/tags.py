@@ -1,6 +1,6 @@
 """What a video says of its own picture beside the samples: shape, orientation, color tags."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,24 @@ class FilmTags:
     """FFmpeg's AVFieldOrder; 0 and 1 are progressive."""
     origin: Fraction
     """Seconds that all timestamps are moved back by, so that the film starts at or after zero."""
+
+    @property
+    def quarter_turns(self) -> int:
+        """Turns counterclockwise by 90 degrees that bring the stored picture upright, 0 to 3."""
+        if self.display_matrix is None:
+            return 0
+        # The first row of the matrix is where the picture's right side points (libavutil's display.h).
+        across, down = self.display_matrix[0], self.display_matrix[1]
+        if abs(across) >= abs(down):
+            return 0 if across >= 0 else 2
+        return 3 if down > 0 else 1
+
+    def upright(self) -> "FilmTags":
+        """The tags of the picture once it is turned by `quarter_turns`."""
+        aspect = self.sample_aspect_ratio
+        if aspect is not None and self.quarter_turns % 2:
+            aspect = 1 / aspect
+        return replace(self, display_matrix=None, sample_aspect_ratio=aspect)
 
 
 def read_tags(path: Path, *, first_time: Fraction) -> FilmTags:

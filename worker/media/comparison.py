@@ -1,0 +1,122 @@
+"""Writes the side-by-side video: the input in gray on the left, the result on the right."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.media.encoding import KEYFRAME_SECONDS, Encoding
+from worker.media.film import FilmFile
+from worker.media.frames import Codes, LumaFrame, VideoInfo
+from worker.media.tags import read_tags
+from worker.media.timeline import Timeline, read_timeline
+
+LARGEST_HALF = 960
+"""Width of each half at most: both fit a full-HD screen."""
+
+_CRF = "20"
+_NEUTRAL = 128
+
+
+class ComparisonWriter:
+    """An H.264 4:2:0 8-bit MP4 that plays everywhere, with the film's timing and sound; a context manager.
+
+    It leaves no file behind when its block raises. Rotation is applied, so that the halves stand side by side.
+    """
+
+    def __init__(self, path: Path, *, source: Path, info: VideoInfo, timeline: Timeline | None = None) -> None:
+        """`info` describes `source`; `timeline` is its timeline where that is known already.
+
+        Raises:
+            StorageFull: no space is left, here or while writing.
+        """
+        times = timeline or read_timeline(source)
+        tags = read_tags(source, first_time=int(times.pts[0]) * times.time_base)
+        self._info = info
+        self._turns = tags.quarter_turns
+        height, width = (info.width, info.height) if self._turns % 2 else (info.height, info.width)
+        scale = min(1.0, LARGEST_HALF / width)
+        self._half = (_even(height * scale), _even(width * scale))
+        self.warnings: list[str] = []
+        """What could not be kept as it was, as sentences for the user."""
+        full_height, full_width = self._half[0], 2 * self._half[1]
+        group = max(1, min(250, round(float(info.frame_rate) * KEYFRAME_SECONDS)))
+        self._file = FilmFile(
+            path,
+            source=source,
+            timeline=times,
+            tags=tags.upright(),
+            encoding=Encoding(
+                codec="libx264",
+                pixel_format="yuv420p",
+                bit_depth=8,
+                full_range=False,
+                options={"preset": "veryfast", "crf": _CRF, "g": str(group)},
+                size=(full_height, full_width),
+                chroma_size=(full_height // 2, full_width // 2),
+                warnings=(),
+            ),
+            matrix=info.matrix,
+            rate=info.frame_rate,
+            container="mp4",
+            sound_only=True,
+            warn=self.warnings.append,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._file.finish()
+        else:
+            self._file.abandon()
+
+    def write(self, frame: LumaFrame, chroma: Codes, *, restored: Codes | None = None) -> None:
+        """Encode one frame.
+
+        `chroma` is [2, h, w] of any size: codes of Cb and Cr at the source's bit depth and range. `restored` is the
+        result's luma [H, W] where it is not the input's.
+
+        Raises:
+            ValueError: the frame is not after the last.
+            StorageFull: no space is left.
+        """
+        height, width = self._half
+        left = self._fitted(frame.luma, height=height, width=width, is_chroma=False)
+        right = left if restored is None else self._fitted(restored, height=height, width=width, is_chroma=False)
+        neutral = np.full((height // 2, width // 2), _NEUTRAL, dtype=np.uint8)
+        planes = [np.hstack((left, right))]
+        for codes in chroma:
+            color = self._fitted(codes, height=height // 2, width=width // 2, is_chroma=True)
+            planes.append(np.hstack((neutral, color)))
+        self._file.write(planes, frame)
+
+    def _fitted(self, codes: NDArray[Any], *, height: int, width: int, is_chroma: bool) -> NDArray[np.uint8]:
+        """A plane turned upright, at the size of its half, in limited-range 8-bit codes."""
+        turned = np.ascontiguousarray(np.rot90(codes, self._turns))
+        if turned.shape != (height, width):
+            shrinks = height <= turned.shape[0] and width <= turned.shape[1]
+            turned = cv2.resize(turned, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        info = self._info
+        if info.bit_depth == 8 and not info.full_range:
+            return np.asarray(turned, dtype=np.uint8)
+        # ITU-T H.273; a table, since there are but 256 or 1024 codes.
+        code = np.arange(2**info.bit_depth, dtype=np.float64)
+        if not info.full_range:
+            table = code / 2 ** (info.bit_depth - 8)
+        elif is_chroma:
+            table = (code - 2 ** (info.bit_depth - 1)) * (224 / code[-1]) + _NEUTRAL
+        else:
+            table = code * (219 / code[-1]) + 16
+        return np.take(np.asarray(np.clip(np.rint(table), 0, 255), dtype=np.uint8), turned)
+
+
+def _even(side: float) -> int:
+    """The nearest even number, two at least."""
+    return max(2, 2 * round(side / 2))

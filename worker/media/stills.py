@@ -1,0 +1,106 @@
+"""Single pictures: frames of the film as R'G'B', and the references that users send."""
+
+import errno
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from jobs.errors import ReferenceUndecodable, StorageFull
+from models.color import dequantize_chroma, dequantize_luma, ycbcr_to_rgb
+from worker.media.frames import Codes, VideoInfo
+from worker.media.image_header import read_header
+
+Rgb = NDArray[np.uint8]
+"""[H, W, 3], nonlinear R'G'B'."""
+
+MAX_REFERENCE_PIXELS = 100_000_000
+"""A 100-megapixel scan: 300 MB decoded. Larger than any film frame, small enough for a worker."""
+
+
+def to_rgb(luma: Codes, chroma: Codes | None = None, *, info: VideoInfo) -> Rgb:
+    """A frame as a picture, by the range and matrix of its video.
+
+    Args:
+        luma: [H, W] codes.
+        chroma: [2, h, w] codes of Cb and Cr at any size, brought to the luma's size bilinearly; None is gray.
+        info: Facts of the video that the codes are of.
+    """
+    height, width = luma.shape
+    # torch computes with 16 bits signed only; 1023 fits.
+    y = dequantize_luma(torch.from_numpy(luma.astype(np.int16)), bit_depth=info.bit_depth, full_range=info.full_range)
+    if chroma is None:
+        cbcr = torch.zeros(2, height, width)
+    else:
+        planes = [
+            cv2.resize(plane.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) for plane in chroma
+        ]
+        cbcr = dequantize_chroma(
+            torch.from_numpy(np.stack(planes)), bit_depth=info.bit_depth, full_range=info.full_range
+        )
+    rgb = ycbcr_to_rgb(torch.cat((y[None], cbcr)), matrix=info.matrix)
+    codes = (rgb.clamp(0, 1) * 255).round().to(torch.uint8)
+    return np.ascontiguousarray(codes.permute(1, 2, 0).numpy())
+
+
+def write_png(path: Path, rgb: Rgb) -> None:
+    """Write a picture.
+
+    Raises:
+        StorageFull: no space is left; no file remains.
+    """
+    encoded = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))[1]
+    try:
+        path.write_bytes(encoded.tobytes())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StorageFull("The disk is full: a still picture could not be written. Free some space.") from error
+        raise
+
+
+def read_image(path: Path, *, max_pixels: int = MAX_REFERENCE_PIXELS) -> Rgb:
+    """Read a reference: PNG, JPEG, WebP, TIFF, BMP or GIF of one frame.
+
+    The EXIF orientation is applied, transparency is dropped, 16 bits are rounded to 8, gray becomes equal R', G', B'.
+
+    Raises:
+        ReferenceUndecodable: no picture, cut off or damaged, an animation, or of more than `max_pixels`.
+    """
+    data = path.read_bytes()
+    name = path.name
+    header = read_header(data)
+    if header is None:
+        raise ReferenceUndecodable(
+            f"The reference {name} is not a picture that can be read; send a PNG, JPEG, WebP or TIFF file."
+        )
+    if header.frames > 1:
+        raise ReferenceUndecodable(
+            f"The reference {name} holds {header.frames} pictures (an animation or several pages); "
+            "send the one colored frame as a PNG or JPEG file."
+        )
+    if header.width * header.height > max_pixels:
+        raise ReferenceUndecodable(
+            f"The reference {name} is {header.width}x{header.height}, more than {max_pixels:,} pixels; "
+            "scale it down to the size of the video."
+        )
+    damaged = ReferenceUndecodable(
+        f"The reference {name} is a {header.kind} file that is cut off or damaged; export it again and send that."
+    )
+    if not header.complete or header.width < 1 or header.height < 1:
+        raise damaged
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:
+        raise damaged from error
+    if bgr is None:
+        raise damaged
+    if bgr.dtype == np.uint16:
+        bgr = np.rint(bgr * (255 / 65535)).astype(np.uint8)
+    if bgr.dtype != np.uint8:
+        raise ReferenceUndecodable(
+            f"The reference {name} holds {bgr.dtype} samples; send it with 8 or 16 bits per channel."
+        )
+    return np.ascontiguousarray(bgr[..., ::-1])
