@@ -19,7 +19,6 @@ def connect(url: str) -> Redis:
         url,
         socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
         socket_timeout=COMMAND_TIMEOUT_SECONDS,
-        socket_keepalive=not url.startswith("unix"),
         health_check_interval=15,
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=2),
         retry_on_error=[ConnectionError, TimeoutError],

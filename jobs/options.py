@@ -9,7 +9,7 @@ TuningPreset = Literal["off", "fast", "quality"]
 Objective = Literal["lab", "rgb", "l", "ab"]
 Container = Literal["mp4", "mkv", "mov"]
 Codec = Literal["h264", "ffv1", "prores"]
-VariantName = Literal["video", "comparison", "preview", "report"]
+VariantName = Literal["video", "comparison", "preview", "report", "report_json"]
 
 CODECS_BY_CONTAINER: dict[Container, tuple[Codec, ...]] = {
     "mp4": ("h264",),
@@ -109,6 +109,7 @@ class JobOptions(StrictModel):
         "comparison",
         "preview",
         "report",
+        "report_json",
     ]
     metadata: Annotated[dict[str, str], Field(max_length=32, description="Yours; returned with the job.")] = {}
     keep_input: Annotated[bool, Field(description="Keep the upload until the job expires.")] = True
