@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from redis import Redis
 from rq import Queue
 
+from jobs.catalog import CatalogModel, publish_catalog, read_catalog
 from jobs.cursor import decode_cursor, encode_cursor
 from jobs.errors import JobExpired, JobFailure
 from jobs.identifiers import checked_job_id, job_not_found
@@ -195,6 +196,15 @@ class JobRepository:
             pipeline.srem(self._open, job_id)
             pipeline.zrem(self._expiries, job_id)
             pipeline.execute()
+
+    # What the workers have
+
+    def publish_catalog(self, models: Sequence[CatalogModel]) -> None:
+        publish_catalog(self._redis, self._prefix, models)
+
+    def read_catalog(self) -> Sequence[CatalogModel]:
+        """Models of the workers; empty where no worker was heard for a while."""
+        return read_catalog(self._redis, self._prefix)
 
     # The rest is how
 
