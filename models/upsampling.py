@@ -15,7 +15,7 @@ Size = tuple[int, int]
 """Height and width in samples."""
 
 _REGULARIZATION = 1e-4  # of the luma's variance: contrast of 0.01 of full range and less says nothing about color
-_TRUST_SQUARINGS = 4  # the power 16 of the correlation; chosen by measuring, see `upsample_chroma`
+_TRUST_SQUARINGS = 4  # the 16th power of R squared; chosen by measuring, see `upsample_chroma`
 _SHARPENING = 0.07  # an area mean is its center value plus 1/24 of the second difference; steeper edges ask for more
 _FAINTEST = 1e-10  # product of variances below which nothing correlates
 
