@@ -142,26 +142,30 @@ class DeepRemasterColorizer:
         self, block: Sequence[Tensor], features: ReferenceFeatures | None, *, matrix: Matrix, restore: bool
     ) -> list[Prediction]:
         fed = torch.stack(list(block)).to(self._device)
-        ab, confidence, lightness = fed.new_zeros(2, *fed.shape), torch.zeros_like(fed), None
-        if features is not None or restore:
-            restored = self._restoration(fed[None, None])
-            if restore:
-                lightness = restored[0, 0] * 100.0
-            if features is not None:
-                colored = self._colorization.color(restored, features, measure_focus=True)
-                ab = (colored.ab[0] * 255.0 - 128.0).clamp(-AB_LIMIT, AB_LIMIT)
-                confidence = _enlarged(colored.focus, like=fed)
-        return [
-            _prediction(
+        restored = fed[None, None]
+        if restore or features is not None:
+            restored = self._restoration(restored)
+        ab, confidence = None, torch.zeros_like(fed)
+        if features is not None:
+            colored = self._colorization.color(restored, features, measure_focus=True)
+            ab = (colored.ab[0] * 255.0 - 128.0).clamp(-AB_LIMIT, AB_LIMIT)
+            confidence = _enlarged(colored.focus, like=fed)
+        predictions = []
+        for index, luma in enumerate(fed):
+            picture = _picture(
                 luma,
-                ab[:, index],
-                confidence=confidence[index],
-                lightness=None if lightness is None else lightness[index],
+                None if ab is None else ab[:, index],
+                lightness=restored[0, 0, index] * 100.0 if restore else None,
                 matrix=matrix,
-                home=block[index].device,
+            ).to(block[index].device)
+            predictions.append(
+                Prediction(
+                    chroma=picture[1:],
+                    confidence=confidence[index].to(block[index].device),
+                    luma=picture[0] if restore else None,
+                )
             )
-            for index, luma in enumerate(fed)
-        ]
+        return predictions
 
 
 def _enlarged(focus: Tensor | None, *, like: Tensor) -> Tensor:
@@ -171,12 +175,16 @@ def _enlarged(focus: Tensor | None, *, like: Tensor) -> Tensor:
     return enlarged[0]
 
 
-def _prediction(
-    luma: Tensor, ab: Tensor, *, confidence: Tensor, lightness: Tensor | None, matrix: Matrix, home: torch.device
-) -> Prediction:
-    """One frame: `luma` [H, W] as fed, `ab` [2, H, W], and restored L [H, W] in 0..100 where it was asked for."""
+def _picture(luma: Tensor, ab: Tensor | None, *, lightness: Tensor | None, matrix: Matrix) -> Tensor:
+    """Y'CbCr [3, H, W] of one frame: `luma` [H, W] as fed, `ab` [2, H, W], restored L [H, W] where it was asked for.
+
+    With a restored L, the picture is the Lab that was predicted; without, it has the luma fed and the predicted ab.
+    """
+    if ab is None:
+        gray = torch.zeros_like(luma)
+        if lightness is not None:
+            luma = lab_to_rgb(torch.stack([lightness, gray, gray]))[0].clamp(0.0, 1.0)
+        return torch.stack([luma, gray, gray])
     if lightness is None:
-        chroma = lab_to_chroma(luma, ab, matrix=matrix).clamp(-0.5, 0.5)
-        return Prediction(chroma=chroma.to(home), confidence=confidence.to(home))
-    picture = rgb_to_ycbcr(lab_to_rgb(torch.cat([lightness[None], ab])).clamp(0.0, 1.0), matrix=matrix)
-    return Prediction(chroma=picture[1:].to(home), confidence=confidence.to(home), luma=picture[0].to(home))
+        return torch.cat([luma[None], lab_to_chroma(luma, ab, matrix=matrix).clamp(-0.5, 0.5)])
+    return rgb_to_ycbcr(lab_to_rgb(torch.cat([lightness[None], ab])).clamp(0.0, 1.0), matrix=matrix)
