@@ -30,8 +30,11 @@ _LUMA_WEIGHTS: dict[Matrix, LumaWeights] = {
     "bt2020": LumaWeights(0.2627, 0.6780, 0.0593),  # ITU-R BT.2020-2, table 4, non-constant luminance
 }
 
-_XYZ_OF_RGB = torch.tensor(  # IEC 61966-2-1, linear sRGB to XYZ; its rows sum to the D65 white (0.9505, 1, 1.089)
-    [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], dtype=torch.float64
+_XYZ_OF_RGB = torch.tensor(
+    # Linear sRGB (the primaries and the D65 white of BT.709) to XYZ, to the digits that OpenCV, scikit-image and kornia
+    # have, so that Lab is the same number everywhere. The rows sum to the white.
+    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]],
+    dtype=torch.float64,
 )
 # Divided by the white, so that a gray has X = Y = Z and thus a = b = 0 exactly.
 _RELATIVE_XYZ_OF_RGB: list[list[float]] = (_XYZ_OF_RGB / _XYZ_OF_RGB.sum(1, keepdim=True)).tolist()
