@@ -7,17 +7,13 @@ from typing import Annotated
 from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from jobs.errors import Unauthorized
+from jobs.errors import StartupError, Unauthorized
 from jobs.settings import Settings
 from service.dependencies import SettingsDep
 
 bearer = HTTPBearer(
     auto_error=False, description="The server's `RETINT_API_KEY`; not asked for on a loopback address without one."
 )
-
-
-class KeyMissing(Exception):
-    """The app would listen on an open address without a key."""
 
 
 def require_key(
@@ -41,13 +37,13 @@ def require_safe_address(settings: Settings) -> None:
     """Refuse to serve everybody by accident.
 
     Raises:
-        KeyMissing: the host is no loopback address and no key, or an empty one, is set.
+        StartupError: the host is no loopback address and no key, or an empty one, is set.
     """
     key = settings.api_key.get_secret_value() if settings.api_key is not None else None
     if key == "":
-        raise KeyMissing("RETINT_API_KEY is empty; give it a long random value, or unset it on a loopback address.")
+        raise StartupError("RETINT_API_KEY is empty; give it a long random value, or unset it on a loopback address.")
     if key is None and not _is_loopback(settings.host):
-        raise KeyMissing(
+        raise StartupError(
             f"RETINT_HOST is {settings.host}, which others can reach, and RETINT_API_KEY is not set. "
             "Set RETINT_API_KEY to a long random value, or listen on 127.0.0.1."
         )

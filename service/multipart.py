@@ -23,8 +23,7 @@ class PartStarted:
 
 @dataclass(frozen=True, slots=True)
 class PartData:
-    data: memoryview
-    """A view of the bytes fed: valid until the next feed."""
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ def boundary_of(content_type: str | None) -> bytes:
     boundary = parameters.get(b"boundary", b"")
     if not boundary:
         raise UnsupportedMediaType(
-            "The request's content type is multipart/form-data without a boundary; leave the header to your HTTP client."
+            "The request's content type is multipart/form-data without a boundary; let your HTTP client set it."
         )
     return boundary
 
@@ -137,7 +136,7 @@ class MultipartReader:
         )
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:
-        self._events.append(PartData(memoryview(data)[start:end]))
+        self._events.append(PartData(data[start:end]))
 
     def _end_part(self) -> None:
         self._events.append(PartEnded())

@@ -64,12 +64,19 @@ def _place(location: tuple[int | str, ...], *, document: Any, missing: bool) -> 
     """Pydantic's location without the names of union members, which are no keys of the user's document."""
     place: list[int | str] = []
     for position, step in enumerate(location):
-        last = position == len(location) - 1
-        if isinstance(document, dict) and step in document:
-            document = document[step]
-        elif isinstance(document, list) and isinstance(step, int) and step < len(document):
-            document = document[step]
-        elif not (missing and last):
+        known, inside = _step_into(document, step)
+        if known:
+            document = inside
+        elif not (missing and position == len(location) - 1):
             continue
         place.append(step)
     return place
+
+
+def _step_into(document: Any, step: int | str) -> tuple[bool, Any]:
+    """Whether `document` has that key or index, and what is there."""
+    if isinstance(document, dict) and step in document:
+        return True, document[step]
+    if isinstance(document, list) and isinstance(step, int) and step < len(document):
+        return True, document[step]
+    return False, None

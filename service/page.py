@@ -1,5 +1,6 @@
 """The frame of the HTML pages: no scripts, no fonts, no address but this server's own."""
 
+from collections.abc import Sequence
 from html import escape
 
 STYLE = """
@@ -27,7 +28,7 @@ def page(title: str, body: str) -> str:
     )
 
 
-def table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """`rows` hold HTML."""
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)

@@ -68,14 +68,15 @@ class Problem(BaseModel):
 def describe_problems(*errors: type[RequestError]) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route: each status with the codes that it may carry, as problem+json."""
     by_status: dict[int, list[type[RequestError]]] = {}
-    for error in (*errors, RedisUnavailable, InternalError):
+    kinds: tuple[type[RequestError], ...] = (*errors, RedisUnavailable, InternalError)
+    for error in kinds:
         by_status.setdefault(error.status, []).append(error)
     return {
         status: {
-            "description": "; ".join(f"{error.title} (`{error.code}`)" for error in kinds),
+            "description": "; ".join(f"{error.title} (`{error.code}`)" for error in of_status),
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status, kinds in sorted(by_status.items())
+        for status, of_status in sorted(by_status.items())
     }
 
 
@@ -161,6 +162,4 @@ def _answer_http_exception(request: Request, error: Exception) -> JSONResponse:
         415: UnsupportedMediaType("The request's content type is not one that this call reads."),
     }
     answer = answers.get(error.status_code) or InvalidRequest(f"{error.detail}.".replace("..", "."))
-    return problem_response(
-        answer, request_id=request_id_of(request), headers=error.headers, status=error.status_code
-    )
+    return problem_response(answer, request_id=request_id_of(request), headers=error.headers, status=error.status_code)

@@ -19,7 +19,7 @@ def reference_page(openapi: dict[str, Any]) -> str:
     """HTML of the whole reference."""
     info = openapi["info"]
     calls = "".join(
-        _call(openapi, verb=verb, path=path, operation=operation)
+        _call(verb=verb, path=path, operation=operation)
         for path, verbs in openapi["paths"].items()
         for verb, operation in verbs.items()
     )
@@ -36,7 +36,7 @@ def reference_page(openapi: dict[str, Any]) -> str:
     return page(f"{info['title']}: reference", body)
 
 
-def _call(openapi: dict[str, Any], *, verb: str, path: str, operation: dict[str, Any]) -> str:
+def _call(*, verb: str, path: str, operation: dict[str, Any]) -> str:
     parameters = [
         (
             f"<code>{escape(parameter['name'])}</code>",

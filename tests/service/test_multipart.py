@@ -15,7 +15,7 @@ def encode(files: Files) -> tuple[bytes, bytes]:
 
 
 def parts_of(reader: MultipartReader, pieces: list[bytes]) -> list[tuple[str, str | None, str | None, bytes]]:
-    """Name, file name, content type and bytes of every part; data is copied at once, as a view demands."""
+    """Name, file name, content type and bytes of every part."""
     found: list[tuple[str, str | None, str | None, bytes]] = []
     for piece in pieces:
         for event in reader.feed(piece):

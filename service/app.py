@@ -1,0 +1,78 @@
+"""Puts the HTTP front end together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+
+from fastapi import Depends, FastAPI
+from redis import Redis
+
+from jobs.connection import connect
+from jobs.errors import StartupError
+from jobs.housekeeping import sweep
+from jobs.queue import JobQueue
+from jobs.repository import JobRepository
+from jobs.settings import Settings
+from jobs.store import open_store
+from service.auth import require_key, require_safe_address
+from service.dependencies import Services
+from service.openapi import describe
+from service.problems import install_problem_handlers
+from service.request_log import RequestLog
+from service.routers import content, health, jobs, models, pages
+from service.sweeper import sweeping
+
+
+def create_app(settings: Settings, *, redis: Redis | None = None) -> FastAPI:
+    """The app; Redis need not be there yet.
+
+    Raises:
+        StartupError: the settings would serve everybody without a key, or name no Redis or no usable store.
+    """
+    require_safe_address(settings)
+    services = _make_services(settings, redis=redis)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        def keep_house() -> None:
+            sweep(services.repository, services.queue, services.store, now=datetime.now(UTC))
+
+        with sweeping(keep_house):
+            yield
+
+    app = FastAPI(
+        title="retint",
+        version=version("retint-service"),
+        description="Turns a black-and-white video plus one colored frame of it into a color video.",
+        lifespan=lifespan,
+        docs_url=None,  # Swagger's page loads scripts from outside addresses; routers/pages.py has one that does not
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    install_problem_handlers(app)
+    app.add_middleware(RequestLog)
+    for router in (pages.router, health.router):
+        app.include_router(router)
+    for router in (jobs.router, content.router, models.router):
+        app.include_router(router, dependencies=[Depends(require_key)])
+    return app
+
+
+def _make_services(settings: Settings, *, redis: Redis | None) -> Services:
+    if redis is None:
+        if settings.redis_url is None:
+            raise StartupError(
+                "RETINT_REDIS_URL is not set. Set it to your Redis server's address, or run `retint serve`, which "
+                "brings one."
+            )
+        redis = connect(settings.redis_url)
+    return Services(
+        settings=settings,
+        repository=JobRepository(redis, settings.queue_name, retention_seconds=settings.retention_seconds),
+        store=open_store(settings),
+        queue=JobQueue(redis, settings),
+    )

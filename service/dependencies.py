@@ -1,0 +1,50 @@
+"""What routes are given, as annotated types."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from jobs.queue import JobQueue
+from jobs.repository import JobRepository
+from jobs.settings import Settings
+from jobs.store import FolderStore
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What one app works with; made once by `create_app`."""
+
+    settings: Settings
+    repository: JobRepository
+    store: FolderStore
+    queue: JobQueue
+
+
+def get_services(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]
+
+
+def get_settings(services: ServicesDep) -> Settings:
+    return services.settings
+
+
+def get_repository(services: ServicesDep) -> JobRepository:
+    return services.repository
+
+
+def get_store(services: ServicesDep) -> FolderStore:
+    return services.store
+
+
+def get_queue(services: ServicesDep) -> JobQueue:
+    return services.queue
+
+
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+RepositoryDep = Annotated[JobRepository, Depends(get_repository)]
+StoreDep = Annotated[FolderStore, Depends(get_store)]
+QueueDep = Annotated[JobQueue, Depends(get_queue)]

@@ -1,0 +1,49 @@
+"""The multipart body of `POST /v1/jobs` for OpenAPI, which FastAPI cannot see since it is streamed past it."""
+
+from typing import Any
+
+JOB_FORM: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["video", "references"],
+                "additionalProperties": False,
+                "properties": {
+                    "video": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "The video to color: mp4, mkv, mov, webm, avi or mpegts.",
+                    },
+                    "references": {
+                        "type": "array",
+                        "items": {"type": "string", "format": "binary"},
+                        "minItems": 1,
+                        "description": "Color images, one part each: frames of the video that were colored, or "
+                        "pictures like them.",
+                    },
+                    "options": {
+                        "$ref": "#/components/schemas/JobOptions",
+                        "description": "JSON; absent: the defaults.",
+                    },
+                },
+            },
+            "encoding": {
+                "video": {"contentType": "video/*, application/octet-stream"},
+                "references": {"contentType": "image/*, application/octet-stream"},
+                "options": {"contentType": "application/json"},
+            },
+            "examples": {
+                "curl": {
+                    "summary": "A video, one reference that is its first frame, and quick tuning",
+                    "value": {
+                        "video": "@film.mp4",
+                        "references": ["@frame.png"],
+                        "options": {"tuning": "fast", "references": [{"name": "frame.png", "frame": 0}]},
+                    },
+                }
+            },
+        }
+    },
+}

@@ -1,0 +1,30 @@
+"""The OpenAPI description: FastAPI's own, with the parts that it cannot see."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from service.problems import Problem
+
+REFERENCES = "#/components/schemas/{model}"
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The description of `app`, made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            separate_input_output_schemas=False,  # `JobOptions` is read more than it is written: show what is required
+        )
+        problem = Problem.model_json_schema(ref_template=REFERENCES)
+        schemas = document["components"]["schemas"]
+        schemas |= problem.pop("$defs")
+        schemas["Problem"] = problem
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,81 @@
+"""`/healthz`, `/readyz`, `/version`: for machines that watch; open without a key."""
+
+import platform
+from collections.abc import Callable
+from importlib.metadata import version as installed_version
+from typing import Literal
+
+import structlog
+from fastapi import APIRouter
+from pydantic import BaseModel
+from redis.exceptions import RedisError
+
+from jobs.errors import FieldError, NotReady
+from service.dependencies import QueueDep, StoreDep
+from service.problems import describe_problems
+
+RETRY_SECONDS = 5
+
+log = structlog.stdlib.get_logger("retint.api")
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    status: Literal["ready"] = "ready"
+    workers: int
+    """Workers that live."""
+
+
+class Version(BaseModel):
+    service: str
+    api: str = "v1"
+    python: str
+
+
+@router.get("/healthz", operation_id="get_health", summary="Whether the process answers")
+def get_health() -> Health:
+    return Health()
+
+
+@router.get(
+    "/readyz",
+    operation_id="get_readiness",
+    summary="Whether jobs can be taken and done",
+    responses=describe_problems(NotReady),
+)
+def get_readiness(store: StoreDep, queue: QueueDep) -> Readiness:
+    """Looks at Redis, at the store and for at least one live worker; a 503 says in `errors` which of them fails."""
+    problems: list[FieldError] = []
+    workers = 0
+    try:
+        queue.ping()
+        workers = queue.worker_count()
+    except RedisError as error:
+        log.warning("redis_unavailable", cause=str(error))
+        problems.append(FieldError("#/redis", "Redis does not answer."))
+    else:
+        if workers == 0:
+            problems.append(FieldError("#/workers", "No worker is running; start one with `retint worker`."))
+    if not _succeeds(store.check_writable):
+        problems.append(FieldError("#/store", "Files cannot be written to the store."))
+    if problems:
+        raise NotReady(" ".join(problem.detail for problem in problems), errors=problems, retry_after=RETRY_SECONDS)
+    return Readiness(workers=workers)
+
+
+def _succeeds(check: Callable[[], None]) -> bool:
+    try:
+        check()
+    except OSError as error:
+        log.warning("store_unavailable", cause=str(error))
+        return False
+    return True
+
+
+@router.get("/version", operation_id="get_version", summary="What is running")
+def get_version() -> Version:
+    return Version(service=installed_version("retint-service"), python=platform.python_version())

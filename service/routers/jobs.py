@@ -1,0 +1,192 @@
+"""`/v1/jobs`: make, look at, cancel and delete jobs."""
+
+import hashlib
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Annotated
+
+import anyio
+import redis.exceptions
+import structlog
+from anyio import to_thread
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from jobs.cancellation import cancel_job, delete_job
+from jobs.errors import (
+    InvalidRequest,
+    JobAlreadyFinished,
+    JobExpired,
+    JobNotFound,
+    PayloadTooLarge,
+    StoreFull,
+    TooManyReferences,
+    Unauthorized,
+    UnsupportedMediaType,
+    UploadIncomplete,
+)
+from jobs.identifiers import new_job_id
+from jobs.record import TERMINAL_STATUSES, Job, Status
+from jobs.repository import JobPage
+from service.conditions import matches
+from service.dependencies import RepositoryDep, Services, ServicesDep
+from service.job_form import JOB_FORM
+from service.model_catalog import require_weights
+from service.problems import describe_problems
+from service.uploads import Upload, receive_upload
+
+POLL_SECONDS = 2
+"""What a client is told to wait before it looks at a new job."""
+LOOK_SECONDS = 0.5
+"""How often a waiting call looks whether its job has changed; workers report about once a second."""
+
+log = structlog.stdlib.get_logger("retint.api")
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.post(
+    "",
+    operation_id="create_job",
+    summary="Colorize a video",
+    status_code=202,
+    response_model=Job,
+    response_description="The job, queued.",
+    openapi_extra={"requestBody": JOB_FORM},
+    responses={
+        202: {
+            "headers": {
+                "Location": {"schema": {"type": "string"}, "description": "Where the job is."},
+                "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until a look is worth it."},
+            }
+        },
+        **describe_problems(
+            Unauthorized,
+            InvalidRequest,
+            TooManyReferences,
+            UnsupportedMediaType,
+            PayloadTooLarge,
+            UploadIncomplete,
+            StoreFull,
+        ),
+    },
+)
+async def create_job(request: Request, response: Response, services: ServicesDep) -> Job:
+    """Send a monochrome video and one or more color frames of it; the parts may come in any order.
+
+    The answer comes when the upload is stored and the job is queued. `Location` is where to poll it.
+    """
+    # Asked before the upload, so that a server without Redis says so before gigabytes are sent.
+    catalog = await to_thread.run_sync(services.repository.read_catalog)
+    job_id = new_job_id()
+    upload = await receive_upload(
+        request,
+        store=services.store,
+        job_id=job_id,
+        settings=services.settings,
+        check_options=lambda options: require_weights(options, catalog=catalog),
+    )
+    with anyio.CancelScope(shield=True):  # a job half made would be an upload that nobody owns
+        job = await to_thread.run_sync(_submit, services, job_id, upload)
+    log.info("job_created", job_id=job_id, references=len(upload.reference_names), model=upload.options.model)
+    response.headers["Location"] = str(request.url_for("get_job", job_id=job_id).path)
+    response.headers["Retry-After"] = str(POLL_SECONDS)
+    return job
+
+
+def _submit(services: Services, job_id: str, upload: Upload) -> Job:
+    """Record and queue the job whose files are in the store; where that fails, the files go."""
+    job = Job(id=job_id, status="queued", options=upload.options, created_at=datetime.now(UTC))
+    try:
+        services.repository.create(job, upload.reference_names)
+        services.queue.enqueue(job_id)
+        return services.repository.get(job_id)
+    except BaseException:
+        services.store.delete(job_id)
+        with suppress(redis.exceptions.RedisError):  # where Redis went away in between, housekeeping ends the record
+            services.repository.delete(job_id)
+        raise
+
+
+@router.get(
+    "",
+    operation_id="list_jobs",
+    summary="List jobs, newest first",
+    responses=describe_problems(Unauthorized, InvalidRequest),
+)
+def list_jobs(
+    repository: RepositoryDep,
+    status: Annotated[Status | None, Query(description="Only jobs in this status.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="Jobs per page.")] = 20,
+    after: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+) -> JobPage:
+    return repository.list(status=status, limit=limit, after=after)
+
+
+@router.get(
+    "/{job_id}",
+    operation_id="get_job",
+    summary="Look at a job",
+    response_model=Job,
+    responses={
+        200: {"headers": {"ETag": {"schema": {"type": "string"}, "description": "Changes when the job does."}}},
+        304: {"description": "The job is as `If-None-Match` says."},
+        **describe_problems(Unauthorized, JobNotFound, JobExpired, InvalidRequest),
+    },
+)
+async def get_job(
+    job_id: str,
+    request: Request,
+    repository: RepositoryDep,
+    wait: Annotated[
+        float, Query(ge=0, le=30, description="Seconds to wait for a change, if the job is not finished.")
+    ] = 0,
+    if_none_match: Annotated[str | None, Header(description="304 if the job's ETag is this.")] = None,
+) -> Response:
+    """With `wait`, answers when the job has changed (from the state of `If-None-Match`, or else from now), or after so
+    many seconds; a finished job answers at once."""
+    deadline = time.monotonic() + wait
+    first_tag: str | None = None
+    while True:
+        job = await to_thread.run_sync(repository.get, job_id)
+        body = job.model_dump_json().encode()
+        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        first_tag = first_tag or etag
+        known = matches(if_none_match, etag=etag)
+        changed = not known if if_none_match is not None else etag != first_tag
+        left = deadline - time.monotonic()
+        if changed or left <= 0 or job.status in TERMINAL_STATUSES or await request.is_disconnected():
+            break
+        await anyio.sleep(min(LOOK_SECONDS, left))
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if job.status not in TERMINAL_STATUSES:
+        headers["Retry-After"] = str(POLL_SECONDS)
+    if known:
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
+
+
+@router.post(
+    "/{job_id}/cancel",
+    operation_id="cancel_job",
+    summary="Cancel a job",
+    responses=describe_problems(Unauthorized, JobNotFound, JobExpired, JobAlreadyFinished, InvalidRequest),
+)
+def cancel(job_id: str, services: ServicesDep) -> Job:
+    """Stops a running job within seconds and frees its files; the record stays. Canceling twice is no error."""
+    job = cancel_job(job_id, repository=services.repository, queue=services.queue, store=services.store)
+    log.info("job_canceled", job_id=job_id)
+    return job
+
+
+@router.delete(
+    "/{job_id}",
+    operation_id="delete_job",
+    summary="Delete a job and its files",
+    status_code=204,
+    response_class=Response,
+    responses=describe_problems(Unauthorized, JobNotFound, JobExpired, InvalidRequest),
+)
+def delete(job_id: str, services: ServicesDep) -> None:
+    """Cancels it first if it runs."""
+    delete_job(job_id, repository=services.repository, queue=services.queue, store=services.store)
+    log.info("job_deleted", job_id=job_id)

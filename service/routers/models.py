@@ -1,0 +1,26 @@
+"""`/v1/models`: what can color a video here."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from jobs.catalog import CatalogModel
+from jobs.errors import Unauthorized
+from service.dependencies import RepositoryDep
+from service.problems import describe_problems
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+class ModelList(BaseModel):
+    data: list[CatalogModel]
+    """Empty where no worker was heard for two minutes: models live with the workers."""
+
+
+@router.get(
+    "",
+    operation_id="list_models",
+    summary="Models, their licences, and whether their weights are there",
+    responses=describe_problems(Unauthorized),
+)
+def list_models(repository: RepositoryDep) -> ModelList:
+    return ModelList(data=list(repository.read_catalog()))

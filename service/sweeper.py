@@ -1,0 +1,42 @@
+"""A thread beside the API that keeps house: expired jobs, lost workers, files that belong to nobody."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import redis.exceptions
+import structlog
+
+INTERVAL_SECONDS = 15.0
+
+log = structlog.stdlib.get_logger("retint.api")
+
+
+@contextmanager
+def sweeping(sweep: Callable[[], None], *, interval: float = INTERVAL_SECONDS) -> Iterator[None]:
+    """Call `sweep` at once and then every `interval` seconds while inside, whatever it raises."""
+    stop = threading.Event()
+
+    def run() -> None:
+        away = False
+        while True:
+            try:
+                sweep()
+                away = False
+            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+                # Said once per outage: the next sweep makes up for what this one missed.
+                if not away:
+                    log.warning("sweep_skipped", cause=str(error))
+                away = True
+            except Exception:
+                log.exception("sweep_failed")
+            if stop.wait(interval):
+                return
+
+    thread = threading.Thread(target=run, name="sweeper", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=5)

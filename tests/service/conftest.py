@@ -1,0 +1,120 @@
+"""The app as it runs, against a real Redis server and a real folder; what a worker does is done by hand."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from redis import Redis
+
+from jobs.embedded_redis import embedded_redis
+from jobs.options import VariantName
+from jobs.record import Progress, Variant
+from jobs.settings import Settings
+from service.app import create_app
+from service.dependencies import Services
+
+Submit = Callable[..., object]
+RESULTS: dict[VariantName, tuple[str, bytes]] = {
+    "video": ("video/mp4", bytes(range(256)) * 40),
+    "report": ("text/html; charset=utf-8", b"<p>report</p>"),
+}
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with embedded_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture
+def settings(redis_url: str, tmp_path: Path) -> Settings:
+    return Settings(
+        redis_url=redis_url, data_folder=tmp_path, queue_name=f"test-{uuid4().hex}", max_references=3, min_free_bytes=0
+    )
+
+
+@pytest.fixture
+def app(settings: Settings) -> FastAPI:
+    return create_app(settings)
+
+
+@pytest.fixture
+def services(app: FastAPI) -> Iterator[Services]:
+    found = app.state.services
+    assert isinstance(found, Services)
+    return found
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        yield client
+
+
+@pytest.fixture
+def stored_files(settings: Settings) -> Callable[[], list[str]]:
+    """The names of all files in the store, at any depth."""
+    return lambda: sorted(path.name for path in settings.store_folder.rglob("*") if path.is_file())
+
+
+def job_files(
+    *, video: bytes = b"film", references: tuple[str, ...] = ("a.png",), options: object = None
+) -> list[tuple[str, tuple[str | None, bytes, str]]]:
+    """The parts of a good upload, for httpx."""
+    parts: list[tuple[str, tuple[str | None, bytes, str]]] = [("video", ("film.mp4", video, "video/mp4"))]
+    parts += [("references", (name, b"picture", "image/png")) for name in references]
+    if options is not None:
+        parts.append(("options", (None, json.dumps(options).encode(), "application/json")))
+    return parts
+
+
+@pytest.fixture
+async def job_id(client: httpx.AsyncClient) -> str:
+    """A queued job."""
+    response = await client.post("/v1/jobs", files=job_files())
+    assert response.status_code == 202, response.text
+    return str(response.json()["id"])
+
+
+@pytest.fixture
+def succeed(services: Services) -> Callable[[str], None]:
+    """Does what a worker does: claims the job, publishes `RESULTS`, finishes it."""
+
+    def run(job_id: str) -> None:
+        execution = "e1"
+        assert services.repository.claim(job_id, execution)
+        services.store.open_execution(job_id, execution)
+        folder = services.store.finished_folder(job_id, execution)
+        variants = []
+        for name, (media_type, data) in RESULTS.items():
+            (folder / f"{name}{'.mp4' if name == 'video' else '.html'}").write_bytes(data)
+            variants.append(
+                Variant(
+                    name=name,
+                    media_type=media_type,
+                    bytes=len(data),
+                    sha256=hashlib.sha256(data).hexdigest(),
+                    href=f"/v1/jobs/{job_id}/content?variant={name}",
+                )
+            )
+        assert services.store.publish(job_id, execution, owns=lambda: True)
+        assert services.repository.finish(job_id, execution, variants=variants, progress=Progress(fraction=1))
+
+    return run
+
+
+@pytest.fixture
+def redis(settings: Settings) -> Iterator[Redis]:
+    assert settings.redis_url is not None
+    with Redis.from_url(settings.redis_url) as client:
+        yield client
