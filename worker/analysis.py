@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -79,7 +79,7 @@ def refuse_too_much(info: VideoInfo, limits: Limits) -> None:
 def unit_luma(frame: LumaFrame, *, info: VideoInfo, size: tuple[int, int]) -> NDArray[np.float32]:
     """Luma of a frame at `size` (height, width), [H, W] float32: black 0, white 1, averaged where it shrinks."""
     height, width = size
-    luma = frame.luma
+    luma: NDArray[Any] = frame.luma
     if luma.shape != size:
         luma = cv2.resize(luma, (width, height), interpolation=cv2.INTER_AREA)
     step = 2 ** (info.bit_depth - 8)
@@ -115,9 +115,7 @@ def analyze(
         return Analysis(shots=ranges(detector.cuts, frames=count), warnings=())
     cuts: Sequence[int] = () if isinstance(shots, str) else sorted(set(shots))
     beyond = [cut for cut in cuts if not 0 < cut < count]
-    warnings = tuple(
-        f"The cut at frame {cut} was left out: the video's frames are 0 to {count - 1}." for cut in beyond
-    )
+    warnings = tuple(f"The cut at frame {cut} was left out: the video's frames are 0 to {count - 1}." for cut in beyond)
     return Analysis(shots=ranges([cut for cut in cuts if 0 < cut < count], frames=count), warnings=warnings)
 
 
@@ -132,9 +130,7 @@ class _CutDetector:
     """PySceneDetect's adaptive detector, fed with our own luma instead of reading the file by itself."""
 
     def __init__(self, frame_rate: Fraction) -> None:
-        self._detector = AdaptiveDetector(
-            luma_only=True, min_scene_len=SHORTEST_SHOT, min_content_val=_MIN_LUMA_CHANGE
-        )
+        self._detector = AdaptiveDetector(luma_only=True, min_scene_len=SHORTEST_SHOT, min_content_val=_MIN_LUMA_CHANGE)
         self._frame_rate = float(frame_rate)
         self.cuts: list[int] = []
 

@@ -1,7 +1,7 @@
 """The size at which color is predicted, and the way there and back."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -52,7 +52,7 @@ class Canvas:
         """A picture [H, W, 3] uint8 of any size as the model is fed, [3, padded height, padded width] in 0..1."""
         size = (self.width, self.height)
         shrinks = picture.shape[0] >= self.height and picture.shape[1] >= self.width
-        scaled = picture.astype(np.float32) / np.float32(255)
+        scaled: NDArray[Any] = picture.astype(np.float32) / np.float32(255)
         if picture.shape[:2] != (self.height, self.width):
             scaled = cv2.resize(scaled, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
         return torch.from_numpy(self._pad(np.clip(scaled, 0.0, 1.0))).permute(2, 0, 1).contiguous()

@@ -113,4 +113,4 @@ def _alike(picture: Picture, aspect: float) -> bool:
     height, width = picture.shape[:2]
     # A pixel more or less is rounding, however small the picture.
     tolerance = max(SAME_SHAPE, 1.0 / min(height, width))
-    return abs(width / height / aspect - 1) <= tolerance
+    return bool(abs(width / height / aspect - 1) <= tolerance)

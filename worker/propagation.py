@@ -15,8 +15,8 @@ from worker.spool import Spool
 
 LONGEST_BACKWARD = 1500
 """Frames at most that are colored backward from a reference, a minute of film: backward color waits on disk (0.8
-gigabytes for 1500 frames of 854x480). Frames farther ahead of the first reference of their shot are colored forward from
-the shot's start, with the reference as an example; farther ahead of a later one, from the reference before alone."""
+gigabytes for 1500 frames of 854x480). Frames farther ahead of the first reference of their shot are colored forward
+from the shot's start, with the reference as an example; farther ahead of a later one, from the one before alone."""
 
 HELPING_REFERENCES = 2
 """References looked at in one pass at most, the nearest ones: each costs time for every frame."""

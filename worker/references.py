@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from jobs.errors import ReferenceUnplaced
 from jobs.options import ReferenceOptions
@@ -240,8 +241,13 @@ class ReferenceLocator:
 def luma_of(picture: Picture, *, matrix: Matrix) -> NDArray[np.float32]:
     """Luma [H, W] float32, in 0..1, of a picture under the video's matrix."""
     rgb = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).to(torch.float32) / 255
-    luma: NDArray[np.float32] = rgb_to_ycbcr(rgb, matrix=matrix)[0].numpy()
+    luma: NDArray[np.float32] = luma_tensor(rgb, matrix=matrix).numpy()
     return luma
+
+
+def luma_tensor(rgb: Tensor, *, matrix: Matrix) -> Tensor:
+    """Luma [H, W] of R'G'B' [3, H, W], both float32 in 0..1."""
+    return rgb_to_ycbcr(rgb, matrix=matrix)[0]
 
 
 def likeness(one: Fine, other: Fine) -> float:
@@ -281,7 +287,7 @@ def _correlation(one: Fine, other: Fine) -> float:
 def _peaks(coarse: NDArray[np.float32]) -> list[int]:
     """The frames of highest coarse likeness, no two of them close together."""
     left = coarse.copy()
-    peaks = []
+    peaks: list[int] = []
     while len(peaks) < _PEAKS:
         peak = int(left.argmax())
         if not np.isfinite(left[peak]):

@@ -31,7 +31,7 @@ def signature_of(luma: NDArray[np.float32]) -> Signature:
     if deviation < _FLAT_DEVIATION:
         return np.zeros(SIZE, np.int8)
     codes = np.rint((small - small.mean()) * (_CODES_PER_DEVIATION / deviation))
-    return np.clip(codes, -127, 127).astype(np.int8).reshape(SIZE)
+    return np.asarray(np.clip(codes, -127, 127), np.int8).reshape(SIZE)
 
 
 def similarities(signatures: NDArray[np.int8], wanted: Signature) -> NDArray[np.float32]:
@@ -40,7 +40,8 @@ def similarities(signatures: NDArray[np.int8], wanted: Signature) -> NDArray[np.
     one = wanted.astype(np.float32)
     norms = np.sqrt(np.einsum("ij,ij->i", many, many)) * float(np.sqrt(one @ one))
     products = many @ one
-    return np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
+    scores: NDArray[np.float32] = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
+    return scores
 
 
 class SignatureFile:

@@ -1,0 +1,47 @@
+"""Turns what networks, disks and allocators raise into the failures that a user sees."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from jobs.errors import Internal, OutOfMemory, RetintError, StorageFull, WeightsMissing
+from models import errors as model_errors
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@contextmanager
+def failures_for_users() -> Iterator[None]:
+    """Run what is inside; what it raises leaves as a `JobFailure` where a user or an operator can do something about
+    it, and as it was otherwise.
+
+    Raises:
+        OutOfMemory: the device's or the machine's memory does not hold the work.
+        WeightsMissing: the model's weights are missing, damaged, or their licence was not accepted.
+        StorageFull: the disk is full.
+        Internal: another complaint of the model.
+    """
+    try:
+        yield
+    except RetintError:
+        raise
+    except model_errors.OutOfMemory as error:
+        raise OutOfMemory(str(error)) from error
+    except model_errors.ModelError as error:
+        if isinstance(
+            error, model_errors.WeightsMissing | model_errors.WeightsInvalid | model_errors.LicenseNotAccepted
+        ):
+            raise WeightsMissing(str(error)) from error
+        raise Internal(str(error)) from error
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise OutOfMemory(
+            "The video does not fit the worker's memory. Ask for a smaller `working_size`, or scale the video down."
+        ) from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFull(
+                "The worker's disk is full. Free some space, or raise what the worker's folder may hold; then retry."
+            ) from error
+        raise

@@ -1,0 +1,298 @@
+"""Does a whole job: a video and references in, a colored video and what tells about it out."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from jobs.errors import ReferenceUnplaced
+from jobs.options import VariantName
+from models.base import Colorizer, Reference, select_device
+from models.registry import load
+from worker.analysis import analyze, refuse_too_much
+from worker.canvas import Canvas
+from worker.coloring import FinishedFrame, Finisher
+from worker.failures import failures_for_users
+from worker.journal import STILL_WIDTH, BeforeAfter, Journal, frames_to_show, video_facts
+from worker.media.comparison import ComparisonWriter
+from worker.media.decode import VideoReader, open_video
+from worker.media.encode import VideoWriter, open_writer
+from worker.media.stills import to_rgb, write_png
+from worker.observer import Observer
+from worker.plan import ShotPlan, plan_shots, warnings_of
+from worker.progress import Progress
+from worker.propagation import Anchor, Feed, ShotColors, color_shot
+from worker.references import LocatedReference, Placement, ReferenceLocator, luma_tensor
+from worker.report import build_report
+from worker.report_page import report_page
+from worker.shot_tuning import ShotTuner
+from worker.signatures import SignatureFile
+from worker.task import ColorizationTask, VariantFile
+
+_VIDEO_TYPES = {"mp4": "video/mp4", "mkv": "video/x-matroska", "mov": "video/quicktime"}
+
+
+def colorize_video(
+    task: ColorizationTask,
+    *,
+    observer: Observer,
+    device: str,
+    weights_folder: Path,
+    pretrained: Colorizer | None = None,
+) -> tuple[VariantFile, ...]:
+    """Do one job in `task.folder`; the files returned are all that is left there.
+
+    `device` is as in `models.base.select_device`; `pretrained` is the job's model where a warm worker holds it already,
+    and stays as it is.
+
+    Raises:
+        JobFailure: what ends the job, with a sentence for its user.
+        JobCanceled: the observer said so; TimedOut likewise.
+    """
+    with failures_for_users(), ExitStack() as stack:
+        progress = Progress(observer, tuning_steps=task.options.resolved_tuning.iterations)
+        progress.enter("probing")
+        reader = stack.enter_context(open_video(task.video))
+        refuse_too_much(reader.info, task.limits)
+        observer.learned(video=video_facts(reader.info))
+        progress.expect_frames(reader.info.frames)
+        model = pretrained or load(task.options.model, device=select_device(device), weights_folder=weights_folder)
+        scratch = Path(stack.enter_context(TemporaryDirectory(prefix="scratch-", dir=task.folder)))
+        preparation = _prepare(task, reader, model=model, progress=progress, scratch=scratch)
+        job = _Job(task, reader, model, preparation, progress, observer, scratch)
+        return job.run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Preparation:
+    """What is known before the first frame is colored."""
+
+    canvas: Canvas
+    references: tuple[LocatedReference, ...]
+    journal: Journal
+
+
+def _prepare(
+    task: ColorizationTask, reader: VideoReader, *, model: Colorizer, progress: Progress, scratch: Path
+) -> _Preparation:
+    """Find the shots, place the references, plan."""
+    progress.enter("detecting_shots")
+    options = task.options
+    canvas = Canvas.fit(reader.info, description=model.description, working_size=options.working_size)
+    with SignatureFile(scratch / "signatures") as signatures:
+        analysis = analyze(
+            reader.frames(),
+            info=reader.info,
+            shots=options.shots,
+            signatures=signatures,
+            on_frame=progress.analyzed,
+        )
+        locator = ReferenceLocator(reader, shots=analysis.shots, signatures=signatures, check=progress.check)
+        placement = _place(task, locator, keep_side=min(canvas.height, canvas.width))
+        plans = plan_shots(
+            analysis.shots,
+            placement.references,
+            signatures=signatures,
+            examples_help=not model.description.references_must_be_frames,
+        )
+    journal = Journal(
+        info=reader.info,
+        plans=plans,
+        references=tuple(reference.record for reference in placement.references),
+        warnings=[
+            *reader.warnings,
+            *analysis.warnings,
+            *placement.warnings,
+            *warnings_of(plans, placement.references),
+            *_about_restoring(task, model),
+        ],
+    )
+    return _Preparation(canvas=canvas, references=placement.references, journal=journal)
+
+
+def _place(task: ColorizationTask, locator: ReferenceLocator, *, keep_side: int) -> Placement:
+    if not task.references:
+        raise ReferenceUnplaced("The job has no reference; give at least one colored frame of the video.")
+    return locator.locate(task.references, options=task.options.references, keep_side=keep_side)
+
+
+def _about_restoring(task: ColorizationTask, model: Colorizer) -> list[str]:
+    if not task.options.restore or model.description.restores:
+        return []
+    return [f"The model {model.description.name} does not restore; the film's luma was kept as it is."]
+
+
+class _Job:
+    """The coloring of one video."""
+
+    def __init__(
+        self,
+        task: ColorizationTask,
+        reader: VideoReader,
+        model: Colorizer,
+        preparation: _Preparation,
+        progress: Progress,
+        observer: Observer,
+        scratch: Path,
+    ) -> None:
+        self._task = task
+        self._reader = reader
+        self._info = reader.info
+        self._model = model
+        self._canvas = preparation.canvas
+        self._references = preparation.references
+        self._journal = preparation.journal
+        self._progress = progress
+        self._observer = observer
+        self._scratch = scratch
+        self._wanted: frozenset[VariantName] = frozenset(task.options.variants)
+        self._shown = frames_to_show(self._journal.plans)
+        self._preview: BeforeAfter | None = None
+        self._tuner = ShotTuner(model, options=task.options.resolved_tuning, matrix=reader.info.matrix, folder=scratch)
+
+    def run(self) -> tuple[VariantFile, ...]:
+        self._tell()
+        sets = {plan.tuned_on for plan in self._journal.plans if plan.tuned_on}
+        self._progress.expect_tunings(len(sets) * self._tuner.iterations)
+        files = [*self._color(), *self._tell_about_it()]
+        self._tell()
+        return tuple(files)
+
+    def _color(self) -> list[VariantFile]:
+        """Color every shot and write the video and the comparison."""
+        container = self._task.options.output.container
+        video = self._task.folder / f"video.{container}"
+        comparison = self._task.folder / "comparison.mp4"
+        timeline = self._reader.timeline
+        with ExitStack() as stack:
+            writer = stack.enter_context(
+                open_writer(
+                    video,
+                    source=self._task.video,
+                    info=self._info,
+                    output=self._task.options.output,
+                    timeline=timeline,
+                )
+            )
+            beside = (
+                stack.enter_context(
+                    ComparisonWriter(comparison, source=self._task.video, info=self._info, timeline=timeline)
+                )
+                if "comparison" in self._wanted
+                else None
+            )
+            for plan in self._journal.plans:
+                for finished in self._shot(plan, writer):
+                    writer.write(finished.result, finished.chroma)
+                    if beside is not None:
+                        beside.write(finished.frame, finished.chroma, restored=finished.restored)
+                    self._note(finished)
+                self._tell()
+            self._progress.enter("encoding")
+        self._journal.warnings.extend(writer.warnings)
+        files = [VariantFile("video", video, _VIDEO_TYPES[container])]
+        if beside is not None:
+            files.append(VariantFile("comparison", comparison, "video/mp4"))
+        return files
+
+    def _shot(self, plan: ShotPlan, writer: VideoWriter) -> Iterator[FinishedFrame]:
+        """Tune for a shot, then yield its frames as they are encoded."""
+        colors = self._colors(plan)
+        colorizer = self._tuned(plan)
+        self._progress.enter("colorizing")
+        feed = Feed(
+            source=self._reader,
+            colorizer=colorizer,
+            matrix=self._info.matrix,
+            restore=self._task.options.restore and self._model.description.restores,
+            to_luma=lambda frame: self._canvas.luma(frame, info=self._info),
+            spool_folder=self._scratch,
+            check=self._progress.check,
+        )
+        finisher = Finisher(info=self._info, canvas=self._canvas, chroma_size=writer.chroma_size)
+        for colored in color_shot(colors, feed=feed):
+            yield finisher.finish(colored, most_confidence=plan.most_confidence)
+
+    def _tuned(self, plan: ShotPlan) -> Colorizer:
+        if not plan.tuned_on:
+            return self._model
+        if not self._tuner.is_tuned(plan.tuned_on):
+            self._progress.enter("tuning")
+        tuned = self._tuner.tuned(
+            plan.tuned_on,
+            pictures=lambda: [self._reference(number) for number in plan.tuned_on],
+            on_step=lambda _: self._progress.tuned_step(),
+        )
+        if tuned.record is not None:
+            self._journal.tunings[plan.index] = tuned.record
+            self._progress.tuned(self._tuner.sets_tuned * self._tuner.iterations)
+            self._tell()
+        return tuned.colorizer
+
+    def _colors(self, plan: ShotPlan) -> ShotColors:
+        return ShotColors(
+            shot=plan.shot,
+            anchors=tuple(Anchor(frame, self._reference(number)) for frame, number in plan.anchors),
+            examples=tuple(self._example(number) for number in plan.examples),
+        )
+
+    def _reference(self, number: int) -> Reference:
+        """A reference as it is where it stands: with the video's own luma where it is a frame."""
+        located = self._references[number]
+        if located.frame is None:
+            return self._example(number)
+        frame = next(iter(self._reader.frames(located.frame, located.frame)))
+        return Reference(
+            rgb=self._canvas.rgb(located.picture),
+            luma=self._canvas.luma(frame, info=self._info),
+            is_frame=True,
+        )
+
+    def _example(self, number: int) -> Reference:
+        rgb = self._canvas.rgb(self._references[number].picture)
+        return Reference(rgb=rgb, luma=luma_tensor(rgb, matrix=self._info.matrix), is_frame=False)
+
+    def _note(self, finished: FinishedFrame) -> None:
+        """Remember what the report will tell of a frame."""
+        self._journal.confidences.append(finished.confidence)
+        self._progress.colored()
+        index = finished.frame.index
+        if index not in self._shown:
+            return
+        still = BeforeAfter(
+            frame=index,
+            before=to_rgb(finished.frame.luma, None, info=self._info),
+            after=to_rgb(finished.result.luma, finished.chroma, info=self._info),
+        )
+        self._journal.stills.append(still.shrunk(STILL_WIDTH))
+        if index == self._shown[0]:
+            self._preview = still
+
+    def _tell(self) -> None:
+        self._observer.learned(
+            references=self._journal.references, shots=self._journal.shots(), warnings=self._journal.warnings
+        )
+
+    def _tell_about_it(self) -> Sequence[VariantFile]:
+        """Write the preview and the reports."""
+        self._progress.enter("publishing")
+        folder = self._task.folder
+        files: list[VariantFile] = []
+        if "preview" in self._wanted and self._preview is not None:
+            write_png(folder / "preview.png", self._preview.side_by_side())
+            files.append(VariantFile("preview", folder / "preview.png", "image/png"))
+        report = build_report(
+            self._journal,
+            options=self._task.options,
+            model=self._model.description,
+            phase_seconds=self._progress.phase_seconds,
+        )
+        if "report" in self._wanted:
+            page = report_page(report, stills=self._journal.stills)
+            (folder / "report.html").write_text(page, encoding="utf-8")
+            files.append(VariantFile("report", folder / "report.html", "text/html; charset=utf-8"))
+        if "report_json" in self._wanted:
+            (folder / "report.json").write_text(report.model_dump_json(indent=2), encoding="utf-8")
+            files.append(VariantFile("report_json", folder / "report.json", "application/json"))
+        return files

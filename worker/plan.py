@@ -1,0 +1,117 @@
+"""Decides which references color which shot, and what each shot's network is tuned on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from worker.analysis import ShotRange
+from worker.references import LocatedReference
+from worker.shot_tuning import ReferenceSet
+from worker.signatures import SignatureFile, similarities
+
+_SAMPLES = 9
+"""Frames of a shot that a reference is compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShotPlan:
+    """One shot and the numbers of the references that color it."""
+
+    index: int
+    shot: ShotRange
+    anchors: tuple[tuple[int, int], ...]
+    """Frame and reference of each reference that is a frame of the shot, in order; one reference per frame."""
+    examples: tuple[int, ...]
+    """References that are no frames of the shot, the likest first."""
+    tuned_on: ReferenceSet
+    """Empty where nothing can be learned for the shot."""
+    most_confidence: float = 1.0
+    """What the confidence of its frames is at most: a shot colored after a picture of another shot is to be trusted no
+    further than the two look alike."""
+    borrows: bool = False
+    """Whether it has no reference of its own."""
+
+    @property
+    def references(self) -> tuple[int, ...]:
+        """All references, the most important first."""
+        return (*(reference for _, reference in self.anchors), *self.examples)
+
+
+def plan_shots(
+    shots: Sequence[ShotRange],
+    references: Sequence[LocatedReference],
+    *,
+    signatures: SignatureFile,
+    examples_help: bool,
+) -> tuple[ShotPlan, ...]:
+    """One plan per shot. A shot without references takes the one that looks most like it from another shot, where
+    `examples_help`, and the weights tuned for that reference's own shot."""
+    own = [_own_plan(index, shot, references, examples_help=examples_help) for index, shot in enumerate(shots)]
+    return tuple(
+        plan if plan.references or not examples_help else _borrowing(plan, own, references, signatures=signatures)
+        for plan in own
+    )
+
+
+def warnings_of(plans: Sequence[ShotPlan], references: Sequence[LocatedReference]) -> list[str]:
+    """What a user should know about shots without references of their own."""
+    borrowing = [plan for plan in plans if plan.borrows]
+    bare = [plan for plan in plans if not plan.references]
+    warnings = []
+    if borrowing:
+        names = sorted({references[plan.examples[0]].record.name for plan in borrowing})
+        warnings.append(
+            f"{_listed(borrowing)} no reference of their own and took the colors from {', '.join(names)}; "
+            "a reference in each would help."
+        )
+    if bare:
+        warnings.append(f"{_listed(bare)} no reference that this model can use, and stayed gray.")
+    return warnings
+
+
+def _own_plan(index: int, shot: ShotRange, references: Sequence[LocatedReference], *, examples_help: bool) -> ShotPlan:
+    anchors: dict[int, int] = {}
+    examples = []
+    for number, reference in enumerate(references):
+        if reference.frame is not None and reference.frame in shot:
+            anchors.setdefault(reference.frame, number)
+        elif reference.frame is None and reference.record.shot == index and examples_help:
+            examples.append(number)
+    used = sorted({*anchors.values(), *examples})
+    return ShotPlan(
+        index=index,
+        shot=shot,
+        anchors=tuple(sorted(anchors.items())),
+        examples=tuple(examples),
+        tuned_on=tuple(used),
+    )
+
+
+def _borrowing(
+    plan: ShotPlan, own: Sequence[ShotPlan], references: Sequence[LocatedReference], *, signatures: SignatureFile
+) -> ShotPlan:
+    frames = np.unique(np.linspace(plan.shot.first, plan.shot.last, _SAMPLES).round().astype(int))
+    looks = np.concatenate([signatures.read(int(frame), int(frame)) for frame in frames])
+    scores = [float(_best(looks, reference)) for reference in references]
+    best = max(range(len(scores)), key=lambda number: scores[number])
+    home = next((other for other in own if best in other.tuned_on), None)
+    return ShotPlan(
+        index=plan.index,
+        shot=plan.shot,
+        anchors=(),
+        examples=(best,),
+        tuned_on=(best,) if home is None else home.tuned_on,
+        most_confidence=min(1.0, max(0.0, scores[best])),
+        borrows=True,
+    )
+
+
+def _best(looks: np.ndarray[tuple[int, ...], np.dtype[np.int8]], reference: LocatedReference) -> float:
+    return float(similarities(looks, reference.signature).max())
+
+
+def _listed(plans: Sequence[ShotPlan]) -> str:
+    shown = ", ".join(str(plan.index) for plan in plans[:10])
+    more = f" and {len(plans) - 10} more" if len(plans) > 10 else ""
+    return f"Shots {shown}{more} have" if len(plans) > 1 else f"Shot {shown} has"

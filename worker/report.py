@@ -1,0 +1,153 @@
+"""What a job tells about itself when it is done, as data; `worker.report_page` shows the same to people."""
+
+import platform
+import resource
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from jobs.options import JobOptions
+from jobs.record import Phase, PlacedReference, Shot, VideoFacts
+from models.base import ModelDescription
+from worker.journal import Journal
+
+MOST_POINTS = 1000
+"""Points of the confidence curve at most, however long the video."""
+_HELPFUL_BELOW = 0.7
+"""Confidence of a shot's weakest frame below which a reference there is proposed."""
+_PACKAGES = ("retint-service", "torch", "av", "opencv-python-headless", "scenedetect-headless", "numpy")
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ReportedModel(Part):
+    name: str
+    title: str
+    license: str
+
+
+class ConfidencePoint(Part):
+    """Mean and lowest confidence of a stretch of frames."""
+
+    frame: int
+    """The first frame of the stretch."""
+    mean: float
+    lowest: float
+
+
+class WeakestFrame(Part):
+    """Where in a shot a reference would help most."""
+
+    shot: int
+    frame: int
+    time_seconds: float
+    confidence: float
+    reference_would_help: bool
+
+
+class Speed(Part):
+    seconds: float
+    """All phases together."""
+    seconds_by_phase: dict[Phase, float]
+    """Decoding, coloring and encoding a frame follow each other, so that `colorizing` holds all three."""
+    frames_per_second: float
+    """Of coloring, tuning not counted."""
+    peak_memory_megabytes: float
+    """Of the worker's process since it started."""
+
+
+class Report(Part):
+    """The `report_json` variant."""
+
+    options: JobOptions
+    model: ReportedModel
+    video: VideoFacts
+    references: list[PlacedReference]
+    shots: list[Shot]
+    confidence: list[ConfidencePoint]
+    weakest_frames: list[WeakestFrame]
+    warnings: list[str]
+    speed: Speed
+    versions: dict[str, str]
+
+
+def build_report(
+    journal: Journal, *, options: JobOptions, model: ModelDescription, phase_seconds: dict[Phase, float]
+) -> Report:
+    """The report of a finished job.."""
+    return Report(
+        options=options,
+        model=ReportedModel(name=model.name, title=model.title, license=model.license),
+        video=journal.facts,
+        references=list(journal.references),
+        shots=journal.shots(),
+        confidence=confidence_curve(journal),
+        weakest_frames=_weakest_frames(journal),
+        warnings=list(journal.warnings),
+        speed=_speed(phase_seconds, frames=len(journal.confidences)),
+        versions=_versions(),
+    )
+
+
+def confidence_curve(journal: Journal) -> list[ConfidencePoint]:
+    """At most `MOST_POINTS` points over the whole video."""
+    values = np.asarray(journal.confidences, np.float32)
+    if not values.size:
+        return []
+    stretch = -(-values.size // MOST_POINTS)
+    starts = range(0, values.size, stretch)
+    return [
+        ConfidencePoint(
+            frame=start,
+            mean=float(values[start : start + stretch].mean()),
+            lowest=float(values[start : start + stretch].min()),
+        )
+        for start in starts
+    ]
+
+
+def _weakest_frames(journal: Journal) -> list[WeakestFrame]:
+    weakest = []
+    rate = float(journal.info.frame_rate)
+    for plan in journal.plans:
+        frame = journal.weakest_frame(plan)
+        if frame is None:
+            continue
+        confidence = float(journal.confidences[frame])
+        weakest.append(
+            WeakestFrame(
+                shot=plan.index,
+                frame=frame,
+                time_seconds=frame / rate,
+                confidence=confidence,
+                reference_would_help=plan.borrows or confidence < _HELPFUL_BELOW,
+            )
+        )
+    return weakest
+
+
+def _speed(phase_seconds: dict[Phase, float], *, frames: int) -> Speed:
+    coloring = phase_seconds.get("colorizing", 0.0) + phase_seconds.get("encoding", 0.0)
+    # Linux counts ru_maxrss in KiB, macOS in bytes.
+    unit = 1024.0**2 if sys.platform == "darwin" else 1024.0
+    return Speed(
+        seconds=sum(phase_seconds.values()),
+        seconds_by_phase=phase_seconds,
+        frames_per_second=frames / coloring if coloring > 0 else 0.0,
+        peak_memory_megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit,
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            # Run from a checkout, or built under another distribution's name.
+            continue
+    return found
