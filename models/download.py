@@ -13,7 +13,6 @@ from models.errors import DownloadFailed
 ATTEMPTS = 3
 """How often one call connects before it gives up; each goes on where the last was cut off."""
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
-CHUNK_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,8 @@ def _transferred(client: httpx.Client, url: str, part: Path, *, at_most_bytes: i
             )
         with part.open("ab" if done else "wb") as file:
             on_progress(DownloadProgress(done, origin.total))
-            for chunk in response.iter_raw(CHUNK_BYTES):
+            # As the pieces come: gathered into larger ones, the last would be lost when the connection breaks.
+            for chunk in response.iter_raw():
                 done += len(chunk)
                 if done > at_most_bytes:
                     discard(part)
