@@ -1,0 +1,64 @@
+"""`retint api`: the HTTP front end alone. It needs no torch."""
+
+import socket
+from typing import Annotated
+
+import typer
+
+from cli.errors import CommandError
+
+
+def api(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: RETINT_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; default: RETINT_PORT.")] = None,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket that is open already.")] = None,
+    parent: Annotated[int | None, typer.Option(hidden=True, help="Process to die with.")] = None,
+) -> None:
+    """Run the HTTP API; Redis is where RETINT_REDIS_URL says."""
+    from jobs.process import die_with_parent
+
+    if parent is not None:
+        die_with_parent(parent_pid=parent)
+    from jobs.logging import configure_logging
+    from jobs.settings import Settings
+
+    settings = Settings()
+    changes = {"host": host, "port": port}
+    settings = settings.model_copy(update={name: value for name, value in changes.items() if value is not None})
+    configure_logging(settings.log_format)
+    try:
+        import uvicorn
+
+        from service.app import create_app
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            f"The API needs {error.name}, which is not installed; install retint-service with the extra `api`."
+        ) from error
+    app = create_app(settings)
+    listening = listen(settings.host, settings.port) if fd is None else socket.socket(fileno=fd)
+    with listening:
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5, server_header=False)
+        )
+        server.run(sockets=[listening])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 is any free one.
+
+    Raises:
+        CommandError: the address is taken, or not this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(128)
+        except BaseException:
+            listening.close()
+            raise
+        return listening
+    except OSError as error:
+        raise CommandError(f"Cannot listen on {host} port {port}: {error.strerror}. Choose another port.") from error

@@ -1,0 +1,230 @@
+"""`retint jobs`: a server's client."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from cli.console import format_bytes, format_seconds, say, tell, write_json, write_table
+from cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from retint import Client, Job, Status
+
+    from cli.progress_bar import ProgressBar
+
+app = typer.Typer(help="Submit jobs to a server and follow them.", no_args_is_help=True)
+
+Server = Annotated[str, typer.Option(envvar="RETINT_SERVER", help="Address of the server.", show_envvar=True)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, no progress bar.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job.")]
+
+DEFAULT_SERVER = "http://127.0.0.1:8000"
+STATUSES = ("queued", "processing", "succeeded", "failed", "canceled")
+
+
+@app.command()
+def submit(
+    video: Annotated[Path, typer.Argument(help="The black-and-white video.")],
+    reference: Annotated[
+        list[str],
+        typer.Option("--reference", "-r", metavar="FILE[@FRAME]", help="A colored frame; may be given again."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Wait, and download the result here: .mp4, .mkv or .mov.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="`retint` or `deepremaster`.")] = "retint",
+    tuning: Annotated[str, typer.Option(help="`off`, `fast`, `quality`, or a number of iterations.")] = "quality",
+    quality: Annotated[int, typer.Option(help="H.264 CRF, 0 (lossless) to 51.")] = 18,
+    codec: Annotated[str | None, typer.Option(help="`h264`, `ffv1` or `prores`; default: by container.")] = None,
+    working_size: Annotated[int | None, typer.Option(help="Short side at which color is predicted.")] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite OUT.")] = False,
+    server: Server = DEFAULT_SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Upload a video and its colored frames as a new job."""
+    from cli.colorize import build_options, check_files, parse_reference
+    from cli.progress_bar import ProgressBar
+
+    references = [parse_reference(text) for text in reference]
+    paths = [path for path, _ in references]
+    check_files([video, *paths], targets=[out] if out else [], force=force)
+    options = build_options(
+        model=model,
+        tuning=tuning,
+        out=out,
+        quality=quality,
+        codec=codec,
+        working_size=working_size,
+        references=references,
+    )
+    with _client(server) as client, ProgressBar(enabled=not as_json) as bar:
+        job = client.submit(
+            video,
+            paths,
+            options=options.model_dump(mode="json", exclude_unset=True, exclude_none=True),
+            on_upload=lambda done, total: bar.transferred("uploading", done=done, total=total),
+        )
+        if out is not None:
+            if not as_json:
+                tell(f"Job {job.id}")
+            job = client.wait(job.id, on_progress=lambda state: show_progress(bar, state))
+            client.download(
+                job.id,
+                "video",
+                out,
+                on_download=lambda done, total: bar.transferred("downloading", done=done, total=total),
+            )
+    if as_json:
+        write_json(job.raw)
+    else:
+        say(str(out) if out is not None else job.id)
+
+
+@app.command("list")
+def list_jobs(
+    status: Annotated[str | None, typer.Option(help=f"Only those that are: {', '.join(STATUSES)}.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
+    server: Server = DEFAULT_SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """The newest jobs."""
+    from itertools import islice
+
+    if status is not None and status not in STATUSES:
+        raise CommandError(f"There is no status {status}; there are {', '.join(STATUSES)}.")
+    with _client(server) as client:
+        wanted = cast("Status | None", status)
+        jobs = list(islice(client.list(status=wanted, page_size=min(limit, 100)), limit))
+    if as_json:
+        write_json([job.raw for job in jobs])
+        return
+    write_table(
+        [
+            [job.id, job.status, f"{job.progress.fraction:.0%}", f"{job.created_at:%Y-%m-%d %H:%M:%S}", _note(job)]
+            for job in jobs
+        ],
+        header=["JOB", "STATUS", "DONE", "CREATED", ""],
+    )
+
+
+@app.command()
+def show(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
+    """One job, as it is now."""
+    with _client(server) as client:
+        job = client.get(job_id)
+    if as_json:
+        write_json(job.raw)
+        return
+    say(f"{job.id}  {job.status}{f', {job.phase}' if job.phase else ''}, {job.progress.fraction:.0%}")
+    if job.video is not None:
+        sound = "with sound" if job.video.has_audio else "silent"
+        say(f"  video: {job.video.width}x{job.video.height}, {job.video.frames} frames, {sound}")
+    for shot in job.shots:
+        gain = f", tuning gained {shot.tuning.gain_db:.2f} dB" if shot.tuning else ""
+        confidence = f", confidence {shot.confidence:.2f}" if shot.confidence is not None else ""
+        say(f"  shot {shot.index}: frames {shot.first_frame} to {shot.last_frame}, {shot.reference}{confidence}{gain}")
+    for variant in job.variants:
+        say(f"  {variant.name}: {variant.media_type}, {format_bytes(variant.bytes)}")
+    for warning in job.warnings:
+        say(f"  note: {warning}")
+    if job.error is not None:
+        say(f"  {job.error.code}: {job.error.detail}")
+
+
+@app.command()
+def watch(
+    job_id: JobId,
+    timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most.")] = None,
+    server: Server = DEFAULT_SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Follow a job to its end; the exit status tells how it ended."""
+    from cli.progress_bar import ProgressBar
+
+    with _client(server) as client, ProgressBar(enabled=not as_json) as bar:
+        job = client.wait(job_id, on_progress=lambda state: show_progress(bar, state), timeout=timeout)
+    if as_json:
+        write_json(job.raw)
+    else:
+        took = (job.finished_at - job.started_at).total_seconds() if job.finished_at and job.started_at else 0.0
+        say(f"{job.id} succeeded in {format_seconds(took)}")
+
+
+@app.command()
+def download(
+    job_id: JobId,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")],
+    variant: Annotated[str, typer.Option(help="`video`, `comparison`, `preview`, `report`, ...")] = "video",
+    force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite OUT.")] = False,
+    server: Server = DEFAULT_SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch a result; a download that broke off is continued."""
+    from cli.colorize import check_files
+    from cli.progress_bar import ProgressBar
+
+    check_files([], targets=[out], force=force)
+    with _client(server) as client, ProgressBar(enabled=not as_json) as bar:
+        client.download(
+            job_id,
+            variant,
+            out,
+            on_download=lambda done, total: bar.transferred("downloading", done=done, total=total),
+        )
+    if as_json:
+        write_json({"variant": variant, "path": str(out), "bytes": out.stat().st_size})
+    else:
+        say(str(out))
+
+
+@app.command()
+def cancel(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
+    """Stop a job that is not finished."""
+    with _client(server) as client:
+        job = client.cancel(job_id)
+    if as_json:
+        write_json(job.raw)
+    else:
+        say(f"{job.id} {job.status}")
+
+
+@app.command()
+def delete(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
+    """Remove a job and its files."""
+    with _client(server) as client:
+        client.delete(job_id)
+    if as_json:
+        write_json({"id": job_id, "deleted": True})
+    else:
+        say(f"{job_id} deleted")
+
+
+def show_progress(bar: "ProgressBar", job: "Job") -> None:
+    """Draw a job's state."""
+    if job.status == "queued":
+        place = f", {job.queue_position} before it" if job.queue_position else ""
+        bar.update(f"queued{place}", fraction=0.0)
+        return
+    progress = job.progress
+    bar.update(
+        job.phase or job.status,
+        fraction=progress.fraction,
+        frames=(progress.frames_done, progress.frames_total),
+        fps=progress.fps,
+        seconds_left=progress.eta_seconds,
+    )
+
+
+def _client(server: str) -> "Client":
+    from retint import Client
+
+    # The key is the client's own setting, not the server's: read where it is used.
+    return Client(server, api_key=os.environ.get("RETINT_API_KEY"))
+
+
+def _note(job: "Job") -> str:
+    if job.error is not None:
+        return job.error.code
+    return job.phase or ""

@@ -1,0 +1,80 @@
+"""The `retint` command. What a subcommand needs is imported when it runs, so that the others do not wait for it."""
+
+import platform
+import sys
+from typing import Annotated
+
+import typer
+
+from cli import jobs as jobs_commands
+from cli import weights
+from cli.api import api
+from cli.colorize import colorize
+from cli.console import say, tell, write_json
+from cli.errors import CommandError
+from cli.evaluate import evaluate
+from cli.serve import serve
+from cli.worker import worker
+
+app = typer.Typer(
+    name="retint",
+    help="Turns a black-and-white video plus one colored frame of it into a color video.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(serve)
+app.command()(api)
+app.command()(worker)
+app.command()(colorize)
+app.command()(evaluate)
+app.add_typer(jobs_commands.app, name="jobs")
+app.add_typer(weights.app, name="weights")
+
+INTERRUPTED = 130
+"""128 plus the number of SIGINT, as shells have it."""
+
+
+@app.command()
+def version(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """The version of the service, and of Python."""
+    from importlib.metadata import version as installed_version
+
+    service = installed_version("retint-service")
+    if as_json:
+        write_json({"service": service, "python": platform.python_version()})
+    else:
+        say(f"retint {service} (Python {platform.python_version()})")
+
+
+def run() -> None:
+    """The entry point: an error that a user can meet is one line and a status of 1, never a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        line = _line(error)
+        if line is None:
+            raise
+        tell(f"retint: {line}")
+        sys.exit(1)
+
+
+def _line(error: Exception) -> str | None:
+    """The sentence of an error that a user can meet; None for a fault of the program, whose traceback is wanted."""
+    # Imported here: after a failure a moment does not matter, before every command it would.
+    import retint
+    from pydantic import ValidationError
+
+    import jobs.errors
+    import models.errors
+
+    if isinstance(error, CommandError | jobs.errors.RetintError | models.errors.ModelError | retint.RetintError):
+        return str(error)
+    if isinstance(error, ValidationError) and error.title == "Settings":
+        first = error.errors()[0]
+        name = "RETINT_" + "_".join(str(part) for part in first["loc"]).upper()
+        return f"{name} cannot be used: {first['msg']}, got {first['input']!r}."
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    return None
