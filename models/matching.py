@@ -53,7 +53,7 @@ class Matching(nn.Module):
         parts = []
         for plane, projection, sharpness in zip(features, self.projections, self.sharpness, strict=True):
             if plane.shape[-2] > grid[0]:
-                plane = F.adaptive_avg_pool2d(plane, grid)
+                plane = F.adaptive_avg_pool2d(plane, (grid[0], grid[1]))
             elif plane.shape[-2] < grid[0]:
                 plane = F.interpolate(plane, size=grid, mode="bilinear", align_corners=False)
             centered = plane - plane.mean((-2, -1), keepdim=True)
