@@ -1,0 +1,26 @@
+"""How long a job may take before it is held for hung: far longer than any machine should need, but not for ever."""
+
+from jobs.options import JobOptions, ModelName
+from jobs.record import VideoFacts
+
+BEFORE_FACTS_SECONDS = 2 * 3600.0
+"""Until the video's facts are known: counting the packets of the largest upload on a slow disk."""
+OVERHEAD_SECONDS = 1800.0
+LONGEST_SECONDS = 28 * 24 * 3600.0
+"""Below the queue's own last resort, so that the user reads our sentence."""
+
+# About twenty times what two cores of 2020 need for a frame at the default working size.
+SECONDS_PER_FRAME: dict[ModelName, float] = {"retint": 6.0, "deepremaster": 60.0}
+SECONDS_PER_STEP: dict[ModelName, float] = {"retint": 10.0, "deepremaster": 300.0}
+SECONDS_PER_MEGAPIXEL = 6.0
+"""Of every frame stored: decoding, filling in the color at full size, encoding."""
+
+
+def seconds_allowed(options: JobOptions, video: VideoFacts, *, references: int) -> float:
+    """Seconds from the start of an execution to its deadline."""
+    megapixels = video.width * video.height / 1e6
+    # Work grows with the area fed; the table is for a short side of about 480.
+    area = max(1.0, ((options.working_size or 480) / 480) ** 2)
+    frames = video.frames * (SECONDS_PER_FRAME[options.model] * area + SECONDS_PER_MEGAPIXEL * megapixels)
+    steps = options.resolved_tuning.iterations * max(1, references)
+    return min(LONGEST_SECONDS, OVERHEAD_SECONDS + frames + steps * SECONDS_PER_STEP[options.model] * area)

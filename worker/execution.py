@@ -1,0 +1,194 @@
+"""One try at one job, from claiming it to publishing its files. RQ calls `run` in a process of its own."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import redis.exceptions
+import structlog
+
+from jobs.errors import Internal, JobCanceled, JobFailure
+from jobs.record import Variant
+from jobs.repository import JobRepository
+from jobs.settings import Settings
+from jobs.store import Store
+from worker.failures import failures_for_users
+from worker.observer import Observer
+from worker.reporting import RedisObserver
+from worker.task import ColorizationTask, Limits, ReferenceFile, VariantFile
+
+CHUNK_BYTES = 8 * 1024**2
+PERSISTENCE_SECONDS = 300.0
+"""How long an execution tries to say how it ended while Redis is away."""
+
+log = structlog.stdlib.get_logger("retint.worker")
+T = TypeVar("T")
+
+
+class Colorize(Protocol):
+    """`worker.pipeline.colorize_video`, or what a test puts in its place."""
+
+    def __call__(
+        self, task: ColorizationTask, *, observer: Observer, device: str, weights_folder: Path
+    ) -> tuple[VariantFile, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """What every execution of a worker works with."""
+
+    settings: Settings
+    repository: JobRepository
+    store: Store
+    colorize: Colorize
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What RQ cannot hand over, since it calls a function by name with ids alone."""
+
+    execution_id: str
+    workplace: Workplace
+
+
+ASSIGNMENT: ContextVar[Assignment] = ContextVar("assignment")
+"""Set by the worker in the process that it forks for an execution, and never elsewhere."""
+
+
+def run(job_id: str) -> None:
+    """What RQ calls. It returns however the job ends: only a process that dies is tried again."""
+    assignment = ASSIGNMENT.get()
+    execute(job_id, execution_id=assignment.execution_id, workplace=assignment.workplace)
+
+
+def execute(job_id: str, *, execution_id: str, workplace: Workplace) -> None:
+    """Do the job and record how it ended; nothing happens where it has ended already, or is gone."""
+    repository, store = workplace.repository, workplace.store
+    with structlog.contextvars.bound_contextvars(job_id=job_id, execution_id=execution_id):
+        if not _persist(lambda: repository.claim(job_id, execution_id)):
+            log.info("job_not_claimed")
+            return
+        log.info("job_started")
+        started = time.monotonic()
+        try:
+            _colorize_and_publish(job_id, execution_id, workplace)
+            log.info("job_succeeded", seconds=round(time.monotonic() - started, 2))
+        except JobCanceled:
+            log.info("job_given_up")
+        except JobFailure as failure:
+            log.warning("job_failed", code=failure.code, detail=failure.detail)
+            _fail(job_id, execution_id, failure, repository=repository)
+        except Exception:
+            log.exception("job_failed", code=Internal.code)
+            _fail(job_id, execution_id, _internal(job_id), repository=repository)
+        finally:
+            store.discard_execution(job_id, execution_id)
+
+
+def _colorize_and_publish(job_id: str, execution_id: str, workplace: Workplace) -> None:
+    settings, repository, store = workplace.settings, workplace.repository, workplace.store
+    with failures_for_users():
+        task = _task(job_id, execution_id, workplace)
+        _limit_threads(settings.threads)
+        observer = RedisObserver(
+            repository,
+            job_id=job_id,
+            execution_id=execution_id,
+            options=task.options,
+            reference_count=len(task.references),
+        )
+        with observer:
+            files = workplace.colorize(
+                task, observer=observer, device=settings.device, weights_folder=settings.weights_folder
+            )
+            observer.entered("publishing")
+            finished = store.finished_folder(job_id, execution_id)
+            variants = [_finish_file(file, into=finished, job_id=job_id, check=observer.check) for file in files]
+    _persist(observer.flush)
+    if not store.publish(job_id, execution_id, owns=lambda: _is_owned(job_id, execution_id, repository)):
+        raise JobCanceled("The job was canceled, or another execution has taken it over.")
+    progress = observer.final_progress()
+    if not _persist(lambda: repository.finish(job_id, execution_id, variants=variants, progress=progress)):
+        raise JobCanceled("The job was canceled while its files were published.")
+    if not task.options.keep_input:
+        store.drop_input(job_id)
+
+
+def _task(job_id: str, execution_id: str, workplace: Workplace) -> ColorizationTask:
+    settings, store = workplace.settings, workplace.store
+    job = _persist(lambda: workplace.repository.get(job_id))
+    names = _persist(lambda: workplace.repository.reference_names(job_id))
+    video, references = store.input_video(job_id), store.input_references(job_id)
+    if not video.is_file() or len(references) != len(names):
+        raise Internal("The job's upload is not in the store any more. Submit the job again.")
+    return ColorizationTask(
+        video=video,
+        references=tuple(ReferenceFile(name, path) for name, path in zip(names, references, strict=True)),
+        options=job.options,
+        folder=store.open_execution(job_id, execution_id),
+        limits=Limits(
+            max_pixels=settings.max_pixels,
+            max_duration_seconds=settings.max_duration_seconds,
+            max_frames=settings.max_frames,
+        ),
+    )
+
+
+def _finish_file(file: VariantFile, *, into: Path, job_id: str, check: Callable[[], None]) -> Variant:
+    """Move a file to where it is published from, with its size and checksum."""
+    digest = hashlib.sha256()
+    with file.path.open("rb") as content:
+        while chunk := content.read(CHUNK_BYTES):
+            check()
+            digest.update(chunk)
+        # On the disk before the record says that it is there.
+        os.fsync(content.fileno())
+        size = content.tell()
+    file.path.rename(into / f"{file.name}{file.path.suffix}")
+    return Variant(
+        name=file.name,
+        media_type=file.media_type,
+        bytes=size,
+        sha256=digest.hexdigest(),
+        href=f"/v1/jobs/{job_id}/content?variant={file.name}",
+    )
+
+
+def _limit_threads(threads: int | None) -> None:
+    """Absent: the libraries' own choice, which is all cores."""
+    if threads is None:
+        return
+    import cv2
+    import torch
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+
+
+def _is_owned(job_id: str, execution_id: str, repository: JobRepository) -> bool:
+    return _persist(lambda: repository.status(job_id)) == ("processing", execution_id)
+
+
+def _fail(job_id: str, execution_id: str, failure: JobFailure, *, repository: JobRepository) -> None:
+    _persist(lambda: repository.fail(job_id, execution_id, failure))
+
+
+def _internal(job_id: str) -> Internal:
+    return Internal(f"The worker met an error that it does not know; its log says more under {job_id}.")
+
+
+def _persist(call: Callable[[], T]) -> T:
+    """Call until Redis answers: hours of work must not be lost to a restart of it."""
+    deadline = time.monotonic() + PERSISTENCE_SECONDS
+    while True:
+        try:
+            return call()
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1.0)

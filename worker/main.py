@@ -1,0 +1,69 @@
+"""The worker process: one per device; forks a process per job."""
+
+import os
+
+import structlog
+
+from jobs.connection import connect
+from jobs.errors import StartupError
+from jobs.logging import configure_logging
+from jobs.queue import JobQueue
+from jobs.repository import JobRepository
+from jobs.settings import Settings
+from jobs.store import open_store
+from worker.execution import Colorize, Workplace
+from worker.forking import ForkingWorker, work_until_stopped
+from worker.publishing import CatalogPublisher
+
+log = structlog.stdlib.get_logger("retint.worker")
+
+
+def run_worker(settings: Settings, *, colorize: Colorize | None = None) -> None:
+    """Work until SIGTERM or SIGINT; waits for Redis where it is away. Call it from the main thread.
+
+    `colorize` stands in for the pipeline, for tests.
+
+    Raises:
+        StartupError: a setting is missing or wrong.
+    """
+    configure_logging(settings.log_format)
+    if settings.redis_url is None:
+        raise StartupError(
+            "RETINT_REDIS_URL is not set, so the worker knows no queue. Set it, or use `retint serve`, which brings "
+            "its own Redis server."
+        )
+    store = open_store(settings)
+    redis = connect(settings.redis_url)
+    repository = JobRepository(redis, settings.queue_name, retention_seconds=settings.retention_seconds)
+    workplace = Workplace(
+        settings=settings, repository=repository, store=store, colorize=colorize or _import_pipeline()
+    )
+    publisher = CatalogPublisher(repository, weights_folder=settings.weights_folder)
+
+    def make_worker() -> ForkingWorker:
+        worker_redis = connect(settings.redis_url or "")
+        return ForkingWorker(
+            [settings.queue_name],
+            connection=worker_redis,
+            queue=JobQueue(redis, settings),
+            workplace=workplace,
+            on_heartbeat=publisher,
+        )
+
+    log.info("worker_ready", pid=os.getpid(), device=settings.device, store=str(settings.store_folder))
+    work_until_stopped(make_worker)
+    log.info("worker_stopped", pid=os.getpid())
+
+
+def _import_pipeline() -> Colorize:
+    """Import what a job needs once, so that the processes forked for jobs have it at once.
+
+    Only import: a thread pool or a CUDA context made here would be broken in the forked processes.
+    """
+    # torch asks the driver through NVML then, which makes no context.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+    import models.registry
+    from worker.pipeline import colorize_video
+
+    models.registry.describe()
+    return colorize_video

@@ -1,0 +1,47 @@
+"""How fast a job goes and how long it still takes, from its last half minute."""
+
+from collections import deque
+from dataclasses import dataclass
+
+from jobs.record import Progress
+
+WINDOW_SECONDS = 30.0
+SHORTEST_SECONDS = 0.5
+"""Less says nothing about speed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    at: float
+    fraction: float
+    frames: int
+
+
+class Pace:
+    """Fed with what was done and when; times are seconds of a monotonic clock."""
+
+    def __init__(self) -> None:
+        self._marks: deque[_Mark] = deque()
+
+    def mark(self, at: float, *, fraction: float, frames_done: int, frames_total: int) -> Progress:
+        """Note where the job stands at a time, and tell its progress."""
+        marks = self._marks
+        if marks and marks[-1].frames > frames_done:
+            marks.clear()
+        # A mark per quarter second is enough: the window holds 120 of them at most.
+        if not marks or at - marks[-1].at >= 0.25:
+            marks.append(_Mark(at, fraction, frames_done))
+        while at - marks[0].at > WINDOW_SECONDS and len(marks) > 2:
+            marks.popleft()
+        elapsed = at - marks[0].at
+        if elapsed < SHORTEST_SECONDS:
+            return Progress(fraction=fraction, frames_done=frames_done, frames_total=frames_total)
+        frames = frames_done - marks[0].frames
+        gained = fraction - marks[0].fraction
+        return Progress(
+            fraction=fraction,
+            frames_done=frames_done,
+            frames_total=frames_total,
+            fps=round(frames / elapsed, 3) if frames else None,
+            eta_seconds=round((1 - fraction) * elapsed / gained, 1) if gained > 0 else None,
+        )
