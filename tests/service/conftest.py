@@ -1,7 +1,6 @@
 """The app as it runs, against a real Redis server and a real folder; what a worker does is done by hand."""
 
 import hashlib
-import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -17,8 +16,8 @@ from jobs.record import Progress, Variant
 from jobs.settings import Settings
 from service.app import create_app
 from service.dependencies import Services
+from tests.service.http_checks import job_files
 
-Submit = Callable[..., object]
 RESULTS: dict[VariantName, tuple[str, bytes]] = {
     "video": ("video/mp4", bytes(range(256)) * 40),
     "report": ("text/html; charset=utf-8", b"<p>report</p>"),
@@ -65,17 +64,6 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 def stored_files(settings: Settings) -> Callable[[], list[str]]:
     """The names of all files in the store, at any depth."""
     return lambda: sorted(path.name for path in settings.store_folder.rglob("*") if path.is_file())
-
-
-def job_files(
-    *, video: bytes = b"film", references: tuple[str, ...] = ("a.png",), options: object = None
-) -> list[tuple[str, tuple[str | None, bytes, str]]]:
-    """The parts of a good upload, for httpx."""
-    parts: list[tuple[str, tuple[str | None, bytes, str]]] = [("video", ("film.mp4", video, "video/mp4"))]
-    parts += [("references", (name, b"picture", "image/png")) for name in references]
-    if options is not None:
-        parts.append(("options", (None, json.dumps(options).encode(), "application/json")))
-    return parts
 
 
 @pytest.fixture

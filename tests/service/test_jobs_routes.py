@@ -9,8 +9,7 @@ from jobs.catalog import CatalogModel
 from jobs.errors import VideoUndecodable
 from jobs.record import Progress
 from service.dependencies import Services
-from tests.service.conftest import job_files
-from tests.service.problem_checks import assert_problem, pointers
+from tests.service.http_checks import assert_problem, job_files, pointers
 
 pytestmark = pytest.mark.anyio
 Succeed = Callable[[str], None]

@@ -1,6 +1,19 @@
-"""What every error answer must be."""
+"""A good upload, and what every error answer must be."""
+
+import json
 
 import httpx
+
+
+def job_files(
+    *, video: bytes = b"film", references: tuple[str, ...] = ("a.png",), options: object = None
+) -> list[tuple[str, tuple[str | None, bytes, str]]]:
+    """The parts of a good upload, for httpx."""
+    parts: list[tuple[str, tuple[str | None, bytes, str]]] = [("video", ("film.mp4", video, "video/mp4"))]
+    parts += [("references", (name, b"picture", "image/png")) for name in references]
+    if options is not None:
+        parts.append(("options", (None, json.dumps(options).encode(), "application/json")))
+    return parts
 
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, object]:
