@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from models.adam import Adam
 from models.base import Colorizer, Matrix, Reference
 from models.held_out import split_picture
 from models.memory import memory_checked
@@ -201,11 +202,11 @@ def _tune(run: _Run, *, on_step: Callable[[TuningStep], None], started: float) -
     with memory_checked("Tuning"):
         if settings.weight_noise > 0:
             run.add_noise()
-        optimizer = torch.optim.Adam(run.parameters, lr=settings.learning_rate)
+        optimizer = Adam(run.parameters, learning_rate=settings.learning_rate)
     stopped_early = False
     for step in range(1, settings.iterations + 1):
         with memory_checked("Tuning"):
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.forget_gradients()
             loss = run.loss(step)
             obstacle = _back_propagate(loss, run.parameters)
             if obstacle is not None:

@@ -10,7 +10,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import FunctionCtx
 
 SCORES_AT_ONCE = 2**24
 """Pairs of positions whose weights exist at one time: 64 MiB in float32."""
@@ -22,20 +22,41 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, scores_at_once: int = S
     `query` [B, Q, D], `key` [B, K, D], `value` [B, K, C] give [B, Q, C]; differentiable in all three.
     """
     rows = max(1, scores_at_once // (key.shape[0] * key.shape[1]))
-    keys = key.transpose(1, 2)
-    if not torch.is_grad_enabled():
-        return torch.cat([_attend(part, keys, value) for part in torch.split(query, rows, dim=1)], dim=1)
-    return torch.cat(
-        [
-            checkpoint(_attend, part, keys, value, use_reentrant=False, preserve_rng_state=False)
-            for part in torch.split(query, rows, dim=1)
-        ],
-        dim=1,
-    )
+    attended: Tensor = _ChunkedAttention.apply(query, key, value, rows)  # type: ignore[no-untyped-call]
+    return attended
 
 
-def _attend(query: Tensor, keys: Tensor, value: Tensor) -> Tensor:
-    return torch.softmax(query @ keys, dim=-1) @ value
+class _ChunkedAttention(torch.autograd.Function):
+    """Attention of `rows` queries at a time, whose weights are forgotten and computed again to go back.
+
+    `torch.utils.checkpoint` would do as well, but its first call imports torch's compiler: two seconds of every job.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, query: Tensor, key: Tensor, value: Tensor, rows: int) -> Tensor:
+        ctx.save_for_backward(query, key, value)
+        ctx.rows = rows  # type: ignore[attr-defined]
+        return torch.cat([_weights(part, key) @ value for part in torch.split(query, rows, dim=1)], dim=1)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        query, key, value = ctx.saved_tensors  # type: ignore[attr-defined]
+        rows: int = ctx.rows  # type: ignore[attr-defined]
+        to_query, to_key, to_value = [], torch.zeros_like(key), torch.zeros_like(value)
+        parts = zip(torch.split(query, rows, dim=1), torch.split(gradients[0], rows, dim=1), strict=True)
+        for part, gradient in parts:
+            weights = _weights(part, key)
+            to_value += weights.transpose(1, 2) @ gradient
+            to_weights = gradient @ value.transpose(1, 2)
+            # The derivative of softmax: what favors a weight counts only so far as it favors it above the others.
+            to_scores = weights * (to_weights - (weights * to_weights).sum(dim=-1, keepdim=True))
+            to_query.append(to_scores @ key)
+            to_key += to_scores.transpose(1, 2) @ part
+        return torch.cat(to_query, dim=1), to_key, to_value, None
+
+
+def _weights(query: Tensor, key: Tensor) -> Tensor:
+    return torch.softmax(query @ key.transpose(1, 2), dim=-1)
 
 
 @torch.no_grad()

@@ -249,8 +249,9 @@ def test_a_temporal_convolution_equals_its_formula_at_every_stride_and_padding()
     torch.manual_seed(1)
     made = TempConv(3, 4, kernel=(3, 3, 3), stride=(1, 2, 2), padding=(0, 0, 0))
     with torch.no_grad():
-        made.bn.running_mean.normal_()
-        made.bn.running_var.uniform_(0.5, 2)
+        statistics = made.bn.state_dict()
+        statistics["running_mean"].normal_()
+        statistics["running_var"].uniform_(0.5, 2)
         x = torch.randn(2, 3, 5, 9, 11)
         state = {f"it.{name}": tensor for name, tensor in made.state_dict().items()}
         torch.testing.assert_close(made(x), layer(x, state, "it", stride=2, padding=(0, 0, 0)), atol=1e-5, rtol=1e-5)
@@ -258,8 +259,8 @@ def test_a_temporal_convolution_equals_its_formula_at_every_stride_and_padding()
 
 def test_batch_norm_keeps_its_stored_statistics_even_in_training_mode() -> None:
     made = TempConv(1, 2).train()
-    before = made.bn.running_mean.clone()
+    before = {name: tensor.clone() for name, tensor in made.bn.state_dict().items()}
     x = torch.randn(1, 1, 2, 8, 8) * 5 + 3
     in_training = made(x)
-    assert torch.equal(made.bn.running_mean, before)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in made.bn.state_dict().items())
     assert torch.equal(in_training, made.eval()(x))

@@ -13,8 +13,8 @@ from models.color import rgb_to_lab, rgb_to_ycbcr
 from models.deepremaster.colorizer import DESCRIPTION, DeepRemasterColorizer
 from models.errors import OutOfMemory
 from models.held_out import split_picture
-from models.objectives import ab_psnr_db, objective_error
-from models.tuning import PATIENCE, Objective, TuningSettings, TuningStep, tune
+from models.objectives import Objective, ab_psnr_db, objective_error
+from models.tuning import PATIENCE, TuningSettings, TuningStep, tune
 
 CPU = torch.device("cpu")
 

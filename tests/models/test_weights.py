@@ -295,7 +295,7 @@ class Hostile:
     def __init__(self, witness: Path) -> None:
         self.witness = witness
 
-    def __reduce__(self) -> tuple[object, tuple[Path]]:  # type: ignore[override]
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
         return Path.touch, (self.witness,)
 
 
