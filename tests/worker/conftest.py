@@ -33,7 +33,7 @@ def moving_luma(index: int, *, width: int, height: int, depth: int, full_range: 
     texture = rng.random((height + 64, width + 64))
     smooth = (texture[:-1, :-1] + texture[1:, :-1] + texture[:-1, 1:] + texture[1:, 1:]) / 4
     part = smooth[index % 32 : index % 32 + height, index % 32 : index % 32 + width]
-    part = (part - part.min()) / (part.max() - part.min())
+    part = (part - part.min()) / max(part.max() - part.min(), 1e-6)
     return np.rint(low + part * (high - low)).astype(np.uint8 if depth == 8 else np.uint16)
 
 
@@ -55,7 +55,7 @@ def make_video(tmp_path: Path) -> MakeVideo:
         width: int = 64,
         height: int = 48,
         frames: int = 12,
-        rate: int = 25,
+        rate: int | Fraction = 25,
         steps: Sequence[int] | None = None,
         start: int = 0,
         time_base: Fraction | None = None,
@@ -74,7 +74,7 @@ def make_video(tmp_path: Path) -> MakeVideo:
     ) -> MadeVideo:
         """`steps` are the distances of frames in ticks of `time_base` (variable frame rate); `audio` is a codec."""
         path = tmp_path / name
-        base = time_base or Fraction(1, rate)
+        base = time_base or 1 / Fraction(rate)
         depth = 10 if "10" in pix_fmt else 8
         lossless = {"qp": "0", "g": "5"} if codec == "libx264" else {}
         lumas, times = [], []
@@ -175,3 +175,78 @@ Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
+
+
+@dataclass(frozen=True)
+class MadeFilm:
+    """A film of drawn scenes, whose colors are known."""
+
+    path: Path
+    lumas: list[NDArray[Any]]
+    """Luma planes, 8-bit codes of the limited range, or 10-bit ones."""
+    pictures: list[NDArray[np.uint8]]
+    """Each frame in color, [H, W, 3] uint8 R'G'B', its BT.601 luma that of the film."""
+
+
+MakeFilm = Callable[..., MadeFilm]
+
+
+def drawn_scene(seed: int, moved: int, *, width: int, height: int) -> NDArray[np.uint8]:
+    """A picture of soft blobs in color, [H, W, 3]; `moved` shifts it sideways by pixels."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float64)
+    picture = np.full((height, width, 3), rng.uniform(60, 190, 3))
+    for _ in range(14):
+        x, y, radius = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.06, 0.2) * min(width, height) + 2
+        weight = np.exp(-(((columns - x - moved) ** 2 + (rows - y) ** 2) / (2 * radius**2)))[..., None]
+        picture = picture * (1 - weight) + rng.uniform(0, 255, 3) * weight
+    return np.rint(picture).clip(0, 255).astype(np.uint8)
+
+
+def luma_of_picture(picture: NDArray[np.uint8], *, depth: int = 8) -> NDArray[Any]:
+    """BT.601 luma in limited-range codes."""
+    luma = picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114]) / 255
+    codes = np.rint((16 + 219 * luma) * 2 ** (depth - 8))
+    return codes.astype(np.uint8 if depth == 8 else np.uint16)
+
+
+@pytest.fixture
+def make_film(tmp_path: Path) -> MakeFilm:
+    """A function that writes a lossless film; `scenes` are pairs of a seed and a number of frames, one per shot."""
+
+    def make(
+        name: str = "film.mkv",
+        *,
+        scenes: Sequence[tuple[int, int]] = ((1, 12),),
+        width: int = 96,
+        height: int = 64,
+        depth: int = 8,
+        sound: bool = False,
+    ) -> MadeFilm:
+        path = tmp_path / name
+        pix_fmt = "yuv444p" if depth == 8 else "yuv444p10le"
+        lumas, pictures = [], []
+        with av.open(str(path), "w") as out:
+            stream: Any = out.add_stream("libx264", rate=25, options={"qp": "0", "g": "5"})
+            stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+            stream.codec_context.color_range, stream.codec_context.colorspace = 1, 6
+            tone: Any = out.add_stream("aac", rate=48000) if sound else None
+            if tone is not None:
+                tone.codec_context.layout = "stereo"
+            for seed, frames in scenes:
+                for index in range(frames):
+                    picture = drawn_scene(seed, index, width=width, height=height)
+                    luma = luma_of_picture(picture, depth=depth)
+                    frame = av.VideoFrame(width, height, pix_fmt)
+                    fill(frame.planes[0], luma)
+                    for plane in frame.planes[1:]:
+                        fill(plane, np.full((height, width), 1 << (depth - 1), dtype=luma.dtype))
+                    out.mux(stream.encode(frame))
+                    lumas.append(luma)
+                    pictures.append(picture)
+            out.mux(stream.encode())
+            if tone is not None:
+                _write_tone(out, tone, seconds=len(lumas) / 25)
+        return MadeFilm(path=path, lumas=lumas, pictures=pictures)
+
+    return make

@@ -1,3 +1,4 @@
+import itertools
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from jobs.errors import StorageFull
 from jobs.options import OutputOptions
-from worker.media.decode import open_video
-from worker.media.encode import open_writer
+from worker.media.decode import VideoReader, open_video
+from worker.media.encode import VideoWriter, open_writer
 
 
 def recolor(source: Path, target: Path, **options: Any) -> list[str]:
@@ -71,3 +73,219 @@ def test_every_luma_plane_comes_out_as_it_went_in(
         assert reader.info.full_range == source.info.full_range == full_range
         assert reader.info.bit_depth == source.info.bit_depth
         assert reader.info.matrix == source.info.matrix
+
+
+SOURCES: dict[str, dict[str, Any]] = {
+    "in.mp4": {"audio": "aac"},
+    "in.mkv": {"audio": "aac"},
+    "in.mov": {"codec": "prores_ks", "options": {}, "pix_fmt": "yuv422p10le", "audio": "pcm_s16le"},
+    "in.webm": {"codec": "libvpx-vp9", "options": {"lossless": "1"}, "audio": "libopus"},
+    "in.avi": {"audio": "mp3"},
+    "in.ts": {"audio": "aac", "container_format": "mpegts"},
+}
+
+
+def sound(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(container.streams.audio[0]) if packet.size]
+
+
+def kinds(path: Path) -> list[str]:
+    with av.open(str(path)) as container:
+        return [stream.type for stream in container.streams]
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "mov"])
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_container_in_and_out(make_video: Any, tmp_path: Path, name: str, container: str) -> None:
+    made = make_video(name, **{"frames": 30, **SOURCES[name]})
+    target = tmp_path / f"out.{container}"
+    warnings = recolor(made.path, target, container=container, quality=0)
+    converted = (name, container) in {("in.mov", "mp4"), ("in.webm", "mov")}
+    assert [w.split()[0] for w in warnings] == (["Sound"] if converted else [])
+    assert kinds(target) == ["video", "audio"]
+    if container != "mov":
+        assert_same_planes(lumas(made.path), lumas(target))
+    before, after = times(made.path), times(target)
+    tolerance = Fraction(1, 1000) if container == "mkv" else 0
+    assert all(abs((b - after[0]) - (a - before[0])) <= tolerance for a, b in zip(before, after, strict=True))
+    if not converted and name != "in.ts":
+        # MPEG-TS frames its AAC with headers that files do not have; PCM is cut into packets as each container likes.
+        assert b"".join(sound(target)) == b"".join(sound(made.path))
+
+
+def test_copied_sound_has_the_same_packets(make_video: Any, tmp_path: Path) -> None:
+    made = make_video(audio="aac", frames=30)
+    recolor(made.path, tmp_path / "out.mp4")
+    assert sound(tmp_path / "out.mp4") == sound(made.path)
+    with av.open(str(tmp_path / "out.mp4")) as out, av.open(str(made.path)) as source:
+        assert [p.pts for p in out.demux(audio=0)] == [p.pts for p in source.demux(audio=0)]
+
+
+def test_film_and_sound_are_interleaved(make_video: Any, tmp_path: Path) -> None:
+    made = make_video(audio="aac", frames=150)
+    recolor(made.path, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as out:
+        places = sorted((p.pos, p.stream.type, float(p.dts * p.time_base)) for p in out.demux() if p.size)
+    for (_, kind, time), (_, next_kind, next_time) in itertools.pairwise(places):
+        assert kind == next_kind or abs(next_time - time) < 1
+
+
+def test_variable_frame_rate_keeps_every_time(make_video: Any, tmp_path: Path) -> None:
+    base = Fraction(1, 90_000)
+    made = make_video("in.mp4", steps=[3000, 1501, 7777], start=0, time_base=base, frames=20)
+    recolor(made.path, tmp_path / "out.mp4")
+    assert times(tmp_path / "out.mp4") == times(made.path) == made.times
+    with open_video(made.path) as source, open_video(tmp_path / "out.mp4") as out:
+        assert out.info.duration_seconds == source.info.duration_seconds
+        assert out.info.frame_rate == source.info.frame_rate
+
+
+@pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(30000, 1001)])
+def test_broadcast_rates_are_exact(make_video: Any, tmp_path: Path, rate: Fraction) -> None:
+    made = make_video("in.mp4", rate=rate, frames=30)
+    recolor(made.path, tmp_path / "out.mp4")
+    assert times(tmp_path / "out.mp4") == [index / rate for index in range(30)]
+    with open_video(tmp_path / "out.mp4") as out:
+        assert out.info.frame_rate == rate
+
+
+@pytest.mark.parametrize(("width", "height"), [(63, 48), (64, 47), (63, 47), (1, 1), (17, 31)])
+@pytest.mark.parametrize(
+    "output",
+    [{"container": "mp4", "quality": 0}, {"container": "mkv", "codec": "ffv1"}, {"container": "mov"}],
+    ids=["h264", "ffv1", "prores"],
+)
+def test_odd_sizes_stay_odd(make_video: Any, tmp_path: Path, width: int, height: int, output: dict[str, Any]) -> None:
+    made = make_video("in.mkv", codec="ffv1", options={}, width=width, height=height, frames=5)
+    target = tmp_path / f"out.{output['container']}"
+    warnings = recolor(made.path, target, **output)
+    with open_video(target) as reader:
+        assert (reader.info.width, reader.info.height) == (width, height)
+    assert bool(warnings) == (output["container"] == "mp4")
+    if output["container"] != "mov":
+        assert_same_planes(made.lumas, lumas(target))
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+def test_prores_is_ten_bits_of_limited_range(make_video: Any, tmp_path: Path, pix_fmt: str, full_range: bool) -> None:
+    made = make_video("in.mkv", codec="ffv1", options={}, pix_fmt=pix_fmt, full_range=full_range, frames=3)
+    warnings = recolor(made.path, tmp_path / "out.mov", container="mov")
+    assert bool(warnings) == full_range
+    with open_video(tmp_path / "out.mov") as reader:
+        assert (reader.info.bit_depth, reader.info.full_range) == (10, False)
+        luma = next(reader.frames()).luma.astype(float)
+    source = made.lumas[0].astype(float)
+    scale = 4 if pix_fmt == "yuv420p" else 1
+    expected = 64 + source * scale * 876 / (255 * 4 if scale == 4 else 1023) if full_range else source * scale
+    assert np.abs(luma - expected).mean() < 12
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "mov"])
+def test_shape_orientation_and_color_tags_are_kept(make_video: Any, tmp_path: Path, container: str) -> None:
+    made = make_video(
+        "in.mp4", aspect=Fraction(16, 11), rotation=90, colorspace=5, primaries=5, trc=4, full_range=False, frames=4
+    )
+    target = tmp_path / f"out.{container}"
+    assert recolor(made.path, target, container=container) == []
+    with av.open(str(target)) as out:
+        stream = out.streams.video[0]
+        frame = next(out.decode(stream))
+        assert stream.sample_aspect_ratio == Fraction(16, 11)
+        assert frame.rotation == 90
+        assert (frame.colorspace, frame.color_primaries, frame.color_range) == (5, 5, 1)
+        if container != "mov":
+            assert frame.color_trc == 4
+
+
+@pytest.mark.parametrize(("height", "code"), [(48, 6), (720, 1)])
+def test_an_untagged_film_is_tagged_with_the_matrix_that_was_used(
+    make_video: Any, tmp_path: Path, height: int, code: int
+) -> None:
+    made = make_video("in.mp4", height=height, frames=2)
+    recolor(made.path, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as out:
+        assert next(out.decode(video=0)).colorspace == code
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "mov"])
+@pytest.mark.parametrize("name", ["in.mp4", "in.mkv"])
+def test_subtitles_chapters_and_titles_come_along(make_video: Any, tmp_path: Path, name: str, container: str) -> None:
+    made = make_video(
+        name,
+        frames=100,
+        audio="aac",
+        subtitles=[(0.5, 1.5, "The words"), (2.0, 3.0, "Größe\nand more")],
+        chapters=[(0, 2, "One"), (2, 4, "Two")],
+        metadata={"title": "A film"},
+    )
+    target = tmp_path / f"out.{container}"
+    assert all("mov_text" in warning for warning in recolor(made.path, target, container=container))
+    with av.open(str(target)) as out:
+        assert out.metadata["title"] == "A film"
+        chapters = out.chapters()
+        assert [chapter["metadata"]["title"] for chapter in chapters] == ["One", "Two"]
+        assert [float(chapter["start"] * chapter["time_base"]) for chapter in chapters] == [0, 2]
+        stream = out.streams.subtitles[0]
+        found = [(float(p.pts * p.time_base), bytes(p)) for p in out.demux(stream) if p.size > 2]
+    assert [time for time, _ in found] == [0.5, 2.0]
+    assert b"The words" in found[0][1]
+    assert "Größe".encode() in found[1][1]
+
+
+def test_attachments_come_along_where_the_container_holds_them(make_video: Any, tmp_path: Path) -> None:
+    made = make_video("in.mkv", frames=3, attachment=("letters.ttf", "font/ttf", b"not really letters"))
+    assert recolor(made.path, tmp_path / "out.mkv", container="mkv") == []
+    with av.open(str(tmp_path / "out.mkv")) as out:
+        attachment = next(s for s in out.streams if s.type == "attachment")
+        assert (attachment.name, attachment.data) == ("letters.ttf", b"not really letters")
+    warnings = recolor(made.path, tmp_path / "out.mp4")
+    assert "letters.ttf" in warnings[0]
+
+
+def test_the_index_of_an_mp4_comes_first(make_video: Any, tmp_path: Path) -> None:
+    recolor(make_video(frames=5).path, tmp_path / "out.mp4")
+    data = (tmp_path / "out.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def write_one_and_fail(reader: VideoReader, writer: VideoWriter) -> None:
+    writer.write(next(reader.frames()), np.full((2, *writer.chroma_size), 128, np.uint8))
+    raise RuntimeError("stop")
+
+
+def test_no_file_is_left_when_the_work_fails(make_video: Any, tmp_path: Path) -> None:
+    made = make_video(frames=5, audio="aac")
+    target = tmp_path / "out.mp4"
+    with (
+        pytest.raises(RuntimeError, match="stop"),
+        open_video(made.path) as reader,
+        open_writer(target, source=made.path, info=reader.info, output=OutputOptions()) as writer,
+    ):
+        write_one_and_fail(reader, writer)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("codec", ["ffv1", "h264"])
+def test_a_full_disk_is_told(make_video: Any, tmp_path: Path, codec: str) -> None:
+    made = make_video(frames=60, width=320, height=240)
+    target = tmp_path / "out.mkv"
+    target.symlink_to("/dev/full")
+    with pytest.raises(StorageFull, match="disk is full"):
+        recolor(made.path, target, container="mkv", codec=codec, quality=0)
+    assert not target.is_symlink()
+
+
+def test_planes_of_another_size_are_a_programming_error(make_video: Any, tmp_path: Path) -> None:
+    made = make_video(frames=3)
+    with (
+        open_video(made.path) as reader,
+        open_writer(tmp_path / "out.mp4", source=made.path, info=reader.info, output=OutputOptions()) as writer,
+    ):
+        frame = next(reader.frames())
+        with pytest.raises(ValueError, match="chroma planes"):
+            writer.write(frame, np.zeros((2, 48, 64), np.uint8))
+        writer.write(frame, np.zeros((2, *writer.chroma_size), np.uint8))
+        with pytest.raises(ValueError, match="not after"):
+            writer.write(frame, np.zeros((2, *writer.chroma_size), np.uint8))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 
 from jobs.errors import VideoUndecodable, VideoUnsupported
 from models.base import Matrix
@@ -80,7 +81,10 @@ def examine(path: Path) -> Examination:
 
 
 def _frame_rate(stream: Any, timeline: Timeline) -> Fraction:
-    """Average over the whole film, from the timeline; the container's own figure where there is one frame."""
+    """The distance of frames where it is constant; else the container's figure, if the timeline bears it out."""
+    steps = np.diff(timeline.pts)
+    if len(steps) and steps.min() == steps.max():
+        return 1 / (int(steps[0]) * Fraction(timeline.time_base))
     span = (int(timeline.pts[-1]) - int(timeline.pts[0])) * timeline.time_base
     announced = stream.average_rate
     if announced and (span == 0 or abs(announced * span - (len(timeline) - 1)) < 1):

@@ -89,6 +89,7 @@ def _refusal(path: Path) -> JobFailure:
         )
     if head.startswith((b"\x1aE\xdf\xa3", b"RIFF", b"OggS", b"FLV")):
         return VideoUndecodable(
-            "The video file is cut off or damaged at its very start; copy or export it again and upload it."
+            "The video file has no frames that can be read: it is cut off or damaged at its very start. "
+            "Export it again and upload it."
         )
     return VideoUndecodable(f"The file is not a video that can be read; upload a video, as {ACCEPTED}.")

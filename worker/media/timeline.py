@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from jobs.errors import VideoUndecodable
 from worker.media.source import open_source, video_stream
+from worker.media.truncation import Announcement, refuse_truncated
 
 _HIDDEN_FRAMES = frozenset({"vp8", "mpeg4", "msmpeg4v3", "msmpeg4v2", "theora"})
 """Codecs with packets that show no frame (VP8's alternate references, packed B-frames, repeats): there the frames can
@@ -59,18 +60,6 @@ class Timeline:
         return float(int(self.pts[index] - self.pts[0]) * self.time_base)
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
-    """What the container says of its own length, and what was found."""
-
-    announced_seconds: float | None
-    found_seconds: float
-    announced_frames: int
-    found_frames: int
-    damaged: bool
-    """A packet was cut or could not be read."""
-
-
 def read_timeline(path: Path, *, on_packet: Callable[[], None] = lambda: None) -> Timeline:
     """Read the place of every frame of the film in `path`; one pass over the file, a few bytes per frame in memory.
 
@@ -83,7 +72,7 @@ def read_timeline(path: Path, *, on_packet: Callable[[], None] = lambda: None) -
         timeline, announcement = _from_packets(container, stream, on_packet)
         packed = stream.codec_context.name in _HIDDEN_FRAMES
         name = container.format.name
-    _refuse_truncated(announcement, name)
+    refuse_truncated(announcement, container=name, path=path)
     if timeline is None or packed or not _first_frame_agrees(path, timeline):
         timeline = _from_frames(path, on_packet)
     return timeline
@@ -147,23 +136,6 @@ def _from_packets(container: Any, stream: Any, on_packet: Callable[[], None]) ->
         exact=True,
     )
     return timeline, announcement
-
-
-def _refuse_truncated(found: Announcement, container: str) -> None:
-    """MP4 and MOV list their frames; Matroska and AVI state a duration; MPEG streams announce nothing."""
-    cut = found.damaged
-    if container.startswith("mov"):
-        cut |= found.announced_frames > found.found_frames
-    elif container.startswith(("matroska", "avi", "flv")) and found.announced_seconds is not None:
-        # Containers round durations and sound may be padded: what is missing must be plain to see.
-        tolerance = max(0.25, 0.01 * found.announced_seconds)
-        cut |= found.announced_seconds - found.found_seconds > tolerance
-    if cut:
-        whole = "" if found.announced_seconds is None else f" of {found.announced_seconds:.1f} s"
-        raise VideoUndecodable(
-            f"The video file is cut off or damaged: it can be read up to {found.found_seconds:.1f} s{whole}. "
-            "Copy or export it again and upload the whole file."
-        )
 
 
 def _first_frame_agrees(path: Path, timeline: Timeline) -> bool:

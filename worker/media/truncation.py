@@ -1,0 +1,61 @@
+"""Tells whether a video file was cut off, by what its container announces."""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.errors import VideoUndecodable
+
+_PADDING = 1024
+"""Bytes by which writers of AVI miscount their own files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a container says of its own length, and what was found."""
+
+    announced_seconds: float | None
+    found_seconds: float
+    announced_frames: int
+    found_frames: int
+    damaged: bool
+    """A packet was cut or could not be read."""
+
+
+def refuse_truncated(found: Announcement, *, container: str, path: Path) -> None:
+    """Refuse a file that ends before its announced end.
+
+    MP4 and MOV list their frames, Matroska and FLV state a duration, AVI states its size; MPEG announces nothing.
+
+    Raises:
+        VideoUndecodable: the file is cut off; says at which second.
+    """
+    cut = found.damaged
+    announced = found.announced_seconds
+    if container.startswith("mov"):
+        cut |= found.announced_frames > found.found_frames
+    elif container.startswith(("matroska", "flv")) and announced is not None:
+        # Containers round durations and sound may be padded: what is missing must be plain to see.
+        cut |= announced - found.found_seconds > max(0.25, 0.01 * announced)
+    elif container.startswith("avi"):
+        size, seconds = _avi_header(path)
+        cut |= path.stat().st_size + _PADDING < size
+        announced = max(announced or 0.0, seconds)
+    if cut:
+        whole = "" if announced is None else f" of {announced:.1f} s"
+        raise VideoUndecodable(
+            f"The video file is cut off or damaged: it can be read up to {found.found_seconds:.1f} s{whole}. "
+            "Copy or export it again and upload the whole file."
+        )
+
+
+def _avi_header(path: Path) -> tuple[int, float]:
+    """Bytes that the first RIFF chunk says it has, and seconds of picture by the main header; zeros where unknown."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if len(head) < 64 or head[24:28] != b"avih":
+        return 0, 0.0
+    size: int = struct.unpack_from("<I", head, 4)[0] + 8
+    microseconds: int = struct.unpack_from("<I", head, 32)[0]
+    frames: int = struct.unpack_from("<I", head, 48)[0]
+    return size, microseconds * frames / 1e6
