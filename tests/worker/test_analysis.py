@@ -1,0 +1,131 @@
+"""Shots are cut where the luma is, and every frame leaves a signature that finds it again."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from jobs.errors import VideoTooLarge, VideoTooLong
+from worker.analysis import Analysis, ShotRange, ShotsOption, analyze, ranges, refuse_too_much
+from worker.media.decode import open_video
+from worker.media.frames import LumaFrame, VideoInfo
+from worker.signatures import SignatureFile, signature_of, similarities
+from worker.task import Limits
+
+
+def analyzed(path: Path, folder: Path, shots: ShotsOption = "auto") -> Analysis:
+    with open_video(path) as reader, SignatureFile(folder / "signatures") as signatures:
+        return analyze(reader.frames(), info=reader.info, shots=shots, signatures=signatures, on_frame=lambda _: None)
+
+
+def test_a_cut_between_two_scenes_is_found_to_the_frame(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=((1, 14), (2, 11)))
+    assert analyzed(film.path, tmp_path).shots == (ShotRange(0, 13), ShotRange(14, 24))
+
+
+def test_a_scene_that_only_moves_is_one_shot(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    assert analyzed(make_film(scenes=((1, 30),)).path, tmp_path).shots == (ShotRange(0, 29),)
+
+
+def test_single_ignores_cuts(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=((1, 14), (2, 11)))
+    assert analyzed(film.path, tmp_path, "single").shots == (ShotRange(0, 24),)
+
+
+def test_explicit_cuts_are_taken_and_those_beyond_the_end_are_told(
+    make_film: Callable[..., Any], tmp_path: Path
+) -> None:
+    result = analyzed(make_film(scenes=((1, 10),)).path, tmp_path, [7, 3, 3, 10])
+    assert result.shots == (ShotRange(0, 2), ShotRange(3, 6), ShotRange(7, 9))
+    assert len(result.warnings) == 1
+    assert "frame 10" in result.warnings[0]
+    assert "0 to 9" in result.warnings[0]
+
+
+@given(cuts=st.sets(st.integers(1, 99)), frames=st.just(100))
+def test_shots_cover_every_frame_once(cuts: set[int], frames: int) -> None:
+    shots = ranges(sorted(cuts), frames=frames)
+    assert [frame for shot in shots for frame in range(shot.first, shot.last + 1)] == list(range(frames))
+    assert {shot.first for shot in shots} == {0, *cuts}
+
+
+def test_a_frame_is_most_similar_to_itself_at_any_brightness_and_contrast() -> None:
+    rng = np.random.default_rng(3)
+    pictures = [rng.random((36, 64)).astype(np.float32) for _ in range(5)]
+    many = np.stack([signature_of(picture) for picture in pictures])
+    scores = similarities(many, signature_of(pictures[3] * np.float32(0.4) + np.float32(0.3)))
+    assert scores.argmax() == 3
+    assert scores[3] > 0.99
+    assert np.delete(scores, 3).max() < 0.3
+
+
+def test_a_flat_frame_resembles_nothing() -> None:
+    flat = signature_of(np.full((36, 64), 0.5, np.float32))
+    assert not flat.any()
+    assert similarities(flat[None], flat).tolist() == [0.0]
+
+
+def test_signatures_on_disk_are_those_put_there_and_are_gone_afterward(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    wanted = [signature_of(rng.random((18, 32)).astype(np.float32)) for _ in range(10)]
+    with SignatureFile(tmp_path / "signatures") as file:
+        for signature in wanted:
+            file.append(signature)
+        assert len(file) == 10
+        assert (file.read(2, 4) == np.stack(wanted[2:5])).all()
+        assert file.similarities(wanted[6]).argmax() == 6
+    assert list(tmp_path.iterdir()) == []
+
+
+def facts(**changed: Any) -> VideoInfo:
+    known: dict[str, Any] = {
+        "width": 64,
+        "height": 48,
+        "frames": 100,
+        "duration_seconds": 4.0,
+        "frame_rate": Fraction(25),
+        "codec": "h264",
+        "pixel_format": "yuv420p",
+        "bit_depth": 8,
+        "full_range": False,
+        "matrix": "bt601",
+        "has_audio": False,
+    }
+    return VideoInfo(**{**known, **changed})
+
+
+LIMITS = Limits(max_pixels=64 * 48, max_duration_seconds=4.0, max_frames=100)
+
+
+def test_a_video_at_its_limits_passes() -> None:
+    refuse_too_much(facts(), LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "figures"),
+    [
+        ({"width": 65}, VideoTooLarge, ("65x48", "3120", "3072")),
+        ({"duration_seconds": 4.5}, VideoTooLong, ("4.5", "4.0")),
+        ({"frames": 101}, VideoTooLong, ("101", "100")),
+    ],
+)
+def test_a_video_beyond_a_limit_is_refused_with_both_figures(
+    changed: dict[str, Any], error: type[Exception], figures: tuple[str, ...]
+) -> None:
+    with pytest.raises(error) as refused:
+        refuse_too_much(facts(**changed), LIMITS)
+    assert all(figure in str(refused.value) for figure in figures)
+
+
+def test_a_single_frame_is_a_shot(tmp_path: Path) -> None:
+    luma: NDArray[np.uint8] = np.arange(48 * 64, dtype=np.uint8).reshape(48, 64)
+    frame = LumaFrame(index=0, pts=0, time_base=Fraction(1, 25), luma=luma)
+    with SignatureFile(tmp_path / "signatures") as signatures:
+        found = analyze([frame], info=facts(), shots="auto", signatures=signatures, on_frame=lambda _: None)
+    assert found.shots == (ShotRange(0, 0),)
