@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from redis import Redis
 from rq import Queue, Worker
+from structlog.testing import capture_logs
 
 from jobs.errors import StartupError
 from jobs.settings import Settings
@@ -63,8 +64,10 @@ async def test_the_unexpected_is_a_500_that_tells_nothing_of_the_inside(
         raise ZeroDivisionError("secret inside")
 
     monkeypatch.setattr(services.repository, "list", broken)
-    response = await client.get("/v1/jobs")
+    with capture_logs() as logs:
+        response = await client.get("/v1/jobs")
     assert_problem(response, 500, "internal")
+    assert [(entry["event"], entry["exc_info"]) for entry in logs if "exc_info" in entry] == [("request_failed", True)]
     assert "secret inside" not in response.text
     assert "ZeroDivision" not in response.text
 

@@ -1,0 +1,179 @@
+"""What only a real server process can show: memory, cut connections, a Redis that goes and comes back."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from jobs.embedded_redis import embedded_redis
+from tests.service.http_checks import assert_problem, job_files
+
+SERVE = """
+import sys, uvicorn
+from jobs.settings import Settings
+from service.app import create_app
+uvicorn.run(create_app(Settings()), fd=int(sys.argv[1]), log_level="warning", access_log=False)
+"""
+BOUNDARY = "frontier"
+HEADERS = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+MEBIBYTE = 1024 * 1024
+
+
+def part(name: str, filename: str, kind: str) -> bytes:
+    return (
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{filename}"\r\n'
+        f"Content-Type: {kind}\r\n\r\n"
+    ).encode()
+
+
+def long_form(megabytes: int) -> Iterator[bytes]:
+    """A form with a video so long, made as it is sent."""
+    block = os.urandom(MEBIBYTE)
+    yield part("video", "film.mp4", "video/mp4")
+    for _ in range(megabytes):
+        yield block
+    yield b"\r\n" + part("references", "a.png", "image/png") + b"picture\r\n" + f"--{BOUNDARY}--\r\n".encode()
+
+
+class Server:
+    """A running server."""
+
+    def __init__(self, *, process: "subprocess.Popen[bytes]", port: int, folder: Path) -> None:
+        self.pid = process.pid
+        self.port = port
+        self.folder = folder
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+
+    def peak_memory(self) -> int:
+        """Most bytes that the process ever held."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("the kernel tells no VmHWM")
+
+    def files(self) -> list[Path]:
+        return [path for path in (self.folder / "store").rglob("*") if path.is_file()]
+
+
+@contextmanager
+def running(redis_url: str, folder: Path, **settings: int) -> Iterator[Server]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        environment = {
+            **os.environ,
+            "RETINT_REDIS_URL": redis_url,
+            "RETINT_DATA_FOLDER": str(folder),
+            "RETINT_QUEUE_NAME": f"live-{folder.name}",
+            "RETINT_MIN_FREE_BYTES": "0",
+            **{f"RETINT_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        command = [sys.executable, "-c", SERVE, str(listener.fileno())]
+        process = subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()])
+        try:
+            server = Server(process=process, port=listener.getsockname()[1], folder=folder)
+            with server.client:
+                assert server.client.get("/healthz").status_code == 200
+                yield server
+        finally:
+            process.terminate()
+            assert process.wait(15) is not None
+
+
+def eventually(check: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not check():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the process's memory from /proc")
+def test_memory_does_not_grow_with_the_upload(redis_url: str, tmp_path: Path) -> None:
+    with running(redis_url, tmp_path) as server:
+        assert server.client.post("/v1/jobs", files=job_files()).status_code == 202
+        before = server.peak_memory()
+        response = server.client.post("/v1/jobs", content=long_form(200), headers=HEADERS)
+        assert response.status_code == 202, response.text
+        video = tmp_path / "store" / "jobs" / response.json()["id"] / "input" / "video"
+        assert video.stat().st_size == 200 * MEBIBYTE
+        grown = server.peak_memory() - before
+        print(f"peak memory grew by {grown / MEBIBYTE:.1f} MiB")
+        assert grown < 60 * MEBIBYTE
+
+
+def test_a_client_that_goes_away_leaves_nothing(redis_url: str, tmp_path: Path) -> None:
+    with running(redis_url, tmp_path) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(
+                b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n"
+                + f"Content-Type: {HEADERS['Content-Type']}\r\n\r\n".encode()
+                + part("video", "film.mp4", "video/mp4")
+            )
+            for _ in range(8):
+                connection.sendall(b"x" * MEBIBYTE)
+            assert eventually(lambda: sum(path.stat().st_size for path in server.files()) > MEBIBYTE)
+        assert eventually(lambda: server.files() == [])
+        assert list((tmp_path / "store" / "jobs").iterdir()) == []
+        assert server.client.get("/v1/jobs").json()["data"] == []
+
+
+def test_a_server_that_is_stopped_in_the_middle_leaves_nothing(redis_url: str, tmp_path: Path) -> None:
+    with running(redis_url, tmp_path) as server, socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(
+            b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n"
+            + f"Content-Type: {HEADERS['Content-Type']}\r\n\r\n".encode()
+            + part("video", "film.mp4", "video/mp4")
+            + b"x" * 2 * MEBIBYTE
+        )
+        assert eventually(lambda: len(server.files()) == 1)
+        connection.close()
+    assert server.files() == []
+
+
+def test_an_endless_upload_is_ended_at_the_limit_and_told(redis_url: str, tmp_path: Path) -> None:
+    with running(redis_url, tmp_path, max_upload_bytes=5 * MEBIBYTE) as server:
+        response = server.client.post("/v1/jobs", content=long_form(40), headers=HEADERS)
+        assert_problem(response, 413, "payload_too_large")
+        assert server.files() == []
+
+
+def test_a_declared_length_over_the_limit_is_refused_before_the_body(redis_url: str, tmp_path: Path) -> None:
+    with running(redis_url, tmp_path, max_upload_bytes=5 * MEBIBYTE) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            connection.sendall(
+                b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\nExpect: 100-continue\r\n"
+                + f"Content-Type: {HEADERS['Content-Type']}\r\n\r\n".encode()
+            )
+            assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+        assert server.files() == []
+
+
+def test_the_api_waits_for_redis_and_goes_on_by_itself(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="retint-") as folder, ExitStack() as stack:
+        redis = ExitStack()
+        url = redis.enter_context(embedded_redis(Path(folder)))
+        server = stack.enter_context(running(url, tmp_path))
+        job_id = server.client.post("/v1/jobs", files=job_files()).json()["id"]
+        redis.close()
+        files = server.files()
+        for response in (
+            server.client.get(f"/v1/jobs/{job_id}"),
+            server.client.post("/v1/jobs", files=job_files()),
+            server.client.delete(f"/v1/jobs/{job_id}"),
+        ):
+            assert_problem(response, 503, "redis_unavailable")
+            assert int(response.headers["retry-after"]) > 0
+        assert server.files() == files
+        with embedded_redis(Path(folder)):
+            assert server.client.get(f"/v1/jobs/{job_id}").json()["status"] == "queued"
+            assert server.client.post("/v1/jobs", files=job_files()).status_code == 202
