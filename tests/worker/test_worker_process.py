@@ -1,0 +1,281 @@
+"""A real worker process, a real Redis server, real files; only the pipeline is a stand-in."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from jobs.cancellation import cancel_job
+from jobs.connection import connect
+from jobs.embedded_redis import embedded_redis
+from jobs.housekeeping import sweep
+from jobs.identifiers import new_job_id
+from jobs.options import JobOptions
+from jobs.queue import JobQueue
+from jobs.record import Job
+from jobs.repository import JobRepository
+from jobs.settings import Settings
+from jobs.store import FolderStore, open_store
+
+ROOT = Path(__file__).resolve().parents[2]
+VIDEO = b"not a video, but the stand-in does not mind"
+
+
+@dataclass
+class Service:
+    """What the API would hold, and the worker beside it."""
+
+    settings: Settings
+    repository: JobRepository
+    queue: JobQueue
+    store: FolderStore
+    notes: Path
+    start_worker: Callable[[], "subprocess.Popen[bytes]"]
+
+    def submit(self, behavior: str, *, keep_input: bool = True) -> str:
+        job_id = new_job_id()
+        self.store.create(job_id)
+        with self.store.open_input_writer(job_id, "video") as writer:
+            writer.write(VIDEO)
+        with self.store.open_input_writer(job_id, "reference", 0) as writer:
+            writer.write(b"picture")
+        note = str(self.notes / job_id)
+        options = JobOptions(metadata={"behavior": behavior, "note": note}, keep_input=keep_input)
+        self.repository.create(
+            Job(id=job_id, status="queued", options=options, created_at=datetime.now(UTC)), ["still.png"]
+        )
+        self.queue.enqueue(job_id)
+        return job_id
+
+    def wait(self, job_id: str, reached: Callable[[Job], bool], *, seconds: float = 20.0) -> Job:
+        deadline = time.monotonic() + seconds
+        while not reached(job := self.repository.get(job_id)):
+            assert time.monotonic() < deadline, f"after {seconds} s the job is still {job}"
+            time.sleep(0.02)
+        return job
+
+    def wait_until_ended(self, job_id: str) -> Job:
+        return self.wait(job_id, lambda job: job.finished_at is not None)
+
+    def processes_of(self, job_id: str) -> list[tuple[int, int]]:
+        """(process, worker) of every execution so far."""
+        note = self.notes / job_id
+        lines = note.read_text().splitlines() if note.exists() else []
+        return [(int(line.split()[0]), int(line.split()[1])) for line in lines]
+
+    def execution_folders(self, job_id: str) -> list[str]:
+        folder = self.store.input_video(job_id).parents[1] / "executions"
+        return [path.name for path in folder.glob("*")]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def wait_until(happened: Callable[[], bool], *, seconds: float, what: str) -> float:
+    started = time.monotonic()
+    while not happened():
+        assert time.monotonic() - started < seconds, f"not within {seconds} s: {what}"
+        time.sleep(0.01)
+    return time.monotonic() - started
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with embedded_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def service(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("data")
+    settings = Settings(redis_url=redis_url, data_folder=folder, weights_folder=folder / "weights", retries=1)
+    redis: Redis = connect(redis_url)
+    workers: list[subprocess.Popen[bytes]] = []
+
+    def start_worker() -> "subprocess.Popen[bytes]":
+        environment = {
+            **os.environ,
+            "RETINT_REDIS_URL": redis_url,
+            "RETINT_DATA_FOLDER": str(folder),
+            "RETINT_WEIGHTS_FOLDER": str(folder / "weights"),
+            "RETINT_RETRIES": "1",
+            "PYTHONPATH": str(ROOT),
+        }
+        with (folder / f"worker-{len(workers)}.log").open("wb") as log:
+            worker = subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("fake_pipeline_worker.py"))],
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+        workers.append(worker)
+        return worker
+
+    notes = folder / "notes"
+    notes.mkdir()
+    repository = JobRepository(redis, settings.queue_name)
+    queue = JobQueue(redis, settings)
+    yield Service(settings, repository, queue, open_store(settings), notes, start_worker)
+    for worker in workers:
+        if worker.poll() is None:
+            worker.send_signal(signal.SIGKILL)
+        worker.wait(10)
+    redis.close()
+
+
+@pytest.fixture(scope="module")
+def worker(service: Service) -> "subprocess.Popen[bytes]":
+    started = service.start_worker()
+    wait_until(lambda: service.queue.worker_count() == 1, seconds=60, what="the worker registers")
+    return started
+
+
+@pytest.mark.usefixtures("worker")
+class TestAJob:
+    def test_succeeds_with_its_files_and_their_checksums(self, service: Service) -> None:
+        job_id = service.submit("succeed")
+        job = service.wait_until_ended(job_id)
+        assert job.status == "succeeded", job.error
+        [variant] = job.variants
+        assert (variant.name, variant.bytes, variant.media_type) == ("video", len(VIDEO), "video/mp4")
+        assert variant.href == f"/v1/jobs/{job_id}/content?variant=video"
+        assert service.store.variant_path(job_id, "video").read_bytes() == VIDEO[::-1]
+        assert job.video is not None
+        assert job.video.frames == 100
+        assert job.progress.fraction == 1.0
+        assert job.started_at is not None
+        wait_until(lambda: service.execution_folders(job_id) == [], seconds=2, what="the work folder goes")
+
+    def test_keeps_its_input_only_where_asked(self, service: Service) -> None:
+        kept, dropped = service.submit("succeed"), service.submit("succeed", keep_input=False)
+        service.wait_until_ended(dropped)
+        wait_until(lambda: not service.store.input_video(dropped).exists(), seconds=2, what="the input goes")
+        assert service.store.input_video(kept).exists()
+
+    def test_fails_with_the_code_of_its_failure_and_is_not_tried_again(self, service: Service) -> None:
+        job_id = service.submit("undecodable")
+        job = service.wait_until_ended(job_id)
+        assert job.status == "failed"
+        assert job.error is not None
+        assert (job.error.code, job.error.detail) == ("video_undecodable", "The file is no video.")
+        assert len(service.processes_of(job_id)) == 1
+
+    def test_hides_what_a_bug_said(self, service: Service) -> None:
+        job = service.wait_until_ended(service.submit("bug"))
+        assert job.error is not None
+        assert job.error.code == "internal"
+        assert "secret" not in job.model_dump_json()
+
+    def test_is_tried_again_when_its_process_dies(self, service: Service) -> None:
+        job_id = service.submit("die once")
+        job = service.wait_until_ended(job_id)
+        assert job.status == "succeeded", job.error
+        assert len(service.processes_of(job_id)) == 2
+
+    def test_fails_as_worker_lost_when_every_try_dies(self, service: Service) -> None:
+        job_id = service.submit("die always")
+        job = service.wait_until_ended(job_id)
+        assert job.error is not None
+        assert job.error.code == "worker_lost"
+        assert len(service.processes_of(job_id)) == 2
+        assert service.execution_folders(job_id) == []
+
+    def test_is_tried_again_when_its_process_is_killed(self, service: Service) -> None:
+        job_id = service.submit("slow")
+        service.wait(job_id, lambda job: job.progress.frames_done > 0)
+        [(process, _)] = service.processes_of(job_id)
+        os.kill(process, signal.SIGKILL)
+        wait_until(lambda: len(service.processes_of(job_id)) == 2, seconds=5, what="a second try")
+        service.wait(job_id, lambda job: job.status == "processing" and job.progress.frames_done > 0)
+        cancel_job(job_id, repository=service.repository, queue=service.queue, store=service.store)
+
+    @pytest.mark.parametrize("behavior", ["slow", "deaf"])
+    def test_stops_within_two_seconds_when_canceled(self, service: Service, behavior: str) -> None:
+        job_id = service.submit(behavior)
+        wait_until(lambda: service.processes_of(job_id) != [], seconds=10, what="the job runs")
+        [(process, _)] = service.processes_of(job_id)
+        job = cancel_job(job_id, repository=service.repository, queue=service.queue, store=service.store)
+        assert job.status == "canceled"
+        wait_until(lambda: not is_running(process), seconds=2, what="the process dies")
+        wait_until(lambda: service.execution_folders(job_id) == [], seconds=2, what="its files go")
+        assert not service.store.input_video(job_id).exists()
+        assert service.repository.get(job_id).status == "canceled"
+        assert len(service.processes_of(job_id)) == 1
+
+    def test_stops_within_three_seconds_where_the_word_to_the_worker_is_lost(self, service: Service) -> None:
+        job_id = service.submit("deaf")
+        wait_until(lambda: service.processes_of(job_id) != [], seconds=10, what="the job runs")
+        [(process, _)] = service.processes_of(job_id)
+        service.repository.cancel(job_id)
+        wait_until(lambda: not is_running(process), seconds=3, what="the process dies by itself")
+        wait_until(lambda: not service.queue.is_alive(job_id), seconds=3, what="the queue gives it up")
+        assert len(service.processes_of(job_id)) == 1
+
+    def test_tells_progress_at_least_once_a_second(self, service: Service) -> None:
+        job_id = service.submit("slow")
+        service.wait(job_id, lambda job: job.progress.fps is not None)
+        version, changes = service.repository.version(job_id), 0
+        started = time.monotonic()
+        while time.monotonic() - started < 2.0:
+            now = service.repository.version(job_id)
+            changes += now != version
+            version = now
+            time.sleep(0.02)
+        cancel_job(job_id, repository=service.repository, queue=service.queue, store=service.store)
+        assert 2 <= changes <= 9
+
+    def test_waits_its_turn(self, service: Service) -> None:
+        first = service.submit("slow")
+        service.wait(first, lambda job: job.status == "processing")
+        second, third = service.submit("succeed"), service.submit("succeed")
+        assert [service.repository.get(job_id).queue_position for job_id in (first, second, third)] == [None, 0, 1]
+        cancel_job(second, repository=service.repository, queue=service.queue, store=service.store)
+        assert service.repository.get(third).queue_position == 0
+        cancel_job(first, repository=service.repository, queue=service.queue, store=service.store)
+        assert service.wait_until_ended(third).status == "succeeded"
+        assert service.processes_of(second) == []
+
+
+def test_the_worker_says_which_models_it_has(service: Service, worker: "subprocess.Popen[bytes]") -> None:
+    models = service.repository.read_catalog()
+    assert models[0].name == "retint"
+    assert {model.name for model in models} >= {"retint", "deepremaster"}
+
+
+def test_a_killed_worker_takes_its_process_with_it_and_another_takes_over(
+    service: Service, worker: "subprocess.Popen[bytes]"
+) -> None:
+    job_id = service.submit("slow")
+    service.wait(job_id, lambda job: job.progress.frames_done > 0)
+    [(process, parent)] = service.processes_of(job_id)
+    assert parent == worker.pid
+    worker.kill()
+    worker.wait(5)
+    died = time.monotonic()
+    wait_until(lambda: not is_running(process), seconds=2, what="the process dies with its worker")
+
+    service.start_worker()
+
+    def taken_over() -> bool:
+        sweep(service.repository, service.queue, service.store, datetime.now(UTC))
+        return len(service.processes_of(job_id)) == 2
+
+    wait_until(taken_over, seconds=60, what="the other worker takes the job over")
+    assert time.monotonic() - died < 60
+    cancel_job(job_id, repository=service.repository, queue=service.queue, store=service.store)
+    replacement = service.processes_of(job_id)[1][1]
+    os.kill(replacement, signal.SIGTERM)
+    wait_until(lambda: not is_running(replacement), seconds=10, what="the idle worker stops on SIGTERM")
