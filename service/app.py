@@ -23,6 +23,10 @@ from service.problems import install_problem_handlers
 from service.request_log import RequestLog
 from service.routers import content, health, jobs, models, pages
 from service.sweeper import sweeping
+from service.uploads import UploadsUnderWay
+
+CLEANUP_SECONDS = 10.0
+"""How long a server that stops waits for the files of cut uploads to go."""
 
 
 def create_app(settings: Settings, *, redis: Redis | None = None) -> FastAPI:
@@ -41,6 +45,7 @@ def create_app(settings: Settings, *, redis: Redis | None = None) -> FastAPI:
 
         with sweeping(keep_house):
             yield
+            await services.uploads.ended(seconds=CLEANUP_SECONDS)
 
     app = FastAPI(
         title="retint",
@@ -75,4 +80,5 @@ def _make_services(settings: Settings, *, redis: Redis | None) -> Services:
         repository=JobRepository(redis, settings.queue_name, retention_seconds=settings.retention_seconds),
         store=open_store(settings),
         queue=JobQueue(redis, settings),
+        uploads=UploadsUnderWay(),
     )

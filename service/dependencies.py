@@ -9,6 +9,7 @@ from jobs.queue import JobQueue
 from jobs.repository import JobRepository
 from jobs.settings import Settings
 from jobs.store import FolderStore
+from service.uploads import UploadsUnderWay
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Services:
     repository: JobRepository
     store: FolderStore
     queue: JobQueue
+    uploads: UploadsUnderWay
 
 
 def get_services(request: Request) -> Services:

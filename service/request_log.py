@@ -6,6 +6,7 @@ import uuid
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.problems import as_request_error, problem_response
@@ -45,6 +46,8 @@ class RequestLog:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_id)
+            except ClientDisconnect:
+                log.info("client_went_away", method=scope["method"], path=scope["path"])
             except Exception as error:
                 log.exception("request_failed", method=scope["method"], path=scope["path"])
                 if status is not None:

@@ -5,6 +5,7 @@ is enforced while the bytes come, and an upload that does not end well leaves no
 """
 
 import errno
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from jobs.errors import (
 from jobs.options import JobOptions
 from jobs.settings import Settings
 from jobs.store import InputWriter, Store
-from service.multipart import MultipartReader, PartData, PartEnded, PartStarted, boundary_of
+from service.multipart import Event, MultipartReader, PartData, PartEnded, PartStarted, boundary_of
 from service.options_part import parse_options, require_uploaded
 from service.problems import json_pointer
 
@@ -50,6 +51,30 @@ class Upload:
     video_name: str
     reference_names: tuple[str, ...]
     options: JobOptions
+
+
+class UploadsUnderWay:
+    """Counts the uploads that hold files, so that a server that stops can wait until the files of cut ones are gone.
+
+    Uvicorn cancels what runs too long while it stops, and ends without waiting for what the cancellation sets off.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
+
+    async def ended(self, *, seconds: float) -> None:
+        """Return when none is left, or after so many seconds."""
+        with anyio.move_on_after(seconds):
+            while self._count > 0:
+                await anyio.sleep(0.02)
 
 
 async def receive_upload(
@@ -110,7 +135,11 @@ async def _pump(request: Request, write: Callable[[bytes], None]) -> None:
 
 
 class Intake:
-    """The parts of one upload on their way to the store; used by one thread at a time."""
+    """The parts of one upload on their way to the store.
+
+    A canceled request no longer waits for its thread, so `discard` may come from a second one: a lock keeps it behind
+    the step under way, and no step follows it.
+    """
 
     def __init__(
         self,
@@ -121,6 +150,8 @@ class Intake:
         settings: Settings,
         check_options: Callable[[JobOptions], None],
     ) -> None:
+        self._lock = threading.Lock()
+        self._discarded = False
         self._reader = MultipartReader(boundary)
         self._store = store
         self._job_id = job_id
@@ -140,7 +171,9 @@ class Intake:
     def open(self, declared: int) -> None:
         """Make the job's folder, if the disk holds the `declared` bytes (0: not declared)."""
         self._require_space(declared)
-        self._store.create(self._job_id)
+        with self._lock:
+            if not self._discarded:
+                self._store.create(self._job_id)
 
     def write(self, chunk: bytes) -> None:
         """Take the next bytes of the body."""
@@ -151,14 +184,10 @@ class Intake:
         if self._unchecked >= FREE_SPACE_CHECK_BYTES:
             self._unchecked = 0
             self._require_space(0)
-        for event in self._reader.feed(chunk):
-            match event:
-                case PartStarted():
-                    self._start(event)
-                case PartData(data=data):
-                    self._take(data)
-                case PartEnded():
-                    self._end()
+        with self._lock:
+            if not self._discarded:
+                for event in self._reader.feed(chunk):
+                    self._follow(event)
 
     def finish(self) -> Upload:
         """The body is over: check that it held a whole job."""
@@ -180,10 +209,21 @@ class Intake:
 
     def discard(self) -> None:
         """Leave nothing behind."""
-        if self._writer is not None:
-            self._writer.abort()
-            self._writer = None
-        self._store.delete(self._job_id)
+        with self._lock:
+            self._discarded = True
+            if self._writer is not None:
+                self._writer.abort()
+                self._writer = None
+            self._store.delete(self._job_id)
+
+    def _follow(self, event: Event) -> None:
+        match event:
+            case PartStarted():
+                self._start(event)
+            case PartData(data=data):
+                self._take(data)
+            case PartEnded():
+                self._end()
 
     def _start(self, part: PartStarted) -> None:
         self._part, self._part_bytes, self._pointer = part, 0, json_pointer((part.name,))

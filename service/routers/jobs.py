@@ -78,15 +78,16 @@ async def create_job(request: Request, response: Response, services: ServicesDep
     # Asked before the upload, so that a server without Redis says so before gigabytes are sent.
     catalog = await to_thread.run_sync(services.repository.read_catalog)
     job_id = new_job_id()
-    upload = await receive_upload(
-        request,
-        store=services.store,
-        job_id=job_id,
-        settings=services.settings,
-        check_options=lambda options: require_weights(options, catalog=catalog),
-    )
-    with anyio.CancelScope(shield=True):  # a job half made would be an upload that nobody owns
-        job = await to_thread.run_sync(_submit, services, job_id, upload)
+    with services.uploads.one():
+        upload = await receive_upload(
+            request,
+            store=services.store,
+            job_id=job_id,
+            settings=services.settings,
+            check_options=lambda options: require_weights(options, catalog=catalog),
+        )
+        with anyio.CancelScope(shield=True):  # a job half made would be an upload that nobody owns
+            job = await to_thread.run_sync(_submit, services, job_id, upload)
     log.info("job_created", job_id=job_id, references=len(upload.reference_names), model=upload.options.model)
     response.headers["Location"] = str(request.url_for("get_job", job_id=job_id).path)
     response.headers["Retry-After"] = str(POLL_SECONDS)

@@ -20,7 +20,8 @@ SERVE = """
 import sys, uvicorn
 from jobs.settings import Settings
 from service.app import create_app
-uvicorn.run(create_app(Settings()), fd=int(sys.argv[1]), log_level="warning", access_log=False)
+uvicorn.run(create_app(Settings()), fd=int(sys.argv[1]), log_level="error", access_log=False,
+    timeout_graceful_shutdown=1)
 """
 BOUNDARY = "frontier"
 HEADERS = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
@@ -128,16 +129,17 @@ def test_a_client_that_goes_away_leaves_nothing(redis_url: str, tmp_path: Path) 
 
 
 def test_a_server_that_is_stopped_in_the_middle_leaves_nothing(redis_url: str, tmp_path: Path) -> None:
-    with running(redis_url, tmp_path) as server, socket.create_connection(("127.0.0.1", server.port)) as connection:
-        connection.sendall(
-            b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n"
-            + f"Content-Type: {HEADERS['Content-Type']}\r\n\r\n".encode()
-            + part("video", "film.mp4", "video/mp4")
-            + b"x" * 2 * MEBIBYTE
-        )
-        assert eventually(lambda: len(server.files()) == 1)
-        connection.close()
-    assert server.files() == []
+    with socket.socket() as connection:
+        with running(redis_url, tmp_path) as server:
+            connection.connect(("127.0.0.1", server.port))
+            connection.sendall(
+                b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n"
+                + f"Content-Type: {HEADERS['Content-Type']}\r\n\r\n".encode()
+                + part("video", "film.mp4", "video/mp4")
+                + b"x" * 2 * MEBIBYTE
+            )
+            assert eventually(lambda: len(server.files()) == 1)
+        assert server.files() == []
 
 
 def test_an_endless_upload_is_ended_at_the_limit_and_told(redis_url: str, tmp_path: Path) -> None:

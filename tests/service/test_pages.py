@@ -1,0 +1,121 @@
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from jobs.errors import RequestError
+from service.reference_page import reference_page
+
+pytestmark = pytest.mark.anyio
+
+CALLS = {
+    ("post", "/v1/jobs"): "create_job",
+    ("get", "/v1/jobs"): "list_jobs",
+    ("get", "/v1/jobs/{job_id}"): "get_job",
+    ("delete", "/v1/jobs/{job_id}"): "delete_job",
+    ("post", "/v1/jobs/{job_id}/cancel"): "cancel_job",
+    ("get", "/v1/jobs/{job_id}/content"): "get_job_content",
+    ("get", "/v1/models"): "list_models",
+    ("get", "/healthz"): "get_health",
+    ("get", "/readyz"): "get_readiness",
+    ("get", "/version"): "get_version",
+}
+
+
+def references(node: object) -> Iterator[str]:
+    """Every `$ref` below `node`."""
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for value in node.values():
+            yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def test_every_call_has_its_operation_id(app: FastAPI) -> None:
+    described = {
+        (verb, path): operation["operationId"]
+        for path, verbs in app.openapi()["paths"].items()
+        for verb, operation in verbs.items()
+    }
+    assert described == CALLS
+
+
+def test_every_reference_in_the_description_leads_somewhere(app: FastAPI) -> None:
+    document = app.openapi()
+    found = set(references(document))
+    assert "#/components/schemas/Problem" in found
+    assert {ref.rsplit("/", 1)[1] for ref in found} <= document["components"]["schemas"].keys()
+
+
+def test_every_error_is_described_as_a_problem(app: FastAPI) -> None:
+    for path, verbs in app.openapi()["paths"].items():
+        for operation in verbs.values():
+            errors = {status: answer for status, answer in operation["responses"].items() if int(status) >= 400}
+            assert path in ("/healthz", "/version") or errors
+            for answer in errors.values():
+                schema = answer["content"]["application/problem+json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/Problem"}
+
+
+def test_the_form_is_described_with_its_parts(app: FastAPI) -> None:
+    form = app.openapi()["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    assert form["schema"]["required"] == ["video", "references"]
+    assert form["schema"]["properties"]["options"]["$ref"] == "#/components/schemas/JobOptions"
+    assert form["encoding"]["options"]["contentType"] == "application/json"
+    assert "required" not in app.openapi()["components"]["schemas"]["JobOptions"]
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+async def test_pages_load_nothing_from_elsewhere(client: httpx.AsyncClient, path: str) -> None:
+    response = await client.get(path)
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+    assert "<script" not in response.text
+    links = re.findall(r'(?:src|href)="([^"]*)"', response.text)
+    assert links
+    assert all(link.startswith(("#", "data:,")) or re.match(r"/(?!/)", link) for link in links)
+
+
+async def test_the_reference_names_every_call_and_every_code(client: httpx.AsyncClient) -> None:
+    text = (await client.get("/docs")).text
+    for operation_id in CALLS.values():
+        assert f'id="{operation_id}"' in text
+
+    def leaves(kind: type[RequestError]) -> Iterator[type[RequestError]]:
+        for below in kind.__subclasses__():
+            yield below
+            yield from leaves(below)
+
+    for kind in leaves(RequestError):
+        assert text.count(f'id="{kind.code}"') == 1, "the problem's `type` is the address of this section"
+
+
+async def test_links_within_the_reference_lead_somewhere(client: httpx.AsyncClient) -> None:
+    text = (await client.get("/docs")).text
+    targets = set(re.findall(r' id="([^"]*)"', text))
+    assert set(re.findall(r'href="#([^"]*)"', text)) <= targets
+
+
+async def test_the_start_page_shows_how_with_its_own_address(client: httpx.AsyncClient) -> None:
+    text = (await client.get("/", headers={"Host": "films.example:8080"})).text
+    assert "curl -F video=@film.mp4 -F references=@frame.png http://films.example:8080/v1/jobs" in text
+    assert 'href="/docs"' in text
+
+
+async def test_what_a_host_header_says_is_shown_as_text(client: httpx.AsyncClient) -> None:
+    text = (await client.get("/", headers={"Host": "<b>bad</b>"})).text
+    assert "<b>" not in text
+
+
+def test_the_page_shows_names_as_text() -> None:
+    document = {
+        "info": {"title": "<i>", "version": "1", "description": "<i>"},
+        "paths": {},
+        "components": {"schemas": {"A": {"properties": {"<i>": {"type": "string"}}}}},
+    }
+    assert "<i>" not in reference_page(document)
