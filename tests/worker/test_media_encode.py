@@ -136,9 +136,6 @@ def test_variable_frame_rate_keeps_every_time(make_video: Any, tmp_path: Path) -
     made = make_video("in.mp4", steps=[3000, 1501, 7777], start=0, time_base=base, frames=20)
     recolor(made.path, tmp_path / "out.mp4")
     assert times(tmp_path / "out.mp4") == times(made.path) == made.times
-    with open_video(made.path) as source, open_video(tmp_path / "out.mp4") as out:
-        assert out.info.duration_seconds == source.info.duration_seconds
-        assert out.info.frame_rate == source.info.frame_rate
 
 
 @pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(30000, 1001)])
@@ -148,6 +145,7 @@ def test_broadcast_rates_are_exact(make_video: Any, tmp_path: Path, rate: Fracti
     assert times(tmp_path / "out.mp4") == [index / rate for index in range(30)]
     with open_video(tmp_path / "out.mp4") as out:
         assert out.info.frame_rate == rate
+        assert out.info.duration_seconds == pytest.approx(float(30 / rate), abs=1e-4)
 
 
 @pytest.mark.parametrize(("width", "height"), [(63, 48), (64, 47), (63, 47), (1, 1), (17, 31)])
@@ -182,10 +180,13 @@ def test_prores_is_ten_bits_of_limited_range(make_video: Any, tmp_path: Path, pi
     assert np.abs(luma - expected).mean() < 12
 
 
+@pytest.mark.parametrize("codes", [(5, 5, 4), (1, 1, 1), (9, 9, 14)], ids=["pal", "hd", "uhd"])
 @pytest.mark.parametrize("container", ["mp4", "mkv", "mov"])
-def test_shape_orientation_and_color_tags_are_kept(make_video: Any, tmp_path: Path, container: str) -> None:
+def test_shape_orientation_and_color_tags_are_kept(
+    make_video: Any, tmp_path: Path, container: str, codes: tuple[int, int, int]
+) -> None:
     made = make_video(
-        "in.mp4", aspect=Fraction(16, 11), rotation=90, colorspace=5, primaries=5, trc=4, full_range=False, frames=4
+        "in.mp4", aspect=Fraction(16, 11), rotation=90, colorspace=codes[0], primaries=codes[1], trc=codes[2], frames=4
     )
     target = tmp_path / f"out.{container}"
     assert recolor(made.path, target, container=container) == []
@@ -194,9 +195,10 @@ def test_shape_orientation_and_color_tags_are_kept(make_video: Any, tmp_path: Pa
         frame = next(out.decode(stream))
         assert stream.sample_aspect_ratio == Fraction(16, 11)
         assert frame.rotation == 90
-        assert (frame.colorspace, frame.color_primaries, frame.color_range) == (5, 5, 1)
-        if container != "mov":
-            assert frame.color_trc == 4
+        assert frame.color_range == 1
+        # ProRes has one matrix code for all of BT.601.
+        expected = (6, 5, 4) if (container, codes[0]) == ("mov", 5) else codes
+        assert (frame.colorspace, frame.color_primaries, frame.color_trc) == expected
 
 
 @pytest.mark.parametrize(("height", "code"), [(48, 6), (720, 1)])
@@ -229,7 +231,8 @@ def test_subtitles_chapters_and_titles_come_along(make_video: Any, tmp_path: Pat
         assert [float(chapter["start"] * chapter["time_base"]) for chapter in chapters] == [0, 2]
         stream = out.streams.subtitles[0]
         found = [(float(p.pts * p.time_base), bytes(p)) for p in out.demux(stream) if p.size > 2]
-    assert [time for time, _ in found] == [0.5, 2.0]
+    start = float(times(target)[0])
+    assert [time - start for time, _ in found] == pytest.approx([0.5, 2.0])
     assert b"The words" in found[0][1]
     assert "Größe".encode() in found[1][1]
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +27,8 @@ ENCODER_THREADS = 4
 _LARGEST_TIMESCALE = 2**31 - 1
 """x264 and MP4 count time in 32 bits."""
 _FORMATS: dict[Container, str] = {"mp4": "mp4", "mkv": "matroska", "mov": "mov"}
+_UNHEARD_OF = (av.error.ArgumentError, av.error.InvalidDataError, av.error.PatchWelcomeError, NotImplementedError)
+"""How muxers refuse a stream that they said they could hold."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -56,26 +59,22 @@ class FilmFile:
         if self._time_base.denominator > _LARGEST_TIMESCALE:
             self._time_base = Fraction(1, 1_000_000)
         self._passengers: Passengers | None = None
-        self._container: Any = av.open(
-            str(path.resolve()),
-            mode="w",
-            format=_FORMATS[container],
-            # The index goes to the front, so that a browser plays an MP4 before all of it has come.
-            container_options={} if container == "mkv" else {"movflags": "+faststart"},
+        self._container: Any = None
+        self._stream: Any = None
+        boarding = functools.partial(
+            Passengers, source, container=container, origin=tags.origin, sound_only=sound_only, warn=warn
         )
         try:
-            self._stream = self._film_stream(tags, matrix=matrix, rate=rate)
-            self._passengers = Passengers(
-                source,
-                target=self._container,
-                container=container,
-                origin=self._origin,
-                sound_only=sound_only,
-                warn=warn,
-            )
-        except BaseException:
+            try:
+                self._open(container, tags=tags, matrix=matrix, rate=rate, boarding=boarding)
+            except _UNHEARD_OF as failure:
+                # A muxer may refuse a stream only when it writes the header. The film alone is better than nothing.
+                self.abandon()
+                self._open(container, tags=tags, matrix=matrix, rate=rate, boarding=None)
+                warn(f"Sound and other streams were left out: they cannot be copied into {container} ({failure}).")
+        except BaseException as failure:
             self.abandon()
-            raise
+            raise _readable(failure) from failure
 
     def write(self, planes: Sequence[NDArray[Any]], frame: LumaFrame) -> None:
         """Encode three planes, at the encoding's size and depth, at the time of `frame`.
@@ -91,6 +90,10 @@ class FilmFile:
         picture = av.VideoFrame(self._encoding.size[1], self._encoding.size[0], self._encoding.pixel_format)
         for plane, codes in zip(picture.planes, planes, strict=True):
             _fill(plane, codes)
+        # ProRes writes the tags of its frames, not those of the stream.
+        context = self._stream.codec_context
+        picture.colorspace, picture.color_range = context.colorspace, context.color_range
+        picture.color_primaries, picture.color_trc = context.color_primaries, context.color_trc
         picture.pts = start
         picture.duration = end - start
         picture.time_base = self._time_base
@@ -110,8 +113,6 @@ class FilmFile:
             if self._passengers is not None:
                 self._passengers.finish()
                 self._passengers.close()
-            # Writes the header where no packet has: an empty film is a file all the same.
-            self._container.start_encoding()
             self._container.close()
         except BaseException as failure:
             self.abandon()
@@ -121,10 +122,34 @@ class FilmFile:
         """Close all, and leave no file."""
         if self._passengers is not None:
             self._passengers.close()
+            self._passengers = None
         # The file goes anyway, and the failure that led here is what matters.
         with contextlib.suppress(OSError, ValueError, av.error.FFmpegError):
-            self._container.close()
+            if self._container is not None:
+                self._container.close()
         self._path.unlink(missing_ok=True)
+
+    def _open(
+        self,
+        container: Container,
+        *,
+        tags: FilmTags,
+        matrix: Matrix,
+        rate: Fraction,
+        boarding: Callable[..., Passengers] | None,
+    ) -> None:
+        """Begin the file, up to its header."""
+        self._container = av.open(
+            str(self._path.resolve()),
+            mode="w",
+            format=_FORMATS[container],
+            # The index goes to the front, so that a browser plays an MP4 before all of it has come.
+            container_options={} if container == "mkv" else {"movflags": "+faststart"},
+        )
+        self._stream = self._film_stream(tags, matrix=matrix, rate=rate)
+        if boarding is not None:
+            self._passengers = boarding(target=self._container)
+        self._container.start_encoding()
 
     def _film_stream(self, tags: FilmTags, *, matrix: Matrix, rate: Fraction) -> Any:
         encoding = self._encoding

@@ -103,10 +103,10 @@ class ConvertedAudio:
 
     def carry(self, packet: Packet[Any]) -> list[Packet[Any]]:
         try:
-            frames = packet.decode()
-        except av.error.InvalidDataError:
+            return [self._moved(p) for frame in packet.decode() for p in self._out.encode(frame)]
+        except (av.error.FFmpegError, ValueError):
+            # Damaged sound, or sound that changes its form on the way: silence there, not a failed film.
             return []
-        return [self._moved(p) for frame in frames for p in self._out.encode(frame)]
 
     def finish(self) -> list[Packet[Any]]:
         return [self._moved(p) for p in self._out.encode(None)]

@@ -90,8 +90,10 @@ def range_code(*, full_range: bool) -> int:
 def copy_tags(tags: FilmTags, *, stream: "av.VideoStream", matrix: Matrix, full_range: bool) -> None:
     """Write the tags to an encoder's stream, before its first frame."""
     context = stream.codec_context
+    # ProRes has one code for BT.601.
+    tagged = 0 if context.name == "prores_ks" else tags.colorspace
     context.color_range = range_code(full_range=full_range)
-    context.colorspace = matrix_code(matrix, tagged=tags.colorspace)
+    context.colorspace = matrix_code(matrix, tagged=tagged)
     context.color_primaries = tags.color_primaries
     context.color_trc = tags.color_trc
     if tags.sample_aspect_ratio is not None:

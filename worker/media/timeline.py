@@ -1,5 +1,6 @@
 """When each frame of a video stands, read from the packets without decoding them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -84,7 +85,7 @@ def _from_packets(container: Any, stream: Any, on_packet: Callable[[], None]) ->
     keys: list[int] = []
     missing = damaged = False
     packets = 0
-    duration = 0
+    latest, duration = -math.inf, 0
     ends: dict[int, Fraction] = {}
     starts: dict[int, Fraction] = {}
     try:
@@ -108,8 +109,9 @@ def _from_packets(container: Any, stream: Any, on_packet: Callable[[], None]) ->
             if packet.pts is None:
                 missing = True
                 continue
+            if packet.duration and packet.pts >= latest:
+                latest, duration = packet.pts, packet.duration
             pts.append(packet.pts)
-            duration = packet.duration or duration
             if packet.is_keyframe or len(pts) == 1:
                 keys.append(packet.pts)
     except av.error.FFmpegError:
