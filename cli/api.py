@@ -1,6 +1,7 @@
 """`retint api`: the HTTP front end alone. It needs no torch."""
 
 import socket
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -26,14 +27,12 @@ def api(
     changes = {"host": host, "port": port}
     settings = settings.model_copy(update={name: value for name, value in changes.items() if value is not None})
     configure_logging(settings.log_format)
-    try:
-        import uvicorn
+    if find_spec("fastapi") is None:
+        raise CommandError("The API needs fastapi; install retint-service with the extra `api`.")
+    import uvicorn
 
-        from service.app import create_app
-    except ModuleNotFoundError as error:
-        raise CommandError(
-            f"The API needs {error.name}, which is not installed; install retint-service with the extra `api`."
-        ) from error
+    from service.app import create_app
+
     app = create_app(settings)
     listening = listen(settings.host, settings.port) if fd is None else socket.socket(fileno=fd)
     with listening:

@@ -22,6 +22,11 @@ def write_json(data: Mapping[str, Any] | Sequence[Any]) -> None:
     typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
 
 
+def write_json_line(data: Mapping[str, Any]) -> None:
+    """For programs that read while this one runs on."""
+    typer.echo(json.dumps(data))
+
+
 def write_table(rows: Sequence[Sequence[str]], *, header: Sequence[str]) -> None:
     """Columns aligned by width; nothing else, so that it pipes well."""
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]

@@ -1,8 +1,11 @@
 """The `retint` command. What a subcommand needs is imported when it runs, so that the others do not wait for it."""
 
 import platform
+import signal
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -47,9 +50,16 @@ def version(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def run() -> None:
-    """The entry point: an error that a user can meet is one line and a status of 1, never a traceback."""
+    """The entry point."""
+    run_command(app)
+
+
+def run_command(command: Callable[[], object]) -> None:
+    """Run it; an error that a user can meet becomes one line and a status of 1, never a traceback."""
+    # As Ctrl-C does, SIGTERM unwinds, so that temporary files go and processes that were started are stopped.
+    signal.signal(signal.SIGTERM, _end)
     try:
-        app()
+        command()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
@@ -58,6 +68,11 @@ def run() -> None:
             raise
         tell(f"retint: {line}")
         sys.exit(1)
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def _line(error: Exception) -> str | None:

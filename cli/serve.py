@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import say, tell, write_json
+from cli.console import say, tell, write_json_line
 from cli.errors import CommandError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def serve(
         int | None, typer.Option(help="Port to listen on, or 0 for any; default: RETINT_PORT or a free one.")
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; one per device is best.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print address and processes as one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print address and processes as one line of JSON.")] = False,
     parent: Annotated[int | None, typer.Option(hidden=True, help="Process to die with.")] = None,
 ) -> None:
     """Run API, workers and, where RETINT_REDIS_URL is not set, a Redis server; Ctrl-C stops all."""
@@ -162,7 +162,7 @@ def address(settings: "Settings") -> str:
 
 def _announce(settings: "Settings", supervisor: "Supervisor", *, as_json: bool) -> None:
     if as_json:
-        write_json(
+        write_json_line(
             {
                 "address": address(settings),
                 "processes": [{"name": child.name, "pid": child.pid} for child in supervisor.children],

@@ -1,5 +1,6 @@
 """`retint worker`: one process that does jobs."""
 
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -18,22 +19,13 @@ def worker(
 
     if parent is not None:
         die_with_parent(parent_pid=parent)
-    from jobs.logging import configure_logging
     from jobs.settings import Settings
 
     settings = Settings()
     if device is not None:
         settings = settings.model_copy(update={"device": device})
-    if settings.redis_url is None:
-        raise CommandError(
-            "RETINT_REDIS_URL is not set; a worker needs the Redis server that the API uses. "
-            "`retint serve` runs all three."
-        )
-    configure_logging(settings.log_format)
-    try:
-        from worker.main import run_worker
-    except ModuleNotFoundError as error:
-        raise CommandError(
-            f"A worker needs {error.name}, which is not installed; install retint-service with the extra `worker`."
-        ) from error
+    if find_spec("torch") is None:
+        raise CommandError("A worker needs torch; install retint-service with the extra `worker`.")
+    from worker.main import run_worker
+
     run_worker(settings)

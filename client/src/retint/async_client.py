@@ -10,7 +10,7 @@ import httpx
 
 from retint.answers import check, read_job, read_json, read_page
 from retint.client import translated
-from retint.connection import DEFAULT_SERVER, TIMEOUT, UPLOAD_TIMEOUT, WAIT_TIMEOUT, headers, job_path
+from retint.connection import DEFAULT_SERVER, TIMEOUT, UPLOAD_TIMEOUT, WAIT_TIMEOUT, headers, job_path, uses_proxies
 from retint.errors import ConnectionFailed, RetintError, Unavailable
 from retint.models import Job, Status
 from retint.partial import ATTEMPTS, PartialFile, find_variant
@@ -28,7 +28,11 @@ class AsyncClient:
         self._base_url = base_url.rstrip("/")
         with translated(self._base_url):
             self._http = httpx.AsyncClient(
-                base_url=self._base_url, headers=headers(api_key), timeout=TIMEOUT, follow_redirects=True
+                base_url=self._base_url,
+                headers=headers(api_key),
+                timeout=TIMEOUT,
+                follow_redirects=True,
+                trust_env=uses_proxies(self._base_url),
             )
 
     async def __aenter__(self) -> Self:

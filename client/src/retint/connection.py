@@ -21,6 +21,12 @@ def headers(api_key: str | None) -> dict[str, str]:
     }
 
 
+def uses_proxies(base_url: str) -> bool:
+    """Whether the environment's proxies apply: none of them reaches this machine's own loopback address."""
+    host = httpx.URL(base_url).host
+    return not (host == "localhost" or host == "::1" or host.startswith("127."))
+
+
 def job_path(job_id: str, *rest: str) -> str:
     """Ids are quoted, so that no id reaches another address."""
     return "/".join(["/v1/jobs", quote(job_id, safe=""), *rest])
