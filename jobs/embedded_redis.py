@@ -15,7 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from jobs.errors import StartupError
 
@@ -122,7 +124,7 @@ def _running(program: Path, folder: Path, socket: Path) -> Iterator[None]:
 
 def _await_answer(server: "subprocess.Popen[bytes]", socket: Path, *, log_file: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    with Redis(unix_socket_path=str(socket)) as client:
+    with Redis(unix_socket_path=str(socket), retry=Retry(NoBackoff(), retries=0)) as client:
         while time.monotonic() < deadline:
             if server.poll() is not None:
                 break

@@ -1,0 +1,213 @@
+import json
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.executions import Execution
+from rq.job import Job as QueuedJob
+from rq.job import JobStatus
+
+from jobs.cancellation import cancel_job, delete_job
+from jobs.errors import JobAlreadyFinished, JobExpired, JobNotFound
+from jobs.housekeeping import sweep
+from jobs.queue import JobQueue
+from jobs.record import Job, Progress
+from jobs.repository import JobRepository
+from jobs.settings import Settings
+from jobs.store import FolderStore
+
+MakeJob = Callable[..., Job]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def queued_job(redis: Redis, job_id: str) -> QueuedJob:
+    return QueuedJob.fetch(job_id, connection=redis, serializer="json")
+
+
+def take_and_die(redis: Redis, settings: Settings, job_id: str) -> None:
+    """Do what a worker does when it takes the job, and be held for dead since a second."""
+    job = queued_job(redis, job_id)
+    Queue(settings.queue_name, connection=redis, serializer="json").remove(job_id)
+    with redis.pipeline() as pipeline:
+        Execution.create(job, 100, pipeline=pipeline, worker_name="dead")
+        job.prepare_for_execution("dead", pipeline)
+        pipeline.execute()
+    registry = f"rq:wip:{settings.queue_name}"
+    for entry in redis.zrange(registry, 0, -1):
+        redis.zadd(registry, {entry: time.time() - 1})
+
+
+def test_the_queue_holds_ids_as_json_and_a_function_by_name(queue: JobQueue, redis: Redis) -> None:
+    queue.enqueue("job_1")
+    job = queued_job(redis, "job_1")
+    assert (job.func_name, job.args, job.kwargs) == ("worker.execution.run", ["job_1"], {})
+    assert json.loads(job.data)[0] == "worker.execution.run"
+
+
+def test_a_job_is_queued_once(queue: JobQueue) -> None:
+    queue.enqueue("job_1")
+    queue.enqueue("job_2")
+    queue.enqueue("job_1")
+    assert [queue.position(job_id) for job_id in ("job_1", "job_2", "job_3")] == [0, 1, None]
+    assert queue.length() == 2
+
+
+def test_stopping_takes_a_waiting_job_out(queue: JobQueue) -> None:
+    queue.enqueue("job_1")
+    queue.stop("job_1")
+    queue.stop("job_1")
+    queue.stop("job_unknown")
+    assert queue.length() == 0
+    assert not queue.is_alive("job_1")
+
+
+def test_without_workers_none_are_counted(queue: JobQueue) -> None:
+    assert queue.worker_count() == 0
+    assert queue.ping()
+
+
+def test_canceling_ends_the_job_and_frees_its_files(
+    repository: JobRepository, queue: JobQueue, store: FolderStore, make_job: MakeJob
+) -> None:
+    job = make_job()
+    store.create(job.id)
+    with store.open_input_writer(job.id, "video") as writer:
+        writer.write(b"film")
+    queue.enqueue(job.id)
+    for _ in range(2):
+        assert cancel_job(job.id, repository=repository, queue=queue, store=store).status == "canceled"
+    assert not store.input_video(job.id).exists()
+    assert queue.length() == 0
+
+
+def test_an_ended_job_cannot_be_canceled(
+    repository: JobRepository, queue: JobQueue, store: FolderStore, make_job: MakeJob
+) -> None:
+    job = make_job()
+    repository.claim(job.id, "a")
+    repository.finish(job.id, "a", variants=[], progress=Progress(fraction=1))
+    with pytest.raises(JobAlreadyFinished):
+        cancel_job(job.id, repository=repository, queue=queue, store=store)
+    with pytest.raises(JobNotFound):
+        cancel_job("job_unknown", repository=repository, queue=queue, store=store)
+
+
+def test_deleting_removes_record_files_and_place_in_the_queue(
+    repository: JobRepository, queue: JobQueue, store: FolderStore, make_job: MakeJob
+) -> None:
+    job = make_job()
+    store.create(job.id)
+    queue.enqueue(job.id)
+    delete_job(job.id, repository=repository, queue=queue, store=store)
+    assert list(store.job_ids()) == []
+    assert queue.length() == 0
+    with pytest.raises(JobNotFound):
+        delete_job(job.id, repository=repository, queue=queue, store=store)
+
+
+def test_the_job_of_a_dead_worker_is_tried_again_until_no_try_is_left(
+    repository: JobRepository, store: FolderStore, redis: Redis, settings: Settings, make_job: MakeJob
+) -> None:
+    queue = JobQueue(redis, settings.model_copy(update={"retries": 1}))
+    job = make_job(created_at=now() - timedelta(minutes=5))
+    store.create(job.id)
+    queue.enqueue(job.id)
+    repository.claim(job.id, "a")
+    take_and_die(redis, settings, job.id)
+    sweep(repository, queue, store, now())
+    assert queue.position(job.id) == 0
+    assert repository.get(job.id).error is None
+
+    repository.claim(job.id, "b")
+    store.open_execution(job.id, "b")
+    take_and_die(redis, settings, job.id)
+    sweep(repository, queue, store, now())
+    lost = repository.get(job.id)
+    assert lost.status == "failed"
+    assert lost.error is not None
+    assert lost.error.code == "worker_lost"
+    assert list((store.input_video(job.id).parents[1] / "executions").iterdir()) == []
+
+
+def test_a_processing_job_that_the_queue_forgot_is_lost(
+    repository: JobRepository, queue: JobQueue, store: FolderStore, make_job: MakeJob
+) -> None:
+    job = make_job(created_at=now() - timedelta(minutes=5))
+    repository.claim(job.id, "a")
+    sweep(repository, queue, store, now())
+    error = repository.get(job.id).error
+    assert error is not None
+    assert error.code == "worker_lost"
+
+
+def test_a_waiting_job_that_never_reached_the_queue_is_queued(
+    repository: JobRepository, queue: JobQueue, store: FolderStore, make_job: MakeJob
+) -> None:
+    young, old = make_job(), make_job(created_at=now() - timedelta(minutes=5))
+    sweep(repository, queue, store, now())
+    assert queue.position(old.id) == 0
+    assert queue.position(young.id) is None
+
+
+def test_living_jobs_are_left_alone(
+    repository: JobRepository, queue: JobQueue, store: FolderStore, redis: Redis, make_job: MakeJob
+) -> None:
+    waiting, running = (make_job(created_at=now() - timedelta(minutes=5)) for _ in range(2))
+    for job in (waiting, running):
+        store.create(job.id)
+        queue.enqueue(job.id)
+    queued_job(redis, running.id).set_status(JobStatus.STARTED)
+    repository.claim(running.id, "a")
+    store.open_execution(running.id, "a")
+    sweep(repository, queue, store, now() + timedelta(days=1))
+    assert repository.get(waiting.id).status == "queued"
+    assert repository.get(running.id).status == "processing"
+    assert (store.input_video(running.id).parents[1] / "executions" / "a").exists()
+
+
+def test_an_expired_job_goes_with_its_files(
+    repository: JobRepository, queue: JobQueue, store: FolderStore, make_job: MakeJob
+) -> None:
+    job = make_job()
+    store.create(job.id)
+    repository.cancel(job.id)
+    sweep(repository, queue, store, now())
+    assert list(store.job_ids()) == [job.id]
+    sweep(repository, queue, store, now() + timedelta(hours=2))
+    assert list(store.job_ids()) == []
+    with pytest.raises(JobExpired):
+        repository.get(job.id)
+
+
+def test_files_without_a_job_go_when_nobody_has_written_to_them_for_long(
+    repository: JobRepository, queue: JobQueue, store: FolderStore, tmp_path: Path
+) -> None:
+    store.create("job_orphan")
+    store.create("job_uploading")
+    (tmp_path / "store" / "jobs" / "lost+found").mkdir()
+    long_ago = time.time() - 24 * 3600
+    for folder, _, _ in os.walk(tmp_path / "store" / "jobs" / "job_orphan"):
+        os.utime(folder, (long_ago, long_ago))
+    sweep(repository, queue, store, now())
+    assert set(store.job_ids()) == {"job_uploading", "lost+found"}
+
+
+def test_work_folders_of_ended_jobs_go(
+    repository: JobRepository, queue: JobQueue, store: FolderStore, make_job: MakeJob
+) -> None:
+    job = make_job()
+    store.create(job.id)
+    work = store.open_execution(job.id, "a")
+    repository.cancel(job.id)
+    sweep(repository, queue, store, now())
+    assert work.exists()
+    sweep(repository, queue, store, now() + timedelta(minutes=5))
+    assert not work.exists()
