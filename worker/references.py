@@ -22,10 +22,11 @@ from worker.signatures import Signature, SignatureFile, signature_of
 from worker.task import ReferenceFile
 
 FRAME_SCORE = 0.6
-"""Likeness from which a reference is the frame. Its own frame, recolored by hand or by a network, has 0.9 and more."""
-SCENE_SCORE = 0.3
-"""Likeness from which a reference shows the frame's scene, so that it serves as an example. Frames of other scenes stay
-below 0.2."""
+"""Likeness from which a reference is the frame. Measured on ten clips of DAVIS: a frame compressed and with another
+gamma has 0.98 with itself, one cut off at the edges by 2% 0.77 to 0.93, its neighbor 0.47 to 0.99."""
+SCENE_SCORE = 0.4
+"""Likeness from which a reference shows the frame's scene, so that it serves as an example. On the same clips, frames
+of different ones stay below 0.34, 99 of 100 below 0.25."""
 _ALIKE = 0.004
 """Two places whose likeness differs by less cannot be told apart."""
 _DIP = 0.03
