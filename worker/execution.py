@@ -84,6 +84,10 @@ def execute(job_id: str, *, execution_id: str, workplace: Workplace) -> None:
             log.warning("job_failed", code=failure.code, detail=failure.detail)
             _fail(job_id, execution_id, failure, repository=repository)
         except Exception:
+            if not _is_owned(job_id, execution_id, repository):
+                # Its files were taken away under its hands.
+                log.info("job_given_up")
+                return
             log.exception("job_failed", code=Internal.code)
             _fail(job_id, execution_id, _internal(job_id), repository=repository)
         finally:

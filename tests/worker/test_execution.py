@@ -1,0 +1,183 @@
+"""One execution, in this process: how it ends and what it leaves."""
+
+import errno
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import torch
+
+from jobs.connection import connect
+from jobs.embedded_redis import embedded_redis
+from jobs.errors import VariantNotFound
+from jobs.identifiers import new_job_id
+from jobs.options import JobOptions
+from jobs.record import Job
+from jobs.repository import JobRepository
+from jobs.settings import Settings
+from jobs.store import FolderStore, open_store
+from models import errors as model_errors
+from worker.execution import Workplace, execute
+from worker.observer import Observer
+from worker.task import ColorizationTask, VariantFile
+
+Behavior = Callable[[ColorizationTask, Observer], tuple[VariantFile, ...]]
+
+
+class Desk:
+    def __init__(self, repository: JobRepository, settings: Settings) -> None:
+        self.repository = repository
+        self.settings = settings
+        self.store: FolderStore = open_store(settings)
+
+    def submit(self) -> str:
+        job_id = new_job_id()
+        self.store.create(job_id)
+        for index in range(2):
+            with self.store.open_input_writer(job_id, "reference", index) as writer:
+                writer.write(b"picture %d" % index)
+        with self.store.open_input_writer(job_id, "video") as writer:
+            writer.write(b"film")
+        job = Job(id=job_id, status="queued", options=JobOptions(), created_at=datetime.now(UTC))
+        self.repository.create(job, ["../evil.png", "b.png"])
+        return job_id
+
+    def execute(self, job_id: str, behavior: Behavior, *, execution_id: str = "a") -> Job:
+        def colorize(
+            task: ColorizationTask, *, observer: Observer, device: str, weights_folder: Path
+        ) -> tuple[VariantFile, ...]:
+            return behavior(task, observer)
+
+        execute(
+            job_id,
+            execution_id=execution_id,
+            workplace=Workplace(self.settings, self.repository, self.store, colorize),
+        )
+        return self.repository.get(job_id)
+
+    def execution_folders(self, job_id: str) -> list[Path]:
+        return list((self.store.input_video(job_id).parents[1] / "executions").iterdir())
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with embedded_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture
+def desk(redis_url: str, tmp_path: Path) -> Iterator[Desk]:
+    settings = Settings(redis_url=redis_url, data_folder=tmp_path)
+    with connect(redis_url) as client:
+        yield Desk(JobRepository(client, settings.queue_name), settings)
+
+
+def color(task: ColorizationTask, observer: Observer) -> tuple[VariantFile, ...]:
+    path = task.folder / "any name.mkv"
+    path.write_bytes(task.video.read_bytes().upper())
+    return (VariantFile("video", path, "video/x-matroska"),)
+
+
+def raising(error: Exception) -> Behavior:
+    def behave(task: ColorizationTask, observer: Observer) -> tuple[VariantFile, ...]:
+        (task.folder / "half.mp4").write_bytes(b"half")
+        raise error
+
+    return behave
+
+
+def test_the_pipeline_gets_the_files_under_the_names_that_users_gave(desk: Desk) -> None:
+    seen: list[ColorizationTask] = []
+
+    def look(task: ColorizationTask, observer: Observer) -> tuple[VariantFile, ...]:
+        seen.append(task)
+        assert list(task.folder.iterdir()) == []
+        assert [reference.path.read_bytes() for reference in task.references] == [b"picture 0", b"picture 1"]
+        return color(task, observer)
+
+    job_id = desk.submit()
+    assert desk.execute(job_id, look).status == "succeeded"
+    assert [reference.name for reference in seen[0].references] == ["../evil.png", "b.png"]
+    assert seen[0].limits.max_frames == desk.settings.max_frames
+    assert desk.store.variant_path(job_id, "video").read_bytes() == b"FILM"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "storage_full"),
+        (MemoryError(), "out_of_memory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
+        (model_errors.OutOfMemory("The GPU is full."), "out_of_memory"),
+        (model_errors.WeightsMissing("Run `retint weights fetch`."), "weights_missing"),
+        (ZeroDivisionError("division by zero"), "internal"),
+        (OSError(errno.EIO, "Input/output error"), "internal"),
+    ],
+)
+def test_what_goes_wrong_has_a_code_and_leaves_no_files(desk: Desk, error: Exception, code: str) -> None:
+    job_id = desk.submit()
+    job = desk.execute(job_id, raising(error))
+    assert job.status == "failed"
+    assert job.error is not None
+    assert job.error.code == code
+    assert job.error.detail.endswith(".")
+    assert desk.execution_folders(job_id) == []
+    with pytest.raises(VariantNotFound):
+        desk.store.variant_path(job_id, "video")
+
+
+def test_an_execution_that_was_taken_over_cannot_publish(desk: Desk) -> None:
+    def be_overtaken(task: ColorizationTask, observer: Observer) -> tuple[VariantFile, ...]:
+        newer = desk.execute(job_id, color, execution_id="b")
+        assert newer.status == "succeeded"
+        task.video.write_bytes(b"stale")
+        return color(task, observer)
+
+    job_id = desk.submit()
+    job = desk.execute(job_id, be_overtaken, execution_id="a")
+    assert job.status == "succeeded"
+    assert desk.store.variant_path(job_id, "video").read_bytes() == b"FILM"
+    assert desk.execution_folders(job_id) == []
+
+
+def test_an_execution_canceled_at_the_last_moment_publishes_nothing(desk: Desk) -> None:
+    def be_canceled(task: ColorizationTask, observer: Observer) -> tuple[VariantFile, ...]:
+        files = color(task, observer)
+        assert desk.repository.cancel(job_id)
+        return files
+
+    job_id = desk.submit()
+    assert desk.execute(job_id, be_canceled).status == "canceled"
+    with pytest.raises(VariantNotFound):
+        desk.store.variant_path(job_id, "video")
+
+
+def test_an_ended_job_is_not_done_again(desk: Desk) -> None:
+    job_id = desk.submit()
+    desk.execute(job_id, color)
+    before = desk.repository.get(job_id)
+    assert desk.execute(job_id, raising(RuntimeError("again")), execution_id="b") == before
+
+
+def test_an_upload_that_vanished_is_said(desk: Desk) -> None:
+    job_id = desk.submit()
+    desk.store.drop_input(job_id)
+    error = desk.execute(job_id, color).error
+    assert error is not None
+    assert "Submit the job again" in error.detail
+
+
+def test_a_deleted_job_leaves_nothing_behind(desk: Desk) -> None:
+    def be_deleted(task: ColorizationTask, observer: Observer) -> tuple[VariantFile, ...]:
+        files = color(task, observer)
+        desk.repository.delete(job_id)
+        desk.store.delete(job_id)
+        return files
+
+    job_id = desk.submit()
+    workplace = Workplace(
+        desk.settings, desk.repository, desk.store, lambda task, **kw: be_deleted(task, kw["observer"])
+    )
+    execute(job_id, execution_id="a", workplace=workplace)
+    assert job_id not in set(desk.store.job_ids())
