@@ -57,7 +57,13 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     response_class=Response,
     responses=RESPONSES,
 )
-@router.head("/{job_id}/content", include_in_schema=False)
+@router.head(
+    "/{job_id}/content",
+    operation_id="head_job_content",
+    summary="Look at a result without downloading it",
+    response_class=Response,
+    responses=RESPONSES,
+)
 async def get_content(
     job_id: str,
     request: Request,

@@ -30,6 +30,7 @@ from jobs.record import TERMINAL_STATUSES, Job, Status
 from jobs.repository import JobPage
 from service.conditions import matches
 from service.dependencies import RepositoryDep, Services, ServicesDep
+from service.job_example import JOB_CONTENT
 from service.job_form import JOB_FORM
 from service.model_catalog import require_weights
 from service.problems import describe_problems
@@ -54,10 +55,11 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
     openapi_extra={"requestBody": JOB_FORM},
     responses={
         202: {
+            "content": JOB_CONTENT,
             "headers": {
                 "Location": {"schema": {"type": "string"}, "description": "Where the job is."},
                 "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until a look is worth it."},
-            }
+            },
         },
         **describe_problems(
             Unauthorized,
@@ -112,6 +114,7 @@ def _submit(services: Services, job_id: str, upload: Upload) -> Job:
     "",
     operation_id="list_jobs",
     summary="List jobs, newest first",
+    response_description="A page of jobs; `next` leads to the one after.",
     responses=describe_problems(Unauthorized, InvalidRequest),
 )
 def list_jobs(
@@ -128,8 +131,12 @@ def list_jobs(
     operation_id="get_job",
     summary="Look at a job",
     response_model=Job,
+    response_description="The job as it stands.",
     responses={
-        200: {"headers": {"ETag": {"schema": {"type": "string"}, "description": "Changes when the job does."}}},
+        200: {
+            "content": JOB_CONTENT,
+            "headers": {"ETag": {"schema": {"type": "string"}, "description": "Changes when the job does."}},
+        },
         304: {"description": "The job is as `If-None-Match` says."},
         **describe_problems(Unauthorized, JobNotFound, JobExpired, InvalidRequest),
     },
@@ -170,6 +177,7 @@ async def get_job(
     "/{job_id}/cancel",
     operation_id="cancel_job",
     summary="Cancel a job",
+    response_description="The job, canceled.",
     responses=describe_problems(Unauthorized, JobNotFound, JobExpired, JobAlreadyFinished, InvalidRequest),
 )
 def cancel(job_id: str, services: ServicesDep) -> Job:
@@ -184,6 +192,7 @@ def cancel(job_id: str, services: ServicesDep) -> Job:
     operation_id="delete_job",
     summary="Delete a job and its files",
     status_code=204,
+    response_description="It is gone.",
     response_class=Response,
     responses=describe_problems(Unauthorized, JobNotFound, JobExpired, InvalidRequest),
 )

@@ -6,6 +6,7 @@ import pytest
 from fastapi import FastAPI
 
 from jobs.errors import RequestError
+from jobs.record import Job
 from service.reference_page import reference_page
 
 pytestmark = pytest.mark.anyio
@@ -17,6 +18,7 @@ CALLS = {
     ("delete", "/v1/jobs/{job_id}"): "delete_job",
     ("post", "/v1/jobs/{job_id}/cancel"): "cancel_job",
     ("get", "/v1/jobs/{job_id}/content"): "get_job_content",
+    ("head", "/v1/jobs/{job_id}/content"): "head_job_content",
     ("get", "/v1/models"): "list_models",
     ("get", "/healthz"): "get_health",
     ("get", "/readyz"): "get_readiness",
@@ -68,6 +70,13 @@ def test_the_form_is_described_with_its_parts(app: FastAPI) -> None:
     assert form["schema"]["properties"]["options"]["$ref"] == "#/components/schemas/JobOptions"
     assert form["encoding"]["options"]["contentType"] == "application/json"
     assert "required" not in app.openapi()["components"]["schemas"]["JobOptions"]
+
+
+def test_a_job_is_shown_by_example(app: FastAPI) -> None:
+    answers = app.openapi()["paths"]["/v1/jobs/{job_id}"]["get"]["responses"]
+    shown = answers["200"]["content"]["application/json"]
+    assert shown["schema"] == {"$ref": "#/components/schemas/Job"}
+    assert Job.model_validate(shown["example"]).progress.frames_total == 240
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])

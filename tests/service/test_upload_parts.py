@@ -1,9 +1,11 @@
 """What an upload may hold. Each refusal leaves nothing in the store and nothing in Redis."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 import redis.exceptions
@@ -218,3 +220,47 @@ async def test_redis_that_goes_away_after_the_upload_leaves_no_files(
     assert_problem(await client.post("/v1/jobs", files=job_files()), 503, "redis_unavailable")
     assert stored_files() == []
     assert services.repository.list().data == []
+
+
+async def test_an_upload_that_stalls_is_given_up(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, stored_files: Callable[[], list[str]]
+) -> None:
+    monkeypatch.setattr("service.uploads.IDLE_SECONDS", 0.1)
+    request = client.build_request("POST", "/v1/jobs", files=job_files())
+    body = request.read()
+
+    async def stalling() -> AsyncIterator[bytes]:
+        yield body[:200]
+        await anyio.sleep(20)
+        yield body[200:]
+
+    headers = {"Content-Type": request.headers["content-type"]}
+    response = await client.post("/v1/jobs", content=stalling(), headers=headers)
+    assert "No data came" in str(assert_problem(response, 400, "upload_incomplete")["detail"])
+    assert stored_files() == []
+
+
+async def test_a_request_that_is_canceled_leaves_nothing(
+    app: FastAPI, stored_files: Callable[[], list[str]], services: Services
+) -> None:
+    """As a server does that stops: the task ends from outside, in the middle of the upload."""
+    request = httpx.Request("POST", "http://test/v1/jobs", files=job_files(video=b"x" * 3_000_000))
+    body = request.read()
+    stored = asyncio.Event()
+
+    async def stalling() -> AsyncIterator[bytes]:
+        yield body[:2_500_000]
+        stored.set()
+        await anyio.sleep(20)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        headers = {"Content-Type": request.headers["content-type"]}
+        task = asyncio.create_task(client.post("/v1/jobs", content=stalling(), headers=headers))
+        await stored.wait()
+        assert len(stored_files()) == 1
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await services.uploads.ended(seconds=10)
+    assert stored_files() == []
+    assert list(services.store.job_ids()) == []

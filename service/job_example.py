@@ -1,0 +1,34 @@
+"""A job as it may look halfway, for the OpenAPI description; made of the real classes, so that it cannot be wrong."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from jobs.options import JobOptions, ReferenceOptions
+from jobs.record import Job, PlacedReference, Progress, Shot, ShotTuning, VideoFacts
+
+EXAMPLE_JOB: dict[str, Any] = Job(
+    id="job_5f1c9b2e7a4d60318c2b9e55",
+    status="processing",
+    phase="colorizing",
+    progress=Progress(fraction=0.42, frames_done=101, frames_total=240, fps=6.5, eta_seconds=21.4),
+    options=JobOptions(tuning="fast", references=[ReferenceOptions(name="frame.png", frame=0)]),
+    video=VideoFacts(
+        width=854, height=480, frames=240, duration_seconds=10.0, frame_rate=24.0, codec="h264", has_audio=True
+    ),
+    references=[PlacedReference(name="frame.png", frame=0, shot=0, placed_by="user")],
+    shots=[
+        Shot(
+            index=0,
+            first_frame=0,
+            last_frame=239,
+            reference="frame.png",
+            confidence=0.87,
+            tuning=ShotTuning(iterations=5, gain_db=0.8, seconds=3.1, stopped_early=False),
+        )
+    ],
+    created_at=datetime(2026, 11, 23, 12, 0, tzinfo=UTC),
+    started_at=datetime(2026, 11, 23, 12, 0, 1, tzinfo=UTC),
+).model_dump(mode="json")
+
+JOB_CONTENT: dict[str, Any] = {"application/json": {"example": EXAMPLE_JOB}}
+"""`content` of every answer that is a job; FastAPI adds the schema."""
