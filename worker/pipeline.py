@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from jobs.errors import ReferenceUnplaced
-from jobs.options import VariantName
+from jobs.options import TuningOptions, VariantName
 from models.base import Colorizer, Reference, select_device
 from models.registry import load
 from worker.analysis import analyze, refuse_too_much
@@ -26,7 +26,7 @@ from worker.propagation import Anchor, Feed, ShotColors, color_shot
 from worker.references import LocatedReference, Placement, ReferenceLocator, luma_tensor
 from worker.report import build_report
 from worker.report_page import report_page
-from worker.shot_tuning import ShotTuner
+from worker.shot_tuning import SMALLEST_TUNED, ShotTuner
 from worker.signatures import SignatureFile
 from worker.task import ColorizationTask, VariantFile
 
@@ -106,6 +106,7 @@ def _prepare(
             *placement.warnings,
             *warnings_of(plans, placement.references),
             *_about_restoring(task, model),
+            *_about_tuning(task, canvas),
         ],
     )
     return _Preparation(canvas=canvas, references=placement.references, journal=journal)
@@ -121,6 +122,21 @@ def _about_restoring(task: ColorizationTask, model: Colorizer) -> list[str]:
     if not task.options.restore or model.description.restores:
         return []
     return [f"The model {model.description.name} does not restore; the film's luma was kept as it is."]
+
+
+def _tuning_that_fits(task: ColorizationTask, canvas: Canvas) -> TuningOptions:
+    """The tuning asked for, or none where the frames are too small for it."""
+    wanted = task.options.resolved_tuning
+    return TuningOptions(iterations=0) if min(canvas.height, canvas.width) < SMALLEST_TUNED else wanted
+
+
+def _about_tuning(task: ColorizationTask, canvas: Canvas) -> list[str]:
+    if task.options.resolved_tuning.iterations == _tuning_that_fits(task, canvas).iterations:
+        return []
+    return [
+        f"At {canvas.width}x{canvas.height} the frames are too small to tune on (at least {SMALLEST_TUNED} pixels a "
+        "side are needed); the pretrained weights colored them."
+    ]
 
 
 class _Job:
@@ -149,7 +165,9 @@ class _Job:
         self._wanted: frozenset[VariantName] = frozenset(task.options.variants)
         self._shown = frames_to_show(self._journal.plans)
         self._preview: BeforeAfter | None = None
-        self._tuner = ShotTuner(model, options=task.options.resolved_tuning, matrix=reader.info.matrix, folder=scratch)
+        self._tuner = ShotTuner(
+            model, options=_tuning_that_fits(task, preparation.canvas), matrix=reader.info.matrix, folder=scratch
+        )
 
     def run(self) -> tuple[VariantFile, ...]:
         self._tell()

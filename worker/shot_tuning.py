@@ -11,6 +11,10 @@ from jobs.record import ShotTuning, TuningStepRecord
 from models.base import Colorizer, Matrix, Reference
 from models.tuning import TuningReport, TuningSettings, TuningStep, tune
 
+SMALLEST_TUNED = 48
+"""Short side in pixels of the frames fed below which nothing is tuned: of chroma at half that size no part could be
+held out to measure by."""
+
 ReferenceSet = tuple[int, ...]
 """Numbers of the references that one tuning learns from, ascending."""
 

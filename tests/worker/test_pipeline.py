@@ -1,0 +1,349 @@
+"""A whole job: files in, files out, and nothing else left behind."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import av
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from jobs.errors import JobCanceled, OutOfMemory, ReferenceNotColor, ReferenceUnplaced, VideoTooLong, VideoUndecodable
+from jobs.options import JobOptions
+from jobs.record import Phase
+from models import errors as model_errors
+from models.base import Matrix, ModelDescription, Prediction, Reference
+from models.color import rgb_to_ycbcr
+from worker.media.decode import open_video
+from worker.media.stills import write_png
+from worker.pipeline import colorize_video
+from worker.task import ColorizationTask, Limits, ReferenceFile, VariantFile
+
+LIMITS = Limits(max_pixels=4096 * 2304, max_duration_seconds=3600, max_frames=100_000)
+LOSSLESS = {"container": "mkv", "codec": "ffv1"}
+
+
+class Watcher:
+    """Remembers all that it is told, and stops the job on demand."""
+
+    def __init__(self, *, stop_at: Callable[["Watcher"], bool] = lambda _: False) -> None:
+        self.phases: list[Phase] = []
+        self.fractions: list[float] = []
+        self.frames: list[int] = []
+        self.facts: dict[str, Any] = {}
+        self.checks = 0
+        self._stop_at = stop_at
+
+    def entered(self, phase: Phase) -> None:
+        self.phases.append(phase)
+
+    def advanced(self, *, fraction: float, frames_done: int, frames_total: int) -> None:
+        self.fractions.append(fraction)
+        self.frames.append(frames_done)
+        assert frames_done <= frames_total
+
+    def learned(self, **facts: Any) -> None:
+        self.facts.update({name: value for name, value in facts.items() if value is not None})
+
+    def check(self) -> None:
+        self.checks += 1
+        if self._stop_at(self):
+            raise JobCanceled("The job was canceled.")
+
+
+class Painter:
+    """Gives every pixel the mean color of the first reference; learns one number that changes nothing."""
+
+    def __init__(self, *, restores: bool = False, error: Exception | None = None) -> None:
+        self.weight = nn.Parameter(torch.zeros(2))
+        self.fed: list[int] = []
+        """Frames per call."""
+        self._restores = restores
+        self._error = error
+
+    @property
+    def description(self) -> ModelDescription:
+        return ModelDescription(
+            name="painter",
+            title="A painter",
+            license="CC0-1.0",
+            source="here",
+            size_multiple=8,
+            working_size=48,
+            restores=self._restores,
+            propagates=True,
+            references_must_be_frames=False,
+            memory_megabytes_per_megapixel=1,
+            learning_rate=0.1,
+        )
+
+    def clone(self) -> Self:
+        other = type(self)(restores=self._restores, error=self._error)
+        other.fed = self.fed
+        return other
+
+    def colorize(
+        self, lumas: Iterable[Tensor], references: Sequence[Reference], *, matrix: Matrix, restore: bool = False
+    ) -> Iterator[Prediction]:
+        if self._error is not None:
+            raise self._error
+        self.fed.append(0)
+        mean = rgb_to_ycbcr(references[0].rgb, matrix=matrix)[1:].mean((1, 2))
+        for luma in lumas:
+            self.fed[-1] += 1
+            height, width = luma.shape[0] // 2, luma.shape[1] // 2
+            yield Prediction(
+                chroma=mean[:, None, None].expand(2, height, width).detach(),
+                confidence=torch.full((height, width), 0.9),
+                luma=(luma + 0.1).clamp(0, 1) if restore else None,
+            )
+
+    def tunable_parameters(self) -> list[nn.Parameter]:
+        return [self.weight]
+
+    def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> tuple[Tensor, Tensor]:
+        truth = torch.zeros(3, 32, 32) + 20
+        ab = self.weight[:, None, None].expand(2, 32, 32)
+        return torch.cat([truth[:1], ab]), truth
+
+
+def task_of(film: Any, folder: Path, *references: NDArray[np.uint8], **options: Any) -> ColorizationTask:
+    work = folder / "work"
+    work.mkdir()
+    files = []
+    for number, picture in enumerate(references):
+        path = folder / f"reference-{number}.png"
+        write_png(path, picture)
+        files.append(ReferenceFile(name=f"{number}.png", path=path))
+    given = JobOptions.model_validate({"tuning": "off", "output": LOSSLESS, **options})
+    return ColorizationTask(film.path, tuple(files), given, work, LIMITS)
+
+
+def run(
+    task: ColorizationTask, *, model: Painter | None = None, watcher: Watcher | None = None
+) -> dict[str, VariantFile]:
+    files = colorize_video(
+        task,
+        observer=watcher or Watcher(),
+        device="cpu",
+        weights_folder=task.folder,
+        pretrained=model or Painter(),
+    )
+    assert {file.path for file in files} == set(task.folder.iterdir())
+    return {file.name: file for file in files}
+
+
+def lumas_of(path: Path) -> list[NDArray[Any]]:
+    with open_video(path) as reader:
+        return [frame.luma for frame in reader.frames()]
+
+
+def chroma_of(path: Path) -> list[tuple[float, float]]:
+    """Mean codes of Cb and Cr of every frame."""
+    with av.open(str(path)) as container:
+        means = []
+        for frame in container.decode(video=0):
+            planes = [np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size) for plane in frame.planes]
+            means.append(tuple(float(plane[:, : frame.width // 2].mean()) for plane in planes[1:]))
+        return means
+
+
+def mean_chroma(picture: NDArray[np.uint8]) -> tuple[float, float]:
+    rgb = torch.from_numpy(picture).permute(2, 0, 1) / 255
+    cb, cr = (rgb_to_ycbcr(rgb, matrix="bt601")[1:].mean((1, 2)) * 224 + 128).tolist()
+    return cb, cr
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "depth"), [(96, 64, 8), (96, 64, 10), (71, 53, 8)], ids=["8 bits", "10 bits", "odd"]
+)
+def test_luma_stays_and_every_variant_is_there(
+    make_film: Callable[..., Any], tmp_path: Path, width: int, height: int, depth: int
+) -> None:
+    film = make_film(width=width, height=height, depth=depth, sound=True)
+    files = run(task_of(film, tmp_path, film.pictures[0]))
+    assert set(files) == {"video", "comparison", "preview", "report", "report_json"}
+    assert all(np.array_equal(one, two) for one, two in zip(lumas_of(files["video"].path), film.lumas, strict=True))
+    with av.open(str(files["video"].path)) as container:
+        assert len(container.streams.audio) == 1
+        assert (container.streams.video[0].width, container.streams.video[0].height) == (width, height)
+
+
+def test_colors_are_those_of_the_reference(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film()
+    found = chroma_of(run(task_of(film, tmp_path, film.pictures[5]))["video"].path)
+    assert len(found) == 12
+    for frame in found:
+        assert frame == pytest.approx(mean_chroma(film.pictures[5]), abs=1.5)
+
+
+def test_each_shot_takes_its_own_reference(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=((1, 14), (2, 10)))
+    watcher = Watcher()
+    task = task_of(film, tmp_path, film.pictures[16], film.pictures[3])
+    found = chroma_of(run(task, watcher=watcher)["video"].path)
+    assert found[2] == pytest.approx(mean_chroma(film.pictures[3]), abs=1.5)
+    assert found[20] == pytest.approx(mean_chroma(film.pictures[16]), abs=1.5)
+    assert [(one.name, one.frame, one.shot) for one in watcher.facts["references"]] == [
+        ("0.png", 16, 1),
+        ("1.png", 3, 0),
+    ]
+    assert [(one.first_frame, one.last_frame, one.reference) for one in watcher.facts["shots"]] == [
+        (0, 13, "1.png"),
+        (14, 23, "0.png"),
+    ]
+
+
+def test_a_shot_without_a_reference_borrows_one_and_is_less_sure(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=((1, 14), (2, 10)))
+    watcher = Watcher()
+    files = run(task_of(film, tmp_path, film.pictures[0]), watcher=watcher)
+    first, second = watcher.facts["shots"]
+    assert first.confidence == pytest.approx(0.9)
+    assert second.reference == "0.png"
+    assert second.confidence < 0.5
+    assert any(warning.startswith("Shot 1 has no reference") for warning in watcher.facts["warnings"])
+    weakest = json.loads(files["report_json"].path.read_text())["weakest_frames"]
+    assert [one["reference_would_help"] for one in weakest] == [False, True]
+
+
+def test_single_and_explicit_shots_are_kept(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=((1, 14), (2, 10)))
+    watcher = Watcher()
+    run(task_of(film, tmp_path, film.pictures[0], shots="single"), watcher=watcher)
+    assert [(one.first_frame, one.last_frame) for one in watcher.facts["shots"]] == [(0, 23)]
+    (tmp_path / "again").mkdir()
+    run(task_of(film, tmp_path / "again", film.pictures[0], shots=[5, 20]), watcher=watcher)
+    assert [(one.first_frame, one.last_frame) for one in watcher.facts["shots"]] == [(0, 4), (5, 19), (20, 23)]
+
+
+def test_progress_rises_to_one_and_phases_are_told(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=((1, 14), (2, 10)))
+    watcher = Watcher()
+    run(task_of(film, tmp_path, film.pictures[0], film.pictures[20], tuning="fast"), watcher=watcher)
+    assert watcher.phases == [
+        *("probing", "detecting_shots", "tuning", "colorizing", "tuning", "colorizing", "encoding", "publishing"),
+    ]
+    assert watcher.fractions == sorted(watcher.fractions)
+    assert watcher.fractions[-1] == 1.0
+    assert watcher.frames[-1] == 24
+    assert watcher.checks > 24 + 2 * 5
+    assert watcher.facts["video"].frames == 24
+
+
+def test_one_set_of_references_is_tuned_once_and_the_pretrained_weights_stay(
+    make_film: Callable[..., Any], tmp_path: Path
+) -> None:
+    film = make_film(scenes=((1, 14), (2, 10)))
+    watcher, model = Watcher(), Painter()
+    run(task_of(film, tmp_path, film.pictures[0], tuning="fast"), watcher=watcher, model=model)
+    first, second = watcher.facts["shots"]
+    assert watcher.phases.count("tuning") == 1
+    assert first.tuning == second.tuning
+    assert first.tuning.gain_db > 0
+    assert len(first.tuning.curve) == first.tuning.iterations + 1
+    assert model.weight.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 30), (2, 2), (16, 300)])
+def test_a_tiny_film_is_colored_untuned_by_the_default_model(
+    make_film: Callable[..., Any], tmp_path: Path, width: int, height: int
+) -> None:
+    film, watcher = make_film(scenes=((1, 3),), width=width, height=height), Watcher()
+    task = task_of(film, tmp_path, film.pictures[1], references=[{"name": "0.png", "frame": 1}], tuning="fast")
+    files = colorize_video(task, observer=watcher, device="cpu", weights_folder=tmp_path)
+    assert np.array_equal(lumas_of(files[0].path)[2], film.lumas[2])
+    assert any("too small to tune" in warning for warning in watcher.facts["warnings"])
+
+
+def test_only_the_variants_asked_for_are_made(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film()
+    assert set(run(task_of(film, tmp_path, film.pictures[0], variants=["preview"]))) == {"video", "preview"}
+
+
+def test_restored_luma_is_written_where_the_model_restores(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film()
+    files = run(task_of(film, tmp_path, film.pictures[0], restore=True), model=Painter(restores=True))
+    change = lumas_of(files["video"].path)[3].astype(int) - film.lumas[3]
+    assert np.median(change) == pytest.approx(0.1 * 219, abs=2)
+
+
+def test_restoring_with_a_model_that_cannot_is_a_warning(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film, watcher = make_film(), Watcher()
+    files = run(task_of(film, tmp_path, film.pictures[0], restore=True), watcher=watcher)
+    assert any("does not restore" in warning for warning in watcher.facts["warnings"])
+    assert np.array_equal(lumas_of(files["video"].path)[3], film.lumas[3])
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        lambda watcher: watcher.phases[-1:] == ["detecting_shots"] and len(watcher.fractions) > 5,
+        lambda watcher: watcher.phases[-1:] == ["tuning"],
+        lambda watcher: watcher.frames[-1:] == [7],
+    ],
+    ids=["analyzing", "tuning", "coloring"],
+)
+def test_a_canceled_job_leaves_nothing(
+    make_film: Callable[..., Any], tmp_path: Path, when: Callable[[Watcher], bool]
+) -> None:
+    film = make_film()
+    task = task_of(film, tmp_path, film.pictures[6], tuning="fast")
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(JobCanceled):
+        run(task, watcher=Watcher(stop_at=when))
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_video_beyond_the_limits_fails_before_any_work(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film()
+    task = task_of(film, tmp_path, film.pictures[0])
+    short = ColorizationTask(task.video, task.references, task.options, task.folder, Limits(10**6, 3600, 11))
+    watcher = Watcher()
+    with pytest.raises(VideoTooLong, match="12 frames; at most 11"):
+        run(short, watcher=watcher)
+    assert watcher.phases == ["probing"]
+
+
+def test_bad_input_fails_with_its_own_code(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film()
+    gray = np.repeat(film.pictures[0][..., :1], 3, axis=2)
+    with pytest.raises(ReferenceNotColor):
+        run(task_of(film, tmp_path, gray))
+    (tmp_path / "again").mkdir()
+    with pytest.raises(ReferenceUnplaced):
+        run(task_of(film, tmp_path / "again"))
+    text = tmp_path / "text.mp4"
+    text.write_text("not a video")
+    task = ColorizationTask(text, (), JobOptions(), tmp_path / "work", LIMITS)
+    with pytest.raises(VideoUndecodable):
+        run(task)
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_model_out_of_memory_fails_the_job_as_such(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film()
+    with pytest.raises(OutOfMemory, match="smaller"):
+        run(
+            task_of(film, tmp_path, film.pictures[0]),
+            model=Painter(error=model_errors.OutOfMemory("Use something smaller.")),
+        )
+
+
+def test_the_default_model_colors_a_moving_film_from_its_middle(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=((1, 8),), width=96, height=64, sound=True)
+    task = task_of(film, tmp_path, film.pictures[4], tuning="fast", variants=["video", "report_json"])
+    files = colorize_video(task, observer=Watcher(), device="cpu", weights_folder=tmp_path)
+    with av.open(str(files[0].path)) as container:
+        frames = [frame.to_ndarray(format="rgb24").astype(float) for frame in container.decode(video=0)]
+    assert all(np.array_equal(one, two) for one, two in zip(lumas_of(files[0].path), film.lumas, strict=True))
+    errors = [float(np.abs(frame - truth).mean()) for frame, truth in zip(frames, film.pictures, strict=True)]
+    gray = [float(np.abs(truth - truth.mean(2, keepdims=True)).mean()) for truth in film.pictures]
+    assert max(errors) < 0.25 * min(gray)
+    report = json.loads(files[1].path.read_text())
+    assert report["shots"][0]["tuning"]["gain_db"] >= 0
+    assert report["speed"]["frames_per_second"] > 0
