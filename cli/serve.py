@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cli.supervisor import Child, Supervisor
     from jobs.settings import Settings
 
-TEND_SECONDS = 0.2
+TEND_SECONDS = 0.5
 START_SECONDS = 120.0
 """How long the first worker may take; on a slow disk importing torch alone takes tens of seconds."""
 

@@ -1,0 +1,190 @@
+"""Each call of the client, and what it makes of the answers."""
+
+import socket
+import tracemalloc
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import retint
+from fake_server import Answer, FakeServer, job_answer, json_answer, problem
+
+
+def test_get_reads_the_job_and_ignores_fields_of_later_versions(client: Any, server: FakeServer) -> None:
+    server.answers = [
+        job_answer(
+            status="processing",
+            progress={"fraction": 0.5, "frames_done": 3, "frames_total": 6, "fps": 1.5, "eta_seconds": 2.0},
+            shots=[
+                {
+                    "index": 0,
+                    "first_frame": 0,
+                    "last_frame": 5,
+                    "tuning": {"iterations": 5, "gain_db": 0.5, "seconds": 1.0, "stopped_early": False, "curve": []},
+                }
+            ],
+        )
+    ]
+    job = client.get("job_1")
+    assert job.created_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert job.progress == retint.Progress(0.5, 3, 6, 1.5, 2.0)
+    assert job.shots[0].tuning.gain_db == 0.5
+    assert job.raw["news"] == "from a later version"
+    assert not job.finished
+
+
+def test_every_call_carries_the_key(client: Any, server: FakeServer) -> None:
+    server.answers = [job_answer()]
+    client.get("job_1")
+    assert server.received[0].headers["Authorization"] == "Bearer secret"
+
+
+def test_an_id_never_reaches_another_address(client: Any, server: FakeServer) -> None:
+    server.answers = [job_answer()]
+    client.get("../keys?x=1")
+    assert server.received[0].path == "/v1/jobs/..%2Fkeys%3Fx%3D1"
+
+
+def test_submit_sends_options_video_and_references_and_tells_how_far_it_is(
+    client: Any, server: FakeServer, tmp_path: Path
+) -> None:
+    video, reference = tmp_path / "film.mp4", tmp_path / "frame.png"
+    video.write_bytes(b"v" * 200_000)
+    reference.write_bytes(b"r" * 1000)
+    server.answers = [job_answer()]
+    told: list[tuple[int, int]] = []
+    job = client.submit(
+        video, [reference], options={"tuning": "fast"}, on_upload=lambda done, total: told.append((done, total))
+    )
+    body = server.received[0].body
+    assert job.id == "job_1"
+    assert body.index(b'name="options"') < body.index(b'name="video"; filename="film.mp4"')
+    assert b'{"tuning": "fast"}' in body
+    assert b"v" * 200_000 in body
+    assert b'name="references"; filename="frame.png"' in body
+    assert told[-1] == (201_000, 201_000)
+    assert told == sorted(told)
+
+
+def test_submit_never_holds_the_video(client: Any, server: FakeServer, tmp_path: Path) -> None:
+    video, reference = tmp_path / "film.mp4", tmp_path / "frame.png"
+    with video.open("wb") as file:
+        file.truncate(64 * 2**20)
+    reference.write_bytes(b"r")
+    server.answers = [problem(413, "payload_too_large")]
+    server.read_bodies = False
+    client.ready()  # what a first call imports is not what is measured
+    tracemalloc.start()
+    try:
+        with pytest.raises(retint.RetintError):
+            client.submit(video, [reference])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 2**20
+
+
+def test_list_asks_for_pages_until_the_last(client: Any, server: FakeServer) -> None:
+    first = {"data": [{"id": "a", "status": "failed", "created_at": "2026-01-02T03:04:05Z"}], "has_more": True}
+    last = {"data": [{"id": "b", "status": "failed", "created_at": "2026-01-02T03:04:05Z"}], "has_more": False}
+    server.answers = [json_answer({**first, "next": "c1"}), json_answer({**last, "next": None})]
+    assert [job.id for job in client.list(status="failed", page_size=1)] == ["a", "b"]
+    assert [request.path for request in server.received] == [
+        "/v1/jobs?limit=1&status=failed",
+        "/v1/jobs?limit=1&status=failed&after=c1",
+    ]
+
+
+def test_cancel_delete_models_version_and_ready(client: Any, server: FakeServer) -> None:
+    server.answers = [
+        job_answer(status="canceled"),
+        Answer(204),
+        json_answer({"data": [{"name": "retint"}]}),
+        json_answer({"service": "0.1.0"}),
+        problem(503, "not_ready"),
+        json_answer({"status": "ready"}),
+    ]
+    assert client.cancel("job_1").finished
+    client.delete("job_1")
+    assert client.models() == ({"name": "retint"},)
+    assert client.version() == {"service": "0.1.0"}
+    assert not client.ready()
+    assert client.ready()
+    assert [(request.method, request.path) for request in server.received] == [
+        ("POST", "/v1/jobs/job_1/cancel"),
+        ("DELETE", "/v1/jobs/job_1"),
+        ("GET", "/v1/models"),
+        ("GET", "/version"),
+        ("GET", "/readyz"),
+        ("GET", "/readyz"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, retint.Unauthorized),
+        (404, retint.NotFound),
+        (409, retint.Conflict),
+        (410, retint.Gone),
+        (422, retint.InvalidRequest),
+        (500, retint.ServerError),
+        (503, retint.Unavailable),
+    ],
+)
+def test_a_problem_is_raised_with_all_its_fields(
+    client: Any, server: FakeServer, status: int, kind: type[retint.APIError]
+) -> None:
+    errors = [{"pointer": "#/options/tuning", "detail": "it is not a preset"}]
+    data = {
+        "title": "T",
+        "status": status,
+        "detail": "A detail.",
+        "code": "a_code",
+        "request_id": "r1",
+        "errors": errors,
+    }
+    server.answers = [json_answer(data, status=status, Retry_After="7")]
+    with pytest.raises(kind) as caught:
+        client.get("job_1")
+    error = caught.value
+    assert type(error) is kind
+    assert (error.status, error.code, error.title, error.detail, error.request_id) == (
+        status,
+        "a_code",
+        "T",
+        "A detail.",
+        "r1",
+    )
+    assert error.errors == (retint.FieldError("#/options/tuning", "it is not a preset"),)
+    assert error.retry_after == 7
+    assert str(error) == "A detail. #/options/tuning: it is not a preset."
+
+
+def test_an_error_that_is_no_problem_still_says_what_came(client: Any, server: FakeServer) -> None:
+    server.answers = [Answer(502, b"<html>bad gateway</html>")]
+    with pytest.raises(retint.Unavailable, match="502 Bad Gateway"):
+        client.get("job_1")
+
+
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"[]", b'{"id": "job_1"}', b'{"data": 1}'])
+def test_an_answer_of_another_service_is_recognized(client: Any, server: FakeServer, body: bytes) -> None:
+    server.answers = [Answer(200, body)]
+    with pytest.raises(retint.ServerError, match="is the address right"):
+        client.get("job_1")
+
+
+def test_no_server_is_a_sentence_with_the_address(connect: Callable[..., Any]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets the port, and nobody answers
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(retint.ConnectionFailed, match=f"No server answers at {url}"):
+            connect(url).get("job_1")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "ftp://127.0.0.1", "http://127.0.0.1:port"])
+def test_a_bad_address_is_a_sentence(connect: Callable[..., Any], url: str) -> None:
+    with pytest.raises(retint.ConnectionFailed, match="no address of a server"):
+        connect(url).get("job_1")
