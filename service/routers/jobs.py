@@ -30,11 +30,12 @@ from jobs.record import TERMINAL_STATUSES, Job, Status
 from jobs.repository import JobPage
 from service.conditions import matches
 from service.dependencies import RepositoryDep, Services, ServicesDep
+from service.intake import Upload
 from service.job_example import JOB_CONTENT
 from service.job_form import JOB_FORM
 from service.model_catalog import require_weights
 from service.problems import describe_problems
-from service.uploads import Upload, receive_upload
+from service.uploads import receive_upload
 
 POLL_SECONDS = 2
 """What a client is told to wait before it looks at a new job."""

@@ -1,0 +1,254 @@
+"""Takes the body of one upload apart and writes its parts to the store, enforcing every limit as the bytes come."""
+
+import errno
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from jobs.errors import (
+    FieldError,
+    InvalidRequest,
+    PayloadTooLarge,
+    StoreFull,
+    TooManyReferences,
+    UnsupportedMediaType,
+)
+from jobs.options import JobOptions
+from jobs.settings import Settings
+from jobs.store import InputWriter, Store
+from service.multipart import Event, MultipartReader, PartData, PartEnded, PartStarted
+from service.options_part import parse_options, require_uploaded
+from service.problems import json_pointer
+
+MAX_OPTIONS_BYTES = 256 * 1024
+MAX_NAME_LENGTH = 255
+FREE_SPACE_CHECK_BYTES = 64 * 1024 * 1024
+"""How often, in bytes, the disk's free space is looked at while an upload comes in."""
+
+NOT_A_VIDEO = ("image/", "text/", "audio/", "application/json", "application/pdf")
+NOT_AN_IMAGE = ("video/", "text/", "audio/", "application/json", "application/pdf")
+"""Content types that are surely wrong; all others, also none, are left to the decoder's judgment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What a whole upload held, beside the files that are in the store by now."""
+
+    video_name: str
+    reference_names: tuple[str, ...]
+    options: JobOptions
+
+
+class Intake:
+    """The parts of one upload on their way to the store.
+
+    A canceled request no longer waits for its thread, so `discard` may come from a second one: a lock keeps it behind
+    the step under way, and no step follows it.
+    """
+
+    def __init__(
+        self,
+        boundary: bytes,
+        *,
+        store: Store,
+        job_id: str,
+        settings: Settings,
+        check_options: Callable[[JobOptions], None],
+    ) -> None:
+        self._lock = threading.Lock()
+        self._discarded = False
+        self._reader = MultipartReader(boundary)
+        self._store = store
+        self._job_id = job_id
+        self._settings = settings
+        self._check_options = check_options
+        self._received = 0
+        self._unchecked = 0
+        self._part: PartStarted | None = None
+        self._part_bytes = 0
+        self._pointer = "#"
+        self._writer: InputWriter | None = None
+        self._video_name: str | None = None
+        self._reference_names: list[str] = []
+        self._options_bytes: bytearray | None = None
+        self._options: JobOptions | None = None
+
+    def open(self, declared: int) -> None:
+        """Make the job's folder, if the disk holds the `declared` bytes (0: not declared)."""
+        self._require_space(declared)
+        with self._lock:
+            if not self._discarded:
+                self._store.create(self._job_id)
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes of the body."""
+        self._received += len(chunk)
+        if self._received > self._settings.max_upload_bytes:
+            raise too_large(self._settings)
+        self._unchecked += len(chunk)
+        if self._unchecked >= FREE_SPACE_CHECK_BYTES:
+            self._unchecked = 0
+            self._require_space(0)
+        with self._lock:
+            if not self._discarded:
+                for event in self._reader.feed(chunk):
+                    self._follow(event)
+
+    def finish(self) -> Upload:
+        """The body is over: check that it held a whole job."""
+        self._reader.close()
+        missing = []
+        if self._video_name is None:
+            missing.append(FieldError("#/video", "Send the video as a file in the part `video`."))
+        if not self._reference_names:
+            missing.append(FieldError("#/references", "Send at least one color image as a file in `references`."))
+        if missing:
+            raise InvalidRequest("The upload lacks a part; `errors` says which.", errors=missing)
+        options = self._options
+        if options is None:
+            options = JobOptions()
+            self._check_options(options)
+        require_uploaded(options, names=self._reference_names)
+        assert self._video_name is not None
+        return Upload(video_name=self._video_name, reference_names=tuple(self._reference_names), options=options)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        with self._lock:
+            self._discarded = True
+            if self._writer is not None:
+                self._writer.abort()
+                self._writer = None
+            self._store.delete(self._job_id)
+
+    def _follow(self, event: Event) -> None:
+        match event:
+            case PartStarted():
+                self._start(event)
+            case PartData(data=data):
+                self._take(data)
+            case PartEnded():
+                self._end()
+
+    def _start(self, part: PartStarted) -> None:
+        self._part, self._part_bytes, self._pointer = part, 0, json_pointer((part.name,))
+        if part.name == "video":
+            if self._video_name is not None:
+                raise _invalid(self._pointer, "The part `video` came twice; a job has one video.")
+            self._require_kind(part, wrong=NOT_A_VIDEO, expected="a video")
+            self._video_name = self._file_name(part)
+            self._writer = self._store.open_input_writer(self._job_id, "video")
+        elif part.name == "references":
+            self._start_reference(part)
+        elif part.name == "options":
+            if self._options_bytes is not None:
+                raise _invalid(self._pointer, "The part `options` came twice; put all options into one JSON object.")
+            self._options_bytes = bytearray()
+        else:
+            raise _invalid(
+                self._pointer, f"The part `{part.name}` is unknown; a job has `video`, `references` and `options`."
+            )
+
+    def _start_reference(self, part: PartStarted) -> None:
+        self._pointer = json_pointer((part.name, len(self._reference_names)))
+        if len(self._reference_names) >= self._settings.max_references:
+            raise TooManyReferences(
+                f"The upload has more than {self._settings.max_references} references, which is what a job takes here. "
+                "Send those that matter most, one per scene.",
+                errors=[FieldError("#/references", f"At most {self._settings.max_references}.")],
+            )
+        self._require_kind(part, wrong=NOT_AN_IMAGE, expected="an image")
+        name = self._file_name(part)
+        if name in self._reference_names:
+            raise _invalid(self._pointer, f"Two references are named {name}; give each a name of its own.")
+        self._writer = self._store.open_input_writer(self._job_id, "reference", index=len(self._reference_names))
+        self._reference_names.append(name)
+
+    def _take(self, data: bytes) -> None:
+        assert self._part is not None
+        self._part_bytes += len(data)
+        if self._options_bytes is not None and self._part.name == "options":
+            if self._part_bytes > MAX_OPTIONS_BYTES:
+                raise PayloadTooLarge(
+                    f"The part `options` is larger than {MAX_OPTIONS_BYTES:,} bytes; it is meant to be a JSON object.",
+                    errors=[FieldError(self._pointer, "Too large.")],
+                )
+            self._options_bytes += data
+            return
+        if self._part.name == "references" and self._part_bytes > self._settings.max_reference_bytes:
+            raise PayloadTooLarge(
+                f"The reference {self._reference_names[-1]} is larger than {self._settings.max_reference_bytes:,} "
+                "bytes, the most that this server takes; save it as PNG or JPEG at the video's size.",
+                errors=[FieldError(self._pointer, "Too large.")],
+            )
+        assert self._writer is not None
+        with _full_disk_is_told():
+            self._writer.write(data)
+
+    def _end(self) -> None:
+        assert self._part is not None
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            with _full_disk_is_told():
+                writer.close()
+            if self._part_bytes == 0:
+                raise _invalid(self._pointer, f"The file in `{self._part.name}` is empty; send one that is not.")
+        elif self._options_bytes is not None:
+            self._options = parse_options(bytes(self._options_bytes))
+            self._check_options(self._options)
+        self._part = None
+
+    def _require_kind(self, part: PartStarted, *, wrong: tuple[str, ...], expected: str) -> None:
+        kind = part.content_type or ""
+        if kind.startswith(wrong):
+            raise UnsupportedMediaType(
+                f"The part `{part.name}` has the content type {kind}; expected {expected}.",
+                errors=[FieldError(self._pointer, f"{kind} is not {expected}.")],
+            )
+
+    def _file_name(self, part: PartStarted) -> str:
+        """The last step of the path that the client gave: a name to show and to match, never a path to open."""
+        if part.filename is None:
+            raise _invalid(
+                self._pointer, f"The part `{part.name}` is a plain field; send it as a file, with a file name."
+            )
+        last = part.filename.replace("\\", "/").rsplit("/", 1)[-1]
+        name = "".join(character for character in last if character.isprintable()).strip()[:MAX_NAME_LENGTH]
+        if name in ("", ".", ".."):
+            raise _invalid(self._pointer, f"The file in `{part.name}` has no name; give it one.")
+        return name
+
+    def _require_space(self, coming: int) -> None:
+        """Raises StoreFull where the disk would hold less than `min_free_bytes` with `coming` more."""
+        if self._store.free_bytes() - coming < self._settings.min_free_bytes:
+            raise _store_full()
+
+
+@contextmanager
+def _full_disk_is_told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _store_full() from error
+        raise
+
+
+def too_large(settings: Settings) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"The upload is larger than {settings.max_upload_bytes:,} bytes, the most that this server takes. "
+        "Send a shorter or more strongly compressed video."
+    )
+
+
+def _store_full() -> StoreFull:
+    return StoreFull(
+        "The server's disk is too full for this upload. Nothing was kept; try again when jobs have expired or were "
+        "deleted.",
+        retry_after=300,
+    )
+
+
+def _invalid(pointer: str, detail: str) -> InvalidRequest:
+    return InvalidRequest(detail, errors=[FieldError(pointer, detail)])
