@@ -94,6 +94,41 @@ def test_negative_times_are_frames_too(make_video: Any, tmp_path: Path) -> None:
         assert np.array_equal(next(reader.frames(11, 11)).luma, made.lumas[11])
 
 
+def test_frames_that_an_edit_list_cuts_off_are_not_frames(make_video: Any, tmp_path: Path) -> None:
+    made = make_video("long.mp4", frames=40, options={"qp": "0", "g": "10", "bf": "0"})
+    trimmed = tmp_path / "trimmed.mp4"
+    with (
+        av.open(str(made.path)) as source,
+        av.open(str(trimmed), "w", container_options={"avoid_negative_ts": "disabled"}) as out,
+    ):
+        stream = out.add_stream_from_template(source.streams.video[0], opaque=True)
+        for packet in source.demux():
+            if packet.dts is not None and packet.pts is not None:
+                packet.pts -= 15 * 512
+                packet.dts -= 15 * 512
+                packet.stream = stream
+                out.mux(packet)
+    with open_video(trimmed) as reader:
+        frames = list(reader.frames())
+        assert reader.info.frames == len(frames) == 25
+        assert np.array_equal(frames[0].luma, made.lumas[15])
+        assert np.array_equal(next(reader.frames(20, 20)).luma, made.lumas[35])
+
+
+def test_a_recording_that_starts_in_mid_air_starts_at_its_first_key_frame(make_video: Any, tmp_path: Path) -> None:
+    made = make_video("whole.ts", frames=60, options={"qp": "0", "g": "20"}, container_format="mpegts")
+    with av.open(str(made.path)) as source:
+        places = [p.pos for p in source.demux(video=0) if p.pts is not None]
+    cut = tmp_path / "cut.ts"
+    data = made.path.read_bytes()
+    cut.write_bytes(data[: 3 * 188] + data[places[5] // 188 * 188 :])
+    with open_video(cut) as reader:
+        frames = list(reader.frames())
+        assert reader.info.frames == len(frames) == 40
+        assert np.array_equal(frames[0].luma, made.lumas[20])
+        assert np.array_equal(frames[39].luma, made.lumas[59])
+
+
 def test_a_range_outside_the_video_is_a_programming_error(make_video: Any) -> None:
     with open_video(make_video(frames=5).path) as reader:
         with pytest.raises(ValueError, match="not within"):

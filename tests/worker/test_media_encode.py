@@ -1,17 +1,21 @@
 import itertools
+import resource
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from jobs.errors import StorageFull
 from jobs.options import OutputOptions
+from worker.media import film
 from worker.media.decode import VideoReader, open_video
 from worker.media.encode import VideoWriter, open_writer
+from worker.media.passengers import Passengers
 
 
 def recolor(source: Path, target: Path, **options: Any) -> list[str]:
@@ -120,6 +124,42 @@ def test_copied_sound_has_the_same_packets(make_video: Any, tmp_path: Path) -> N
     assert sound(tmp_path / "out.mp4") == sound(made.path)
     with av.open(str(tmp_path / "out.mp4")) as out, av.open(str(made.path)) as source:
         assert [p.pts for p in out.demux(audio=0)] == [p.pts for p in source.demux(audio=0)]
+
+
+@pytest.mark.parametrize("codec", ["pcm_u8", "adpcm_ima_wav", "pcm_mulaw"])
+def test_sound_that_mp4_players_do_not_know_is_converted(make_video: Any, tmp_path: Path, codec: str) -> None:
+    made = make_video("in.avi", audio=codec, frames=50)
+    warnings = recolor(made.path, tmp_path / "out.mp4")
+    assert [f"Sound in {codec} was converted to aac" in warning for warning in warnings] == [True]
+    with av.open(str(tmp_path / "out.mp4")) as out:
+        stream = out.streams.audio[0]
+        assert (stream.codec_context.name, stream.codec_context.layout.name) == ("aac", "stereo")
+        samples = [frame.to_ndarray() for frame in out.decode(stream)]
+    heard = np.concatenate(samples, axis=1)
+    assert heard.shape[1] == pytest.approx(2 * 48000, abs=2048)
+    # The tone that went in: 12000 of 32767 at 0.05 radians per sample.
+    spectrum = np.abs(np.fft.rfft(heard[0, 8192:73728]))
+    assert np.argmax(spectrum) == pytest.approx(0.05 / (2 * np.pi) * 65536, abs=2)
+    assert np.abs(heard[0, 8192:73728]).max() == pytest.approx(12000 / 32767, rel=0.1)
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "mov"])
+def test_the_cover_picture_comes_along_where_the_container_holds_it(
+    make_video: Any, tmp_path: Path, container: str
+) -> None:
+    cover = cv2.imencode(".jpg", np.full((32, 32, 3), 100, np.uint8))[1].tobytes()
+    made = make_video("in.mkv", frames=5, attachment=("cover.jpg", "image/jpeg", cover))
+    target = tmp_path / f"out.{container}"
+    warnings = recolor(made.path, target, container=container)
+    with av.open(str(target)) as out:
+        covers = [s for s in out.streams.video if s.disposition & av.stream.Disposition.attached_pic]
+        found = [bytes(packet) for packet in out.demux(covers) if packet.size] if covers else []
+    if container == "mov":
+        assert (found, len(warnings)) == ([], 1)
+    else:
+        assert (found, warnings) == ([cover], [])
+    with open_video(target) as reader:
+        assert reader.info.frames == 5
 
 
 def test_film_and_sound_are_interleaved(make_video: Any, tmp_path: Path) -> None:
@@ -278,6 +318,35 @@ def test_a_full_disk_is_told(make_video: Any, tmp_path: Path, codec: str) -> Non
     with pytest.raises(StorageFull, match="disk is full"):
         recolor(made.path, target, container="mkv", codec=codec, quality=0)
     assert not target.is_symlink()
+
+
+def test_a_disk_that_fills_up_on_the_way_is_told_and_the_file_removed(make_video: Any, tmp_path: Path) -> None:
+    made = make_video(frames=60, width=320, height=240, audio="aac")
+    target = tmp_path / "out.mp4"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        with pytest.raises(StorageFull, match="disk is full"):
+            recolor(made.path, target, quality=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not target.exists()
+
+
+def test_a_stream_that_the_container_refuses_at_last_does_not_cost_the_film(
+    make_video: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stowaway(Passengers):
+        def __init__(self, source: Path, *, target: Any, **others: Any) -> None:
+            super().__init__(source, target=target, **others)
+            target.add_data_stream()
+
+    monkeypatch.setattr(film, "Passengers", Stowaway)
+    made = make_video(frames=5, audio="aac")
+    warnings = recolor(made.path, tmp_path / "out.mp4", quality=0)
+    assert "left out" in warnings[0]
+    assert kinds(tmp_path / "out.mp4") == ["video"]
+    assert_same_planes(made.lumas, lumas(tmp_path / "out.mp4"))
 
 
 def test_planes_of_another_size_are_a_programming_error(make_video: Any, tmp_path: Path) -> None:

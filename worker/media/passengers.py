@@ -32,6 +32,7 @@ _AUDIO_REFUSED: dict[Container, frozenset[str]] = {
 _AUDIO_FALLBACK: dict[Container, str] = {"mp4": "aac", "mkv": "flac", "mov": "pcm_s16le"}
 """What other sound is converted to: lossless where the container has players for it."""
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
+_USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _AAC_BITS_PER_CHANNEL = 96_000
 
 _SUBTITLES_COPIED: dict[Container, frozenset[str]] = {
@@ -91,6 +92,10 @@ class ConvertedAudio:
         if codec == "aac" and rate not in _AAC_RATES:
             rate = 48000
         out: Any = target.add_stream(codec, rate=rate)
+        # AVI and WAV say how many channels there are, not which; encoders want to know.
+        usual = _USUAL_LAYOUTS.get(stream.codec_context.layout.nb_channels)
+        if usual is not None and stream.codec_context.layout.name.endswith(" channels"):
+            stream.codec_context.layout = usual
         out.codec_context.layout = stream.codec_context.layout.name
         if codec == "aac":
             out.codec_context.bit_rate = _AAC_BITS_PER_CHANNEL * stream.codec_context.layout.nb_channels
@@ -203,7 +208,7 @@ class Passengers:
         codec = _AUDIO_FALLBACK[self._container]
         converted = ConvertedAudio(stream, target=self._target, codec=codec, origin=self._origin)
         self._seat(stream, converted.out, converted)
-        self._warn(f"Sound in {name} was converted to {codec}, since {self._container} players do not take {name}.")
+        self._warn(f"Sound in {name} was converted to {codec}, which players of {self._container} understand.")
 
     def _board_subtitle(self, stream: Any) -> None:
         name = _codec_name(stream)

@@ -121,7 +121,8 @@ def _from_packets(container: Any, stream: Any, on_packet: Callable[[], None]) ->
     announcement = Announcement(
         announced_seconds=announced,
         found_seconds=float(max(found, max(ends.values(), default=Fraction(0)))),
-        announced_frames=stream.frames,
+        # Not the number in the header: an edit list may leave samples out, and the demuxer's index with it.
+        announced_frames=len(stream.index_entries),
         found_frames=packets,
         damaged=damaged,
     )
@@ -158,18 +159,23 @@ def _from_frames(path: Path, on_packet: Callable[[], None]) -> Timeline:
         stream = video_stream(container)
         stream.thread_type = "AUTO"
         step = 0
-        try:
-            for frame in container.decode(stream):
-                on_packet()
+        for packet in container.demux(stream):
+            on_packet()
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError as error:
+                # A recording that starts in mid-air has packets before its first key frame; nothing is lost there.
+                if not stamps:
+                    continue
+                raise VideoUndecodable(
+                    f"The video cannot be decoded beyond frame {len(stamps)}: the file is damaged there. "
+                    "Copy or export it again and upload it."
+                ) from error
+            for frame in frames:
                 stamps.append(frame.pts)
                 step = frame.duration or step
                 if frame.key_frame and frame.pts is not None:
                     keys.append(frame.pts)
-        except av.error.FFmpegError as error:
-            raise VideoUndecodable(
-                f"The video cannot be decoded beyond frame {len(stamps)}: the file is damaged there. "
-                "Copy or export it again and upload it."
-            ) from error
         if not stamps:
             raise VideoUndecodable("No frame of the video can be decoded; export it again and check that it plays.")
         known = np.asarray([s for s in stamps if s is not None], dtype=np.int64)
