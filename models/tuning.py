@@ -133,6 +133,10 @@ class _Measurement:
     rank_db: float
     """What the best is chosen by: PSNR of ab, or of L where the objective is L alone."""
 
+    @property
+    def is_finite(self) -> bool:
+        return all(map(math.isfinite, (self.loss, self.ab_db, self.rank_db)))
+
 
 @dataclass(frozen=True, slots=True)
 class _Run:
@@ -196,6 +200,8 @@ def _tune(run: _Run, *, on_step: Callable[[TuningStep], None], started: float) -
     settings = run.settings
     with memory_checked("Tuning"):
         untuned = best = run.measure()
+        if not untuned.is_finite:
+            return _untouched("What the model predicts for its reference is not finite.", started=started)
         best_weights = run.weights()
     best_step, curve = 0, [_point(0, untuned)]
     on_step(curve[0])
@@ -217,11 +223,14 @@ def _tune(run: _Run, *, on_step: Callable[[TuningStep], None], started: float) -
                 break
             optimizer.step()
             now = run.measure()
+        if not now.is_finite:
+            stopped_early = True
+            break
         curve.append(_point(step, now))
         on_step(curve[-1])
         if now.rank_db > best.rank_db + SMALLEST_GAIN_DB and now.ab_db >= untuned.ab_db:
             best, best_step, best_weights = now, step, run.weights()
-        elif not math.isfinite(now.loss) or (step - best_step >= PATIENCE and step < settings.iterations):
+        elif step - best_step >= PATIENCE and step < settings.iterations:
             stopped_early = True
             break
     run.put_back(best_weights)

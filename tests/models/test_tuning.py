@@ -208,6 +208,18 @@ def test_where_there_is_nothing_to_tune_the_report_says_so(given: TuningSettings
     assert not model.ab.any()
 
 
+def test_steps_that_lose_all_measure_are_taken_back_and_not_reported() -> None:
+    model = Tint()
+    report = tune(model, [picture(1)], matrix="bt601", settings=settings(9, learning_rate=1e37))
+    assert report.stopped_early
+    assert all(math.isfinite(point.loss + point.held_out_psnr_db) for point in report.curve)
+    assert torch.isfinite(model.ab).all()
+    model.ab.data.fill_(math.nan)
+    report = tune(model, [picture(1)], matrix="bt601", settings=settings())
+    assert report.iterations == 0
+    assert report.note == "What the model predicts for its reference is not finite."
+
+
 def test_an_observer_may_end_it() -> None:
     def cancel(step: TuningStep) -> None:
         if step.step == 2:
