@@ -1,0 +1,99 @@
+"""The command as a whole: what it says, what it imports, how it fails."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PYTHON_CALLS_RUN = "from cli.main import run_command\nimport jobs.errors, models.errors, retint\n"
+
+
+def run_python(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+
+
+def retint(*arguments: str, folder: Path | None = None, **environment: str) -> "subprocess.CompletedProcess[str]":
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RETINT_")}
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=folder,
+        env={**clean, **environment},
+    )
+
+
+def test_version_for_people_and_programs() -> None:
+    assert retint("version").stdout.startswith("retint 0.")
+    assert set(json.loads(retint("version", "--json").stdout)) == {"service", "python"}
+
+
+def test_the_command_starts_without_what_only_some_of_it_needs() -> None:
+    done = run_python(
+        "import sys, cli.main\n"
+        "print([n for n in ('torch', 'av', 'cv2', 'fastapi', 'uvicorn', 'redis', 'rq', 'httpx') if n in sys.modules])"
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("raised", "line"),
+    [
+        ("jobs.errors.VideoUndecodable('The video is cut off.')", "The video is cut off."),
+        ("models.errors.WeightsMissing('The weights are missing.')", "The weights are missing."),
+        ("retint.ConnectionFailed('No server answers.')", "No server answers."),
+        ("FileNotFoundError(2, 'No such file or directory', 'a.mp4')", "a.mp4: No such file or directory."),
+    ],
+)
+def test_an_error_that_a_user_can_meet_is_one_line(raised: str, line: str) -> None:
+    done = run_python(f"{PYTHON_CALLS_RUN}def fail(): raise {raised}\nrun_command(fail)")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"retint: {line}\n")
+
+
+def test_a_fault_of_the_program_keeps_its_traceback() -> None:
+    done = run_python(f"{PYTHON_CALLS_RUN}def fail(): raise KeyError('x')\nrun_command(fail)")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize(("sent", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_unwinds_and_has_the_status_of_shells(sent: str, status: int) -> None:
+    code = (
+        f"{PYTHON_CALLS_RUN}import os, signal\n"
+        "def work():\n"
+        "    try: os.kill(os.getpid(), signal.%s); signal.pause()\n"
+        "    finally: print('cleaned up')\n"
+        "run_command(work)"
+    )
+    done = run_python(code % sent)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "cleaned up\n", "")
+
+
+def test_a_setting_that_cannot_be_used_is_named() -> None:
+    done = retint("worker", RETINT_PORT="many")
+    assert done.returncode == 1
+    assert done.stderr.startswith("retint: RETINT_PORT cannot be used: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["api", "worker"])
+def test_api_and_worker_want_to_know_where_redis_is(command: str, tmp_path: Path) -> None:
+    done = retint(command, folder=tmp_path)
+    assert done.returncode == 1
+    assert "RETINT_REDIS_URL is not set" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_weights_are_listed_and_not_fetched_before_their_licence_is_accepted(tmp_path: Path) -> None:
+    listed = json.loads(retint("weights", "list", "--json", RETINT_WEIGHTS_FOLDER=str(tmp_path)).stdout)
+    assert [(entry["name"], entry["path"]) for entry in listed] == [("deepremaster", None)]
+    refused = retint("weights", "fetch", "deepremaster", RETINT_WEIGHTS_FOLDER=str(tmp_path))
+    assert refused.returncode == 1
+    assert "--accept-license" in refused.stderr
+    missing = retint("weights", "import", "deepremaster", "none.pth", RETINT_WEIGHTS_FOLDER=str(tmp_path))
+    assert "none.pth" in missing.stderr
+    assert "Traceback" not in missing.stderr

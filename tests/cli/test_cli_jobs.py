@@ -1,0 +1,119 @@
+"""`retint jobs`, against a server that answers as told."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fake_server import Answer, FakeServer, Received, job_answer, json_answer, problem
+from typer.testing import CliRunner, Result
+
+from cli.main import app
+
+CONTENT = b"a colorized film"
+VARIANT = {
+    "name": "video",
+    "media_type": "video/mp4",
+    "bytes": len(CONTENT),
+    "sha256": hashlib.sha256(CONTENT).hexdigest(),
+    "href": "/content",
+}
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    fake = FakeServer()
+    yield fake
+    fake.close()
+
+
+def retint(server: FakeServer, *arguments: str) -> Result:
+    return CliRunner().invoke(
+        app, ["jobs", *arguments], env={"RETINT_SERVER": server.url, "RETINT_API_KEY": "k1"}, catch_exceptions=False
+    )
+
+
+def test_submit_uploads_and_prints_the_id(server: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"film")
+    (tmp_path / "frame.png").write_bytes(b"frame")
+    server.answers = [job_answer()]
+    done = retint(
+        server, "submit", f"{tmp_path}/film.mp4", "-r", f"{tmp_path}/frame.png@7", "--tuning", "12", "--quality", "20"
+    )
+    assert done.exit_code == 0
+    assert done.stdout == "job_1\n"
+    request = server.received[0]
+    assert request.headers["Authorization"] == "Bearer k1"
+    start = request.body.index(b'{"model"')
+    options = json.loads(request.body[start : request.body.index(b"\r\n", start)])
+    assert options["references"] == [{"name": "frame.png", "frame": 7}]
+    assert options["tuning"] == {"iterations": 12}
+    assert options["output"] == {"quality": 20}
+
+
+def test_submit_with_an_output_waits_and_downloads(server: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"film")
+    (tmp_path / "frame.png").write_bytes(b"frame")
+
+    def respond(request: Received) -> Answer:
+        if request.path == "/content":
+            return Answer(200, CONTENT)
+        return job_answer() if request.method == "POST" else job_answer(status="succeeded", variants=[VARIANT])
+
+    server.respond = respond
+    out = tmp_path / "color.mkv"
+    done = retint(server, "submit", f"{tmp_path}/film.mp4", "-r", f"{tmp_path}/frame.png", "-o", str(out), "--json")
+    assert out.read_bytes() == CONTENT
+    assert json.loads(done.stdout)["status"] == "succeeded"
+    assert b'"container": "mkv"' in server.received[0].body
+
+
+def test_list_is_a_table_or_json(server: FakeServer) -> None:
+    job = {"id": "job_1", "status": "processing", "phase": "tuning", "created_at": "2026-01-02T03:04:05Z"}
+    server.answers = [json_answer({"data": [job], "has_more": False, "next": None})]
+    assert retint(server, "list").stdout.splitlines() == [
+        "JOB    STATUS      DONE  CREATED",
+        "job_1  processing  0%    2026-01-02 03:04:05  tuning",
+    ]
+    assert json.loads(retint(server, "list", "--json").stdout) == [job]
+
+
+def test_show_says_what_went_wrong(server: FakeServer) -> None:
+    error = {"code": "reference_not_color", "title": "T", "detail": "The reference is gray."}
+    server.answers = [job_answer(status="failed", error=error)]
+    assert "reference_not_color: The reference is gray." in retint(server, "show", "job_1").stdout
+
+
+def test_watch_cancel_and_delete(server: FakeServer) -> None:
+    server.answers = [job_answer(status="processing", phase="tuning"), job_answer(status="succeeded")]
+    watched = retint(server, "watch", "job_1")
+    assert "tuning 0%" in watched.stderr
+    assert watched.stdout.startswith("job_1 succeeded")
+    server.answers = [job_answer(status="canceled")]
+    assert retint(server, "cancel", "job_1").stdout == "job_1 canceled\n"
+    server.answers = [Answer(204)]
+    assert json.loads(retint(server, "delete", "job_1", "--json").stdout) == {"id": "job_1", "deleted": True}
+
+
+def test_download_refuses_to_overwrite_unless_told(server: FakeServer, tmp_path: Path) -> None:
+    from cli.errors import CommandError
+
+    server.respond = lambda request: (
+        Answer(200, CONTENT) if request.path == "/content" else job_answer(status="succeeded", variants=[VARIANT])
+    )
+    out = tmp_path / "out.mp4"
+    out.write_bytes(b"mine")
+    with pytest.raises(CommandError, match="exists"):
+        retint(server, "download", "job_1", "-o", str(out))
+    assert out.read_bytes() == b"mine"
+    assert retint(server, "download", "job_1", "-o", str(out), "--force").stdout == f"{out}\n"
+    assert out.read_bytes() == CONTENT
+
+
+def test_a_problem_of_the_server_reaches_the_user(server: FakeServer) -> None:
+    from retint import NotFound
+
+    server.answers = [problem(404, "job_not_found")]
+    with pytest.raises(NotFound, match="A detail"):
+        retint(server, "show", "job_1")
