@@ -12,7 +12,7 @@ import json
 import resource
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,7 +48,7 @@ class Silent:
 class Timed:
     """A colorizer that measures how long its answers take."""
 
-    def __init__(self, inner: Colorizer, seconds: Counter[str]) -> None:
+    def __init__(self, inner: Colorizer, seconds: defaultdict[str, float]) -> None:
         self._inner = inner
         self._seconds = seconds
 
@@ -90,7 +90,7 @@ def measured(video: Path, reference: Path, *, options: JobOptions, device: str, 
     """Do one job and tell its figures."""
     work = folder / "work"
     work.mkdir()
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     model: Any = Timed(load(options.model, device=select_device(device), weights_folder=folder), seconds)
     task = ColorizationTask(video, (ReferenceFile(reference.name, reference),), options, work, LIMITS)
     started, cpu = time.perf_counter(), _cpu_seconds()

@@ -16,7 +16,7 @@ def write_film(path: Path, *, width: int, height: int, frames: int, rate: int = 
     large = _texture(width + 256, height + 128)
     reference = path.with_name("reference.png")
     write_png(reference, np.ascontiguousarray(large[64 : 64 + height, 128 : 128 + width]))
-    gray = cv2.cvtColor(large, cv2.COLOR_RGB2GRAY)
+    gray = np.asarray(cv2.cvtColor(large, cv2.COLOR_RGB2GRAY), np.uint8)
     with av.open(str(path), "w") as out:
         stream: Any = out.add_stream("libx264", rate=rate, options={"preset": "ultrafast", "crf": "18"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

@@ -56,6 +56,8 @@ class Journal:
     """Mean confidence of each frame colored so far: 4 bytes per frame."""
     stills: list[BeforeAfter] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    _finished: dict[int, Shot] = field(default_factory=dict)
+    """Shots that will not change any more, so that telling of thousands after each of them stays cheap."""
 
     @property
     def facts(self) -> VideoFacts:
@@ -63,7 +65,7 @@ class Journal:
 
     def shots(self) -> list[Shot]:
         """The shots as users see them, with what is known of each by now."""
-        return [self._shot(plan) for plan in self.plans]
+        return [self._finished.get(plan.index) or self._shot(plan) for plan in self.plans]
 
     def weakest_frame(self, plan: ShotPlan) -> int | None:
         """The frame of a shot with the lowest confidence, where a reference would help most; None before it is
@@ -73,7 +75,7 @@ class Journal:
 
     def _shot(self, plan: ShotPlan) -> Shot:
         part = self._confidences(plan)
-        return Shot(
+        shot = Shot(
             index=plan.index,
             first_frame=plan.shot.first,
             last_frame=plan.shot.last,
@@ -81,6 +83,9 @@ class Journal:
             confidence=float(part.mean()) if part.size else None,
             tuning=self.tunings.get(plan.index),
         )
+        if part.size == len(plan.shot):
+            self._finished[plan.index] = shot
+        return shot
 
     def _confidences(self, plan: ShotPlan) -> NDArray[np.float32]:
         return np.asarray(self.confidences[plan.shot.first : plan.shot.last + 1], np.float32)

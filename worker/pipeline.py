@@ -22,7 +22,7 @@ from worker.media.stills import to_rgb, write_png
 from worker.observer import Observer
 from worker.plan import ShotPlan, plan_shots, warnings_of
 from worker.progress import Progress
-from worker.propagation import Anchor, Feed, ShotColors, color_shot
+from worker.propagation import Anchor, Feed, ShotColors, color_shot, frames_to_feed
 from worker.references import LocatedReference, Placement, ReferenceLocator, luma_tensor
 from worker.report import build_report
 from worker.report_page import report_page
@@ -173,6 +173,7 @@ class _Job:
         self._tell()
         sets = {plan.tuned_on for plan in self._journal.plans if plan.tuned_on}
         self._progress.expect_tunings(len(sets) * self._tuner.iterations)
+        self._progress.expect_feeds(sum(self._feeds(plan) for plan in self._journal.plans))
         files = [*self._color(), *self._tell_about_it()]
         self._tell()
         return tuple(files)
@@ -226,11 +227,15 @@ class _Job:
             restore=self._task.options.restore and self._model.description.restores,
             to_luma=lambda frame: self._canvas.luma(frame, info=self._info),
             spool_folder=self._scratch,
-            check=self._progress.check,
+            before_frame=self._progress.fed,
         )
         finisher = Finisher(info=self._info, canvas=self._canvas, chroma_size=writer.chroma_size)
         for colored in color_shot(colors, feed=feed):
             yield finisher.finish(colored, most_confidence=plan.most_confidence)
+
+    def _feeds(self, plan: ShotPlan) -> int:
+        anchors = [frame for frame, _ in plan.anchors]
+        return frames_to_feed(plan.shot, anchors, propagates=self._model.description.propagates)
 
     def _tuned(self, plan: ShotPlan) -> Colorizer:
         if not plan.tuned_on:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -66,7 +67,7 @@ class Feed:
     to_luma: Callable[[LumaFrame], Tensor]
     """Frame to luma as the colorizer is fed."""
     spool_folder: Path
-    check: Callable[[], None]
+    before_frame: Callable[[], None]
     """Called before every frame fed; raises to stop."""
 
 
@@ -90,6 +91,20 @@ def color_shot(colors: ShotColors, *, feed: Feed, longest_backward: int = LONGES
             yield from _between(anchor, anchors[index + 1], feed, longest_backward)
         else:
             yield from _forward(anchor.frame, shot.last, _seen_from(anchor, colors), feed)
+
+
+def frames_to_feed(
+    shot: ShotRange, anchors: Sequence[int], *, propagates: bool, longest_backward: int = LONGEST_BACKWARD
+) -> int:
+    """How many frames `color_shot` feeds for a shot with references at the frames `anchors`: those that are colored
+    both ways, and the references that a backward pass starts on, count twice."""
+    if not propagates or not anchors:
+        return len(shot)
+    backward_starts = [max(shot.first, anchors[0] - longest_backward)]
+    backward_starts += [max(anchor + 1, following - longest_backward) for anchor, following in pairwise(anchors)]
+    spans = [anchor - start for start, anchor in zip(backward_starts, anchors, strict=True)]
+    # The frames ahead of the first reference are fed backward alone, those between two both ways.
+    return len(shot) + sum(spans[1:]) + sum(span > 0 for span in spans)
 
 
 def blend(forward: Prediction, backward: Prediction, *, distance: int, gap: int) -> Prediction:
@@ -161,7 +176,7 @@ def _colored(frames: Iterable[LumaFrame], references: Sequence[Reference], feed:
 
     def lumas() -> Iterator[Tensor]:
         for frame in frames:
-            feed.check()
+            feed.before_frame()
             waiting.append(frame)
             yield feed.to_luma(frame)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from models.base import Matrix, ModelDescription, Prediction, Reference
 from worker.analysis import ShotRange
 from worker.media.frames import LumaFrame
-from worker.propagation import Anchor, ColoredFrame, Feed, ShotColors, blend, color_shot
+from worker.propagation import Anchor, ColoredFrame, Feed, ShotColors, blend, color_shot, frames_to_feed
 from worker.spool import Spool
 
 HEIGHT, WIDTH = 8, 16
@@ -115,6 +115,7 @@ def colored(
     examples: Sequence[float] = (),
     longest_backward: int = 1500,
 ) -> list[ColoredFrame]:
+    fed: list[int] = []
     colors = ShotColors(
         shot=SHOT,
         anchors=tuple(Anchor(frame, reference(color)) for frame, color in anchors),
@@ -127,11 +128,17 @@ def colored(
         restore=False,
         to_luma=lambda frame: torch.from_numpy(frame.luma.astype(np.float32)),
         spool_folder=folder,
-        check=lambda: None,
+        before_frame=lambda: fed.append(1),
     )
     result = list(color_shot(colors, feed=feed, longest_backward=longest_backward))
     assert [one.frame.index for one in result] == list(range(SHOT.first, SHOT.last + 1))
     assert list(folder.iterdir()) == []
+    assert len(fed) == frames_to_feed(
+        SHOT,
+        [frame for frame, _ in anchors],
+        propagates=recorder.description.propagates,
+        longest_backward=longest_backward,
+    )
     return result
 
 
