@@ -26,7 +26,7 @@ class KnownWeights:
     license: str
     """SPDX identifier."""
     license_summary: str
-    """What the licence asks, in sentences."""
+    """What the license asks, in sentences."""
     license_url: str
     read: Callable[[Path], "dict[str, Tensor]"]
     """Reads the file as published, or as converted, into the tensors to keep, and checks that they fit the model.
@@ -54,7 +54,7 @@ _DEEPREMASTER = KnownWeights(
     license="CC-BY-NC-SA-4.0",
     license_summary=(
         "You may share and adapt the weights for noncommercial purposes only. You must give credit to their authors,"
-        " and share what you adapt under the same licence. They come without warranty."
+        " and share what you adapt under the same license. They come without warranty."
     ),
     license_url="https://creativecommons.org/licenses/by-nc-sa/4.0/legalcode",
     read=_read_deepremaster,

@@ -56,7 +56,7 @@ def fetch(
     for the published address, as of a mirror; the checksum stays the published file's.
 
     Raises:
-        LicenseNotAccepted: `accept_license` is false; the message shows the licence.
+        LicenseNotAccepted: `accept_license` is false; the message shows the license.
         DownloadFailed: the server did not deliver, or `folder` cannot be written.
         WeightsInvalid: what came has another checksum, or does not fit the model. It is deleted.
         ModelError: the catalog has no such model.
@@ -105,7 +105,7 @@ def license_notice(entry: KnownWeights) -> str:
     """What the user is told before weights of another party are fetched."""
     return (
         f"The weights of {entry.title} are under {entry.license}. {entry.license_summary}"
-        f" The licence: {entry.license_url}. If you accept it, run:"
+        f" The license: {entry.license_url}. If you accept it, run:"
         f" retint weights fetch {entry.name} --accept-license"
     )
 
