@@ -17,6 +17,7 @@ LOSSLESS: dict[str, dict[str, Any]] = {
     "clip.mkv": {"pix_fmt": "yuv420p10le"},
     "vp9.webm": {"codec": "libvpx-vp9", "options": {"lossless": "1", "g": "20"}},
     "clip.avi": {},
+    "b-frames.avi": {"options": {"qp": "0", "bf": "3", "g": "60", "b-adapt": "0"}},
     "clip.ts": {"container_format": "mpegts"},
     "ffv1.mkv": {"codec": "ffv1", "options": {}, "full_range": True},
     "gray.mkv": {"codec": "ffv1", "options": {}, "pix_fmt": "gray10le", "full_range": True},

@@ -11,7 +11,7 @@ from jobs.errors import VideoUndecodable, VideoUnsupported
 from worker.media.frames import LumaFrame, VideoInfo
 from worker.media.luma import luma_codes
 from worker.media.probe import Examination, examine
-from worker.media.source import open_source, video_stream
+from worker.media.source import demux, open_source, video_stream
 from worker.media.timeline import Timeline
 
 DECODER_THREADS = 2
@@ -200,7 +200,7 @@ class Decoding:
 
     def _numbered(self, stream: Any, *, counted: bool) -> Generator[tuple[int, Any], None, None]:
         count = 0
-        for packet in self._container.demux(stream):
+        for packet in demux(self._container, stream):
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:

@@ -1,7 +1,6 @@
 """A video file being written: the film's planes encoded at their times, the source's other streams beside them."""
 
 import contextlib
-import errno
 import functools
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -18,6 +17,7 @@ from models.base import Matrix
 from worker.media.encoding import Encoding
 from worker.media.frames import LumaFrame
 from worker.media.passengers import Passengers
+from worker.media.storage import is_disk_full
 from worker.media.tags import FilmTags, copy_tags
 from worker.media.timeline import Timeline
 
@@ -29,7 +29,6 @@ _LARGEST_TIMESCALE = 2**31 - 1
 _FORMATS: dict[Container, str] = {"mp4": "mp4", "mkv": "matroska", "mov": "mov"}
 _UNHEARD_OF = (av.error.ArgumentError, av.error.InvalidDataError, av.error.PatchWelcomeError, NotImplementedError)
 """How muxers refuse a stream that they said they could hold."""
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class FilmFile:
@@ -186,7 +185,7 @@ def _fill(plane: Any, codes: NDArray[Any]) -> None:
 
 def _readable(failure: BaseException) -> BaseException:
     """The failure as the user should read it."""
-    if isinstance(failure, OSError | av.error.FFmpegError) and failure.errno in _FULL:
+    if is_disk_full(failure):
         return StorageFull(
             "The disk is full: the video could not be written. Free some space on the server, then start again."
         )

@@ -12,7 +12,8 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
 from jobs.options import Container
-from worker.media.source import open_source, video_stream
+from worker.media.source import demux, open_source, video_stream
+from worker.media.storage import is_disk_full
 from worker.media.subtitles import TEXT_SUBTITLES, ConvertedSubtitle
 
 _COVER = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
@@ -284,7 +285,7 @@ class Passengers:
         if not streams:
             return
         try:
-            for packet in self._source.demux(*streams):
+            for packet in demux(self._source, *streams):
                 if packet.size or packet.pts is not None:
                     yield packet
         except av.error.InvalidDataError:
@@ -298,7 +299,10 @@ class Passengers:
         for packet in packets:
             try:
                 self._target.mux_one(packet)
-            except (av.error.ArgumentError, av.error.InvalidDataError):
+            except av.error.FFmpegError as failure:
+                # A damaged packet of sound is no reason to lose the film; a full disk is.
+                if is_disk_full(failure):
+                    raise
                 self._refused += 1
 
 

@@ -1,5 +1,6 @@
 """Opens an uploaded file as a video, and as nothing else."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,22 @@ def video_stream(container: InputContainer) -> VideoStream:
             "The video's codec is not known to this service; convert the video to H.264 or FFV1 and upload that."
         )
     return max(known, key=lambda s: (bool(s.disposition & av.stream.Disposition.default), s.width * s.height))
+
+
+def demux(container: InputContainer, *streams: Any) -> Iterator[Any]:
+    """Packets of `streams` (of all without any), and at the end an empty packet per stream that flushes its decoder.
+
+    As `InputContainer.demux`, but for files in which streams appear on the way (broadcasts do that): there PyAV ends
+    with an IndexError in place of the flushing packets.
+    """
+    try:
+        yield from container.demux(*streams)
+    except IndexError:
+        for stream in streams:
+            packet: Any = av.Packet()
+            packet.stream = stream
+            packet.time_base = stream.time_base
+            yield packet
 
 
 def _refusal(path: Path) -> JobFailure:

@@ -1,6 +1,5 @@
 """Single pictures: frames of the film as R'G'B', and the references that users send."""
 
-import errno
 from pathlib import Path
 
 import cv2
@@ -12,6 +11,7 @@ from jobs.errors import ReferenceUndecodable, StorageFull
 from models.color import dequantize_chroma, dequantize_luma, ycbcr_to_rgb
 from worker.media.frames import Codes, VideoInfo
 from worker.media.image_header import read_header
+from worker.media.storage import is_disk_full
 
 Rgb = NDArray[np.uint8]
 """[H, W, 3], nonlinear R'G'B'."""
@@ -56,7 +56,7 @@ def write_png(path: Path, rgb: Rgb) -> None:
         path.write_bytes(encoded.tobytes())
     except OSError as error:
         path.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if is_disk_full(error):
             raise StorageFull("The disk is full: a still picture could not be written. Free some space.") from error
         raise
 

@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.errors import VideoUndecodable
-from worker.media.source import open_source, video_stream
+from worker.media.source import demux, open_source, video_stream
 from worker.media.truncation import Announcement, refuse_truncated
 
 _HIDDEN_FRAMES = frozenset({"vp8", "mpeg4", "msmpeg4v3", "msmpeg4v2", "theora"})
 """Codecs with packets that show no frame (VP8's alternate references, packed B-frames, repeats): there the frames can
 only be counted by decoding."""
+
+_REORDERED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "vc1", "wmv3"})
+"""Codecs that show frames in another order than they store them, which AVI cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,11 @@ def read_timeline(path: Path, *, on_packet: Callable[[], None] = lambda: None) -
     with open_source(path) as container:
         stream = video_stream(container)
         timeline, announcement = _from_packets(container, stream, on_packet)
-        packed = stream.codec_context.name in _HIDDEN_FRAMES
+        codec = stream.codec_context.name
+        untold = codec in _HIDDEN_FRAMES or (container.format.name == "avi" and codec in _REORDERED)
         name = container.format.name
     refuse_truncated(announcement, container=name, path=path)
-    if timeline is None or packed or not _first_frame_agrees(path, timeline):
+    if timeline is None or untold or not _first_frame_agrees(path, timeline):
         timeline = _from_frames(path, on_packet)
     return timeline
 
@@ -89,7 +93,7 @@ def _from_packets(container: Any, stream: Any, on_packet: Callable[[], None]) ->
     ends: dict[int, Fraction] = {}
     starts: dict[int, Fraction] = {}
     try:
-        for packet in container.demux():
+        for packet in demux(container):
             if packet.size == 0 and packet.pts is None:
                 continue
             on_packet()
@@ -159,7 +163,7 @@ def _from_frames(path: Path, on_packet: Callable[[], None]) -> Timeline:
         stream = video_stream(container)
         stream.thread_type = "AUTO"
         step = 0
-        for packet in container.demux(stream):
+        for packet in demux(container, stream):
             on_packet()
             try:
                 frames = packet.decode()
@@ -180,21 +184,28 @@ def _from_frames(path: Path, on_packet: Callable[[], None]) -> Timeline:
             raise VideoUndecodable("No frame of the video can be decoded; export it again and check that it plays.")
         known = np.asarray([s for s in stamps if s is not None], dtype=np.int64)
         usual = step or _usual_step(known, stream)
-        pts = np.empty(len(stamps), dtype=np.int64)
-        exact = True
-        for index, stamp in enumerate(stamps):
-            previous = int(pts[index - 1]) if index else None
-            if stamp is None or (previous is not None and stamp <= previous):
-                exact = False
-                stamp = 0 if previous is None else previous + usual
-            pts[index] = stamp
+        # AVI tells when frames are decoded, not when they are shown: the times are right then, their order is not.
+        unique = len(np.unique(known)) == len(stamps)
+        pts = np.sort(known) if unique else _mended(stamps, usual)
         return Timeline(
             time_base=stream.time_base,
             pts=pts,
             keys=np.unique(np.asarray(keys or [int(pts[0])], dtype=np.int64)),
             last_duration=usual,
-            exact=exact,
+            exact=pts.tolist() == stamps,
         )
+
+
+def _mended(stamps: list[int | None], usual: int) -> NDArray[np.int64]:
+    """Times that increase: those that are missing or step back follow the frame before them at the usual distance."""
+    pts = np.empty(len(stamps), dtype=np.int64)
+    for index, stamp in enumerate(stamps):
+        previous = int(pts[index - 1]) if index else None
+        if previous is None:
+            pts[index] = stamp or 0
+        else:
+            pts[index] = stamp if stamp is not None and stamp > previous else previous + usual
+    return pts
 
 
 def _usual_step(pts: NDArray[np.int64], stream: Any) -> int:
