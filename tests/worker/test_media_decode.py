@@ -130,6 +130,21 @@ def test_a_recording_that_starts_in_mid_air_starts_at_its_first_key_frame(make_v
         assert np.array_equal(frames[39].luma, made.lumas[59])
 
 
+def test_opening_can_be_stopped(make_video: Any) -> None:
+    made = make_video(frames=50)
+    packets = 0
+
+    def stop_at_ten() -> None:
+        nonlocal packets
+        packets += 1
+        if packets == 10:
+            raise KeyError("stop")
+
+    with pytest.raises(KeyError, match="stop"):
+        open_video(made.path, on_packet=stop_at_ten)
+    assert packets == 10
+
+
 def test_a_range_outside_the_video_is_a_programming_error(make_video: Any) -> None:
     with open_video(make_video(frames=5).path) as reader:
         with pytest.raises(ValueError, match="not within"):

@@ -1,6 +1,6 @@
 """Hands out the luma planes of a video, frame by frame, from anywhere in it."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,14 +21,17 @@ SEEK_WORTHWHILE = 48
 """Frames that are sooner decoded on the way than sought: two seconds of film, the usual distance of key frames."""
 
 
-def open_video(path: Path) -> "VideoReader":
+def open_video(path: Path, *, on_packet: Callable[[], None] = lambda: None) -> "VideoReader":
     """Open a video for reading luma; a context manager.
+
+    Opening reads all packets once: seconds for a film of an hour. `on_packet` is called for each of them; what it
+    raises ends the opening, so that a job can be canceled meanwhile.
 
     Raises:
         VideoUndecodable: not a video, no frames, cut off or damaged.
         VideoUnsupported: a playlist, or pixels that are no luma codes.
     """
-    return VideoReader(path, examination=examine(path))
+    return VideoReader(path, examination=examine(path, on_packet=on_packet))
 
 
 class VideoReader:

@@ -1,5 +1,6 @@
 """Reads the facts of a video: size, length, depth, range, matrix."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -45,14 +46,14 @@ def probe(path: Path) -> VideoInfo:
     return examine(path).info
 
 
-def examine(path: Path) -> Examination:
-    """Facts and timeline of the film in `path`.
+def examine(path: Path, *, on_packet: Callable[[], None] = lambda: None) -> Examination:
+    """Facts and timeline of the film in `path`; `on_packet` is called for every packet read, and may raise.
 
     Raises:
         VideoUndecodable: not a video, no frames, cut off or damaged.
         VideoUnsupported: a playlist, or pixels that are no luma codes.
     """
-    timeline = read_timeline(path)
+    timeline = read_timeline(path, on_packet=on_packet)
     with open_source(path) as container:
         stream = video_stream(container)
         try:

@@ -67,6 +67,8 @@ class Timeline:
 def read_timeline(path: Path, *, on_packet: Callable[[], None] = lambda: None) -> Timeline:
     """Read the place of every frame of the film in `path`; one pass over the file, a few bytes per frame in memory.
 
+    `on_packet` is called for every packet read; what it raises ends the reading.
+
     Raises:
         VideoUndecodable: no frames, or the file ends earlier than it announces.
         VideoUnsupported: see `open_source`.
@@ -90,20 +92,13 @@ def _from_packets(container: Any, stream: Any, on_packet: Callable[[], None]) ->
     missing = damaged = False
     packets = 0
     latest, duration = -math.inf, 0
-    ends: dict[int, Fraction] = {}
-    starts: dict[int, Fraction] = {}
+    extent = _Extent()
     try:
         for packet in demux(container):
             if packet.size == 0 and packet.pts is None:
                 continue
             on_packet()
-            stamp = packet.pts if packet.pts is not None else packet.dts
-            if stamp is not None and packet.time_base:
-                at = stamp * packet.time_base
-                end = at + (packet.duration or 0) * packet.time_base
-                index = packet.stream.index
-                ends[index] = max(ends.get(index, end), end)
-                starts[index] = min(starts.get(index, at), at)
+            extent.add(packet)
             if packet.stream.index != stream.index:
                 continue
             packets += 1
@@ -120,11 +115,9 @@ def _from_packets(container: Any, stream: Any, on_packet: Callable[[], None]) ->
                 keys.append(packet.pts)
     except av.error.FFmpegError:
         damaged = True
-    announced = container.duration / av.time_base if container.duration else None
-    found = max(ends.values(), default=Fraction(0)) - min(starts.values(), default=Fraction(0))
     announcement = Announcement(
-        announced_seconds=announced,
-        found_seconds=float(max(found, max(ends.values(), default=Fraction(0)))),
+        announced_seconds=container.duration / av.time_base if container.duration else None,
+        found_seconds=extent.seconds,
         # Not the number in the header: an edit list may leave samples out, and the demuxer's index with it.
         announced_frames=len(stream.index_entries),
         found_frames=packets,
@@ -143,6 +136,27 @@ def _from_packets(container: Any, stream: Any, on_packet: Callable[[], None]) ->
         exact=True,
     )
     return timeline, announcement
+
+
+class _Extent:
+    """From when to when packets stand, over all streams."""
+
+    def __init__(self) -> None:
+        self._start: Fraction | None = None
+        self._end = Fraction(0)
+
+    def add(self, packet: Any) -> None:
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is None or not packet.time_base:
+            return
+        start = stamp * packet.time_base
+        self._start = start if self._start is None else min(self._start, start)
+        self._end = max(self._end, start + (packet.duration or 0) * packet.time_base)
+
+    @property
+    def seconds(self) -> float:
+        """Length from zero, or from the start where that is before zero."""
+        return float(self._end - min(Fraction(0), self._start or Fraction(0)))
 
 
 def _first_frame_agrees(path: Path, timeline: Timeline) -> bool:
