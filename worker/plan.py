@@ -62,8 +62,8 @@ def warnings_of(plans: Sequence[ShotPlan], references: Sequence[LocatedReference
     if borrowing:
         names = sorted({references[plan.examples[0]].record.name for plan in borrowing})
         warnings.append(
-            f"{_listed(borrowing)} no reference of their own and took the colors from {', '.join(names)}; "
-            "a reference in each would help."
+            f"{_listed(borrowing)} no own reference and took the colors from {', '.join(names)}; "
+            "a reference there would help."
         )
     if bare:
         warnings.append(f"{_listed(bare)} no reference that this model can use, and stayed gray.")

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jobs.errors import ReferenceUnplaced
+from jobs.errors import ReferenceUndecodable, ReferenceUnplaced
 from jobs.options import ReferenceOptions
 from jobs.record import PlacedReference
 from models.base import Matrix
@@ -123,7 +123,7 @@ class ReferenceLocator:
     def _locate(
         self, file: ReferenceFile, option: ReferenceOptions | None, *, keep_side: int, warnings: list[str]
     ) -> LocatedReference:
-        picture = read_image(file.path)
+        picture = _read(file)
         require_color(picture, name=file.name)
         info = self._reader.info
         candidates = [self._candidate(fitting) for fitting in fittings(picture, width=info.width, height=info.height)]
@@ -270,6 +270,14 @@ def shot_of(frame: int, shots: Sequence[ShotRange]) -> int:
         if frame in shot:
             return index
     raise ValueError(f"frame {frame} is in no shot")
+
+
+def _read(file: ReferenceFile) -> Picture:
+    try:
+        return read_image(file.path)
+    except ReferenceUndecodable as error:
+        # The user knows the file by the name that it was sent under, not by the one that it is stored under.
+        raise ReferenceUndecodable(error.detail.replace(file.path.name, file.name)) from error
 
 
 def _details(luma: Fine) -> Fine:

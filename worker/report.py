@@ -15,7 +15,7 @@ from worker.journal import Journal
 
 MOST_POINTS = 1000
 """Points of the confidence curve at most, however long the video."""
-_HELPFUL_BELOW = 0.7
+_HELPFUL_BELOW = 0.5
 """Confidence of a shot's weakest frame below which a reference there is proposed."""
 _PACKAGES = ("retint-service", "torch", "av", "opencv-python-headless", "scenedetect-headless", "numpy")
 

@@ -206,7 +206,7 @@ def test_a_shot_without_a_reference_borrows_one_and_is_less_sure(make_film: Call
     assert first.confidence == pytest.approx(0.9)
     assert second.reference == "0.png"
     assert second.confidence < 0.5
-    assert any(warning.startswith("Shot 1 has no reference") for warning in watcher.facts["warnings"])
+    assert any(warning.startswith("Shot 1 has no own reference") for warning in watcher.facts["warnings"])
     weakest = json.loads(files["report_json"].path.read_text())["weakest_frames"]
     assert [one["reference_would_help"] for one in weakest] == [False, True]
 

@@ -141,9 +141,9 @@ def test_a_gray_reference_is_refused_and_what_was_found_is_said(make_film: Calla
 
 def test_a_corrupt_reference_is_refused(make_film: Callable[..., Any], tmp_path: Path) -> None:
     film = make_film(scenes=TWO_SHOTS)
-    path = tmp_path / "broken.png"
+    path = tmp_path / "stored"
     path.write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-    with locator(film.path, tmp_path) as found, pytest.raises(ReferenceUndecodable):
+    with locator(film.path, tmp_path) as found, pytest.raises(ReferenceUndecodable, match=r"reference broken\.png"):
         found.locate([ReferenceFile("broken.png", path)], options=(), keep_side=480)
 
 
