@@ -1,0 +1,84 @@
+"""The fraction never falls, ends at one, and the time of every phase is kept."""
+
+from typing import Any
+
+import pytest
+
+from jobs.errors import JobCanceled
+from worker.progress import Progress
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.fractions: list[float] = []
+        self.phases: list[str] = []
+        self.stop = False
+
+    def entered(self, phase: str) -> None:
+        self.phases.append(phase)
+
+    def advanced(self, *, fraction: float, frames_done: int, frames_total: int) -> None:
+        self.fractions.append(fraction)
+
+    def learned(self, **_: Any) -> None: ...
+
+    def check(self) -> None:
+        if self.stop:
+            raise JobCanceled("stop")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_fraction_rises_though_the_plan_grows() -> None:
+    listener = Listener()
+    progress = Progress(listener, tuning_steps=5)
+    progress.expect_frames(10)
+    for count in range(1, 11):
+        progress.analyzed(count)
+    progress.expect_tunings(10)
+    progress.expect_feeds(14)
+    for _ in range(3):
+        progress.tuned_step()
+    progress.tuned(5)
+    for _ in range(14):
+        progress.fed()
+    progress.tuned(10)
+    assert listener.fractions[-1] < 1
+    for _ in range(10):
+        progress.colored()
+    assert listener.fractions == sorted(listener.fractions)
+    assert listener.fractions[-1] == 1.0
+    assert listener.fractions[-2] < 1
+
+
+def test_phases_that_come_again_add_up() -> None:
+    clock = Clock()
+    progress = Progress(Listener(), tuning_steps=0, clock=clock)
+    for phase, seconds in (("tuning", 1.0), ("colorizing", 4.0), ("tuning", 2.0), ("colorizing", 8.0)):
+        progress.enter(phase)  # type: ignore[arg-type]
+        clock.now += seconds
+    assert progress.phase_seconds == {"tuning": 3.0, "colorizing": 12.0}
+
+
+def test_a_phase_entered_twice_in_a_row_is_told_once() -> None:
+    listener = Listener()
+    progress = Progress(listener, tuning_steps=0)
+    progress.enter("colorizing")
+    progress.enter("colorizing")
+    assert listener.phases == ["colorizing"]
+
+
+def test_a_job_to_be_stopped_stops_at_the_next_frame() -> None:
+    listener = Listener()
+    progress = Progress(listener, tuning_steps=0)
+    progress.expect_frames(2)
+    progress.fed()
+    listener.stop = True
+    with pytest.raises(JobCanceled):
+        progress.fed()
