@@ -12,6 +12,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
 from jobs.options import Container
+from worker.media.sound import ConvertedAudio
 from worker.media.source import demux, open_source, video_stream
 from worker.media.storage import is_disk_full
 from worker.media.subtitles import TEXT_SUBTITLES, ConvertedSubtitle
@@ -32,9 +33,6 @@ _AUDIO_REFUSED: dict[Container, frozenset[str]] = {
 }
 _AUDIO_FALLBACK: dict[Container, str] = {"mp4": "aac", "mkv": "flac", "mov": "pcm_s16le"}
 """What other sound is converted to: lossless where the container has players for it."""
-_AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
-_USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-_AAC_BITS_PER_CHANNEL = 96_000
 
 _SUBTITLES_COPIED: dict[Container, frozenset[str]] = {
     "mp4": frozenset({"mov_text"}),
@@ -83,47 +81,6 @@ class Copied:
 
     def finish(self) -> list[Packet[Any]]:
         return []
-
-
-class ConvertedAudio:
-    """Sound decoded and encoded anew, for a container that cannot hold it as it is."""
-
-    def __init__(self, stream: Any, *, target: OutputContainer, codec: str, origin: Fraction) -> None:
-        rate = stream.codec_context.sample_rate
-        if codec == "aac" and rate not in _AAC_RATES:
-            rate = 48000
-        out: Any = target.add_stream(codec, rate=rate)
-        # AVI and WAV say how many channels there are, not which; encoders want to know.
-        usual = _USUAL_LAYOUTS.get(stream.codec_context.layout.nb_channels)
-        if usual is not None and stream.codec_context.layout.name.endswith(" channels"):
-            stream.codec_context.layout = usual
-        out.codec_context.layout = stream.codec_context.layout.name
-        if codec == "aac":
-            out.codec_context.bit_rate = _AAC_BITS_PER_CHANNEL * stream.codec_context.layout.nb_channels
-        self._out = out
-        self._origin = origin
-
-    @property
-    def out(self) -> Any:
-        return self._out
-
-    def carry(self, packet: Packet[Any]) -> list[Packet[Any]]:
-        try:
-            return [self._moved(p) for frame in packet.decode() for p in self._out.encode(frame)]
-        except (av.error.FFmpegError, ValueError):
-            # Damaged sound, or sound that changes its form on the way: silence there, not a failed film.
-            return []
-
-    def finish(self) -> list[Packet[Any]]:
-        return [self._moved(p) for p in self._out.encode(None)]
-
-    def _moved(self, packet: Packet[Any]) -> Packet[Any]:
-        shift = round(self._origin / packet.time_base)
-        if packet.pts is not None:
-            packet.pts -= shift
-        if packet.dts is not None:
-            packet.dts -= shift
-        return packet
 
 
 class Passengers:
