@@ -21,7 +21,7 @@ from cli.progress_bar import ProgressBar
 from jobs.process import die_with_parent
 
 FOLDER = Path("demo")
-STOP_SECONDS = 40.0
+STOP_SECONDS = 30.0
 """Longer than `retint serve` may take to stop its processes one by one."""
 
 

@@ -12,7 +12,7 @@ FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 HEALTHY_SECONDS = 30.0
 """A child that lived this long is started again as if it had never died before."""
-GRACE_SECONDS = 10.0
+GRACE_SECONDS = 6.0
 """How long a child may take to end after it was asked to."""
 
 
