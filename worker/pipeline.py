@@ -23,7 +23,7 @@ from worker.observer import Observer
 from worker.plan import ShotPlan, plan_shots, warnings_of
 from worker.progress import Progress
 from worker.propagation import Anchor, Feed, ShotColors, color_shot, frames_to_feed
-from worker.references import LocatedReference, Placement, ReferenceLocator, luma_tensor
+from worker.references import LocatedReference, ReferenceLocator, luma_tensor, refuse_unusable
 from worker.report import build_report
 from worker.report_page import report_page
 from worker.shot_tuning import SMALLEST_TUNED, ShotTuner
@@ -57,6 +57,7 @@ def colorize_video(
         refuse_too_much(reader.info, task.limits)
         observer.learned(video=video_facts(reader.info))
         progress.expect_frames(reader.info.frames)
+        _refuse_references(task, reader)
         model = pretrained or load(task.options.model, device=select_device(device), weights_folder=weights_folder)
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="scratch-", dir=task.folder)))
         preparation = _prepare(task, reader, model=model, progress=progress, scratch=scratch)
@@ -89,7 +90,9 @@ def _prepare(
             on_frame=progress.analyzed,
         )
         locator = ReferenceLocator(reader, shots=analysis.shots, signatures=signatures, check=progress.check)
-        placement = _place(task, locator, keep_side=min(canvas.height, canvas.width))
+        placement = locator.locate(
+            task.references, options=options.references, keep_side=min(canvas.height, canvas.width)
+        )
         plans = plan_shots(
             analysis.shots,
             placement.references,
@@ -112,10 +115,10 @@ def _prepare(
     return _Preparation(canvas=canvas, references=placement.references, journal=journal)
 
 
-def _place(task: ColorizationTask, locator: ReferenceLocator, *, keep_side: int) -> Placement:
+def _refuse_references(task: ColorizationTask, reader: VideoReader) -> None:
     if not task.references:
         raise ReferenceUnplaced("The job has no reference; give at least one colored frame of the video.")
-    return locator.locate(task.references, options=task.options.references, keep_side=keep_side)
+    refuse_unusable(task.references, options=task.options.references, reader=reader)
 
 
 def _about_restoring(task: ColorizationTask, model: Colorizer) -> list[str]:

@@ -77,6 +77,63 @@ class _Candidate:
     fine: Fine
 
 
+def refuse_unusable(
+    files: Iterable[ReferenceFile], *, options: Iterable[ReferenceOptions], reader: VideoReader
+) -> None:
+    """Raise what can be known to be wrong with references before the video is looked at.
+
+    Raises:
+        ReferenceUndecodable, ReferenceNotColor: see `read_reference`.
+        ReferenceUnplaced: a place is out of the video's range.
+    """
+    for file in files:
+        read_reference(file)
+    for option in options:
+        frame_asked_for(option, reader=reader)
+
+
+def read_reference(file: ReferenceFile) -> Picture:
+    """The picture in a file.
+
+    Raises:
+        ReferenceUndecodable: it is no picture.
+        ReferenceNotColor: it is gray.
+    """
+    try:
+        picture = read_image(file.path)
+    except ReferenceUndecodable as error:
+        # The user knows the file by the name that it was sent under, not by the one that it is stored under.
+        raise ReferenceUndecodable(error.detail.replace(file.path.name, file.name)) from error
+    require_color(picture, name=file.name)
+    return picture
+
+
+def frame_asked_for(option: ReferenceOptions, *, reader: VideoReader) -> int | None:
+    """The frame that the user named, None where the user left it to matching.
+
+    Raises:
+        ReferenceUnplaced: it is not in the video.
+    """
+    info, timeline = reader.info, reader.timeline
+    if option.frame is not None:
+        if option.frame >= info.frames:
+            raise ReferenceUnplaced(
+                f"The reference {option.name} was placed at frame {option.frame}, but the video's frames are 0 to "
+                f"{info.frames - 1}. Give a frame of the video, or none to have it found."
+            )
+        return option.frame
+    if option.time_seconds is None:
+        return None
+    if option.time_seconds > info.duration_seconds:
+        raise ReferenceUnplaced(
+            f"The reference {option.name} was placed at {option.time_seconds:g} s, but the video is "
+            f"{info.duration_seconds:.3f} s long. Give a time of the video, or none to have it found."
+        )
+    pts = int(timeline.pts[0]) + float(option.time_seconds / timeline.time_base)
+    # The nearest: a time read off a player is rounded, and may lie just before the frame that it means.
+    return int(np.abs(timeline.pts - pts).argmin())
+
+
 class ReferenceLocator:
     """Places references in one video."""
 
@@ -123,11 +180,10 @@ class ReferenceLocator:
     def _locate(
         self, file: ReferenceFile, option: ReferenceOptions | None, *, keep_side: int, warnings: list[str]
     ) -> LocatedReference:
-        picture = _read(file)
-        require_color(picture, name=file.name)
+        picture = read_reference(file)
         info = self._reader.info
         candidates = [self._candidate(fitting) for fitting in fittings(picture, width=info.width, height=info.height)]
-        wanted = None if option is None else self._frame_asked_for(option)
+        wanted = None if option is None else frame_asked_for(option, reader=self._reader)
         if wanted is None:
             candidate, match = self._best_anywhere(file.name, candidates, warnings)
         else:
@@ -152,27 +208,6 @@ class ReferenceLocator:
         small = cv2.resize(fitting.picture, (width, height), interpolation=cv2.INTER_AREA)
         luma = luma_of(np.asarray(small, np.uint8), matrix=self._reader.info.matrix)
         return _Candidate(fitting=fitting, signature=signature_of(luma), fine=luma)
-
-    def _frame_asked_for(self, option: ReferenceOptions) -> int | None:
-        """The frame that the user named, None where the user left it to matching."""
-        info, timeline = self._reader.info, self._reader.timeline
-        if option.frame is not None:
-            if option.frame >= info.frames:
-                raise ReferenceUnplaced(
-                    f"The reference {option.name} was placed at frame {option.frame}, but the video's frames are 0 to "
-                    f"{info.frames - 1}. Give a frame of the video, or none to have it found."
-                )
-            return option.frame
-        if option.time_seconds is None:
-            return None
-        if option.time_seconds > info.duration_seconds:
-            raise ReferenceUnplaced(
-                f"The reference {option.name} was placed at {option.time_seconds:g} s, but the video is "
-                f"{info.duration_seconds:.3f} s long. Give a time of the video, or none to have it found."
-            )
-        pts = int(timeline.pts[0]) + float(option.time_seconds / timeline.time_base)
-        # The nearest: a time read off a player is rounded, and may lie just before the frame that it means.
-        return int(np.abs(timeline.pts - pts).argmin())
 
     def _best_there(
         self, name: str, candidates: Iterable[_Candidate], frame: int, warnings: list[str]
@@ -270,14 +305,6 @@ def shot_of(frame: int, shots: Sequence[ShotRange]) -> int:
         if frame in shot:
             return index
     raise ValueError(f"frame {frame} is in no shot")
-
-
-def _read(file: ReferenceFile) -> Picture:
-    try:
-        return read_image(file.path)
-    except ReferenceUndecodable as error:
-        # The user knows the file by the name that it was sent under, not by the one that it is stored under.
-        raise ReferenceUndecodable(error.detail.replace(file.path.name, file.name)) from error
 
 
 def _details(luma: Fine) -> Fine:

@@ -312,8 +312,11 @@ def test_a_video_beyond_the_limits_fails_before_any_work(make_film: Callable[...
 def test_bad_input_fails_with_its_own_code(make_film: Callable[..., Any], tmp_path: Path) -> None:
     film = make_film()
     gray = np.repeat(film.pictures[0][..., :1], 3, axis=2)
+    watcher = Watcher()
     with pytest.raises(ReferenceNotColor):
-        run(task_of(film, tmp_path, gray))
+        run(task_of(film, tmp_path, film.pictures[0], gray), watcher=watcher)
+    # Known before the long look at the video.
+    assert watcher.phases == ["probing"]
     (tmp_path / "again").mkdir()
     with pytest.raises(ReferenceUnplaced):
         run(task_of(film, tmp_path / "again"))
