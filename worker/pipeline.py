@@ -15,6 +15,7 @@ from worker.canvas import Canvas
 from worker.coloring import FinishedFrame, Finisher
 from worker.failures import failures_for_users
 from worker.journal import STILL_WIDTH, BeforeAfter, Journal, frames_to_show, video_facts
+from worker.likeness import luma_tensor
 from worker.media.comparison import ComparisonWriter
 from worker.media.decode import VideoReader, open_video
 from worker.media.encode import VideoWriter, open_writer
@@ -23,7 +24,7 @@ from worker.observer import Observer
 from worker.plan import ShotPlan, plan_shots, warnings_of
 from worker.progress import Progress
 from worker.propagation import Anchor, Feed, ShotColors, color_shot, frames_to_feed
-from worker.references import LocatedReference, ReferenceLocator, luma_tensor, refuse_unusable
+from worker.references import LocatedReference, ReferenceLocator, refuse_unusable
 from worker.report import build_report
 from worker.report_page import report_page
 from worker.shot_tuning import SMALLEST_TUNED, ShotTuner

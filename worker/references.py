@@ -5,42 +5,28 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from jobs.errors import ReferenceUndecodable, ReferenceUnplaced
 from jobs.options import ReferenceOptions
 from jobs.record import PlacedReference
-from models.base import Matrix
-from models.color import rgb_to_ycbcr
 from worker.analysis import ShotRange, unit_luma
 from worker.fitting import Fitting, Picture, fittings, require_color
+from worker.likeness import FINE_WIDTH, FRAME_SCORE, SCENE_SCORE, Fine, likeness, luma_of
 from worker.media.decode import VideoReader
 from worker.media.stills import read_image
 from worker.signatures import Signature, SignatureFile, signature_of
 from worker.task import ReferenceFile
 
-FRAME_SCORE = 0.6
-"""Likeness from which a reference is the frame. Measured on ten clips of DAVIS: a frame compressed and with another
-gamma has 0.98 with itself, one cut off at the edges by 2% 0.77 to 0.93, its neighbor 0.47 to 0.99."""
-SCENE_SCORE = 0.4
-"""Likeness from which a reference shows the frame's scene, so that it serves as an example. On the same clips, frames
-of different ones stay below 0.34, 99 of 100 below 0.25."""
 _ALIKE = 0.004
 """Two places whose likeness differs by less cannot be told apart."""
 _DIP = 0.03
 """Between two places that are no single still stretch, likeness falls by this at least."""
 
-_FINE_WIDTH = 160
-_BACKGROUND = 10.0
-"""Standard deviation, in pixels at that width, of the brightness taken off before details are compared."""
 _PEAKS = 5
 _PEAK_DISTANCE = 12
 _REACH = 6
 """Frames compared finely on both sides of each of the best peaks of the coarse likeness."""
-
-Fine = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +135,7 @@ class ReferenceLocator:
         self._shots = shots
         self._signatures = signatures
         self._check = check
-        width = min(_FINE_WIDTH, reader.info.width)
+        width = min(FINE_WIDTH, reader.info.width)
         self._fine_size = (max(1, round(reader.info.height * width / reader.info.width)), width)
 
     def locate(
@@ -274,27 +260,6 @@ class ReferenceLocator:
         return [unit_luma(frame, info=info, size=self._fine_size) for frame in self._reader.frames(first, last)]
 
 
-def luma_of(picture: Picture, *, matrix: Matrix) -> NDArray[np.float32]:
-    """Luma [H, W] float32, in 0..1, of a picture under the video's matrix."""
-    rgb = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).to(torch.float32) / 255
-    luma: NDArray[np.float32] = luma_tensor(rgb, matrix=matrix).numpy()
-    return luma
-
-
-def luma_tensor(rgb: Tensor, *, matrix: Matrix) -> Tensor:
-    """Luma [H, W] of R'G'B' [3, H, W], both float32 in 0..1."""
-    return rgb_to_ycbcr(rgb, matrix=matrix)[0]
-
-
-def likeness(one: Fine, other: Fine) -> float:
-    """How much two lumas [H, W] of one size are of one frame, -1..1.
-
-    The mean of two correlations: of the pictures, and of their details, with the brightness of the surroundings taken
-    off. Any two outdoor scenes, light above and dark below, correlate in the first; in the second, only the same one.
-    """
-    return (_correlation(one, other) + _correlation(_details(one), _details(other))) / 2
-
-
 def shot_of(frame: int, shots: Sequence[ShotRange]) -> int:
     """Number of the shot that `frame` is in.
 
@@ -305,19 +270,6 @@ def shot_of(frame: int, shots: Sequence[ShotRange]) -> int:
         if frame in shot:
             return index
     raise ValueError(f"frame {frame} is in no shot")
-
-
-def _details(luma: Fine) -> Fine:
-    # A slight blur first: a reference scaled up and down, or compressed, has lost the finest grain.
-    soft = cv2.GaussianBlur(luma, (0, 0), 1.0)
-    details: Fine = (soft - cv2.GaussianBlur(luma, (0, 0), _BACKGROUND)).astype(np.float32)
-    return details
-
-
-def _correlation(one: Fine, other: Fine) -> float:
-    a, b = one - one.mean(), other - other.mean()
-    norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / norm if norm > 1e-6 else 0.0
 
 
 def _peaks(coarse: NDArray[np.float32]) -> list[int]:
