@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+import retint
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -70,7 +71,14 @@ def test_serve_comes_up_restarts_a_dead_worker_and_leaves_nothing_on_sigterm(sta
     announced = ready(process)
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) == 3  # API, worker, Redis
-    assert httpx.get(f"{announced['address']}/readyz", trust_env=False).json()["workers"] == 1
+    with retint.Client(announced["address"]) as client:
+        assert client.ready()
+        assert client.version()["service"]
+        assert "retint" in {model.name for model in client.models()}
+        assert list(client.list()) == []
+        with pytest.raises(retint.NotFound) as caught:
+            client.get("job_0")
+        assert (caught.value.status, caught.value.code) == (404, "job_not_found")
 
     (worker,) = (entry["pid"] for entry in announced["processes"] if entry["name"] == "worker")
     os.kill(worker, signal.SIGKILL)

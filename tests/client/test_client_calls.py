@@ -101,14 +101,14 @@ def test_cancel_delete_models_version_and_ready(client: Any, server: FakeServer)
     server.answers = [
         job_answer(status="canceled"),
         Answer(204),
-        json_answer({"data": [{"name": "retint"}]}),
+        json_answer({"data": [{"name": "retint", "weights_present": True}]}),
         json_answer({"service": "0.1.0"}),
         problem(503, "not_ready"),
         json_answer({"status": "ready"}),
     ]
     assert client.cancel("job_1").finished
     client.delete("job_1")
-    assert client.models() == ({"name": "retint"},)
+    assert client.models() == (retint.Model("retint", weights_present=True),)
     assert client.version() == {"service": "0.1.0"}
     assert not client.ready()
     assert client.ready()

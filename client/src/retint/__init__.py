@@ -31,6 +31,7 @@ from retint.errors import (
 from retint.models import (
     Job,
     JobError,
+    Model,
     Phase,
     PlacedReference,
     Progress,
@@ -56,6 +57,7 @@ __all__ = [
     "JobCanceled",
     "JobError",
     "JobFailed",
+    "Model",
     "NotFound",
     "Phase",
     "PlacedReference",

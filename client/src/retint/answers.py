@@ -7,7 +7,7 @@ import httpx
 
 from retint.decoding import decode
 from retint.errors import APIError, ConnectionFailed, FieldError, Problem, ServerError, error_class
-from retint.models import Job, Page
+from retint.models import Job, Model, Page
 
 
 def check(response: httpx.Response) -> None:
@@ -51,6 +51,14 @@ def read_page(response: httpx.Response) -> Page:
         return Page(
             data=tuple(_job(item) for item in data["data"]), next=data.get("next") if data.get("has_more") else None
         )
+    except (KeyError, ValueError, TypeError) as error:
+        raise _foreign(response) from error
+
+
+def read_models(response: httpx.Response) -> tuple[Model, ...]:
+    data = read_json(response)
+    try:
+        return tuple(decode(Model, item) for item in data["data"])
     except (KeyError, ValueError, TypeError) as error:
         raise _foreign(response) from error
 

@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import httpx
 
-from retint.answers import check, read_job, read_json, read_page
+from retint.answers import check, read_job, read_json, read_models, read_page
 from retint.client import translated
 from retint.connection import DEFAULT_SERVER, TIMEOUT, UPLOAD_TIMEOUT, WAIT_TIMEOUT, headers, job_path, uses_proxies
 from retint.errors import ConnectionFailed, RetintError, Unavailable
-from retint.models import Job, Status
+from retint.models import Job, Model, Status
 from retint.partial import ATTEMPTS, PartialFile, find_variant
 from retint.polling import Poll
 from retint.upload import UploadProgress, open_form
@@ -143,10 +143,9 @@ class AsyncClient:
                     break
             return part.finish()
 
-    async def models(self) -> tuple[dict[str, Any], ...]:
-        """What the server can colorize with: one object per model, as `GET /v1/models` gives them."""
-        data = read_json(await self._send("GET", "/v1/models"))
-        return tuple(data.get("data", ()))
+    async def models(self) -> tuple[Model, ...]:
+        """What the server can colorize with, the default first."""
+        return read_models(await self._send("GET", "/v1/models"))
 
     async def version(self) -> dict[str, Any]:
         return read_json(await self._send("GET", "/version"))

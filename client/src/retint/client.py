@@ -9,10 +9,10 @@ from typing import Any, Self
 
 import httpx
 
-from retint.answers import check, connection_failed, read_job, read_json, read_page
+from retint.answers import check, connection_failed, read_job, read_json, read_models, read_page
 from retint.connection import DEFAULT_SERVER, TIMEOUT, UPLOAD_TIMEOUT, WAIT_TIMEOUT, headers, job_path, uses_proxies
 from retint.errors import ConnectionFailed, RetintError, Unavailable
-from retint.models import Job, Status
+from retint.models import Job, Model, Status
 from retint.partial import ATTEMPTS, PartialFile, find_variant
 from retint.polling import Poll
 from retint.upload import UploadProgress, open_form
@@ -138,10 +138,9 @@ class Client:
                     break
             return part.finish()
 
-    def models(self) -> tuple[dict[str, Any], ...]:
-        """What the server can colorize with: one object per model, as `GET /v1/models` gives them."""
-        data = read_json(self._send("GET", "/v1/models"))
-        return tuple(data.get("data", ()))
+    def models(self) -> tuple[Model, ...]:
+        """What the server can colorize with, the default first."""
+        return read_models(self._send("GET", "/v1/models"))
 
     def version(self) -> dict[str, Any]:
         return read_json(self._send("GET", "/version"))

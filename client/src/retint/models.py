@@ -116,6 +116,22 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Model:
+    """What a server can colorize with."""
+
+    name: str
+    title: str = ""
+    license: str = ""
+    """SPDX identifier of the weights' licence."""
+    source: str = ""
+    weights_present: bool = False
+    restores: bool = False
+    """Whether it can change luma too."""
+    working_size: int | None = None
+    """Default short side, in pixels, at which color is predicted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One page of a list of jobs."""
 
