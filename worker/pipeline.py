@@ -2,33 +2,29 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from jobs.errors import ReferenceUnplaced
-from jobs.options import TuningOptions, VariantName
+from jobs.options import VariantName
 from models.base import Colorizer, Reference, select_device
 from models.registry import load
-from worker.analysis import analyze, refuse_too_much
-from worker.canvas import Canvas
+from worker.analysis import refuse_too_much
 from worker.coloring import FinishedFrame, Finisher
 from worker.failures import failures_for_users
-from worker.journal import STILL_WIDTH, BeforeAfter, Journal, frames_to_show, video_facts
+from worker.journal import STILL_WIDTH, BeforeAfter, frames_to_show, video_facts
 from worker.likeness import luma_tensor
 from worker.media.comparison import ComparisonWriter
 from worker.media.decode import VideoReader, open_video
 from worker.media.encode import VideoWriter, open_writer
 from worker.media.stills import to_rgb, write_png
 from worker.observer import Observer
-from worker.plan import ShotPlan, plan_shots, warnings_of
+from worker.plan import ShotPlan
+from worker.preparation import Preparation, prepare, refuse_references, tuning_that_fits
 from worker.progress import Progress
 from worker.propagation import Anchor, Feed, ShotColors, color_shot, frames_to_feed
-from worker.references import LocatedReference, ReferenceLocator, refuse_unusable
 from worker.report import build_report
 from worker.report_page import report_page
-from worker.shot_tuning import SMALLEST_TUNED, ShotTuner
-from worker.signatures import SignatureFile
+from worker.shot_tuning import ShotTuner
 from worker.task import ColorizationTask, VariantFile
 
 _VIDEO_TYPES = {"mp4": "video/mp4", "mkv": "video/x-matroska", "mov": "video/quicktime"}
@@ -58,89 +54,12 @@ def colorize_video(
         refuse_too_much(reader.info, task.limits)
         observer.learned(video=video_facts(reader.info))
         progress.expect_frames(reader.info.frames)
-        _refuse_references(task, reader)
+        refuse_references(task, reader)
         model = pretrained or load(task.options.model, device=select_device(device), weights_folder=weights_folder)
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="scratch-", dir=task.folder)))
-        preparation = _prepare(task, reader, model=model, progress=progress, scratch=scratch)
+        preparation = prepare(task, reader, model=model, progress=progress, scratch=scratch)
         job = _Job(task, reader, model, preparation, progress, observer, scratch)
         return job.run()
-
-
-@dataclass(frozen=True, slots=True)
-class _Preparation:
-    """What is known before the first frame is colored."""
-
-    canvas: Canvas
-    references: tuple[LocatedReference, ...]
-    journal: Journal
-
-
-def _prepare(
-    task: ColorizationTask, reader: VideoReader, *, model: Colorizer, progress: Progress, scratch: Path
-) -> _Preparation:
-    """Find the shots, place the references, plan."""
-    progress.enter("detecting_shots")
-    options = task.options
-    canvas = Canvas.fit(reader.info, description=model.description, working_size=options.working_size)
-    with SignatureFile(scratch / "signatures") as signatures:
-        analysis = analyze(
-            reader.frames(),
-            info=reader.info,
-            shots=options.shots,
-            signatures=signatures,
-            on_frame=progress.analyzed,
-        )
-        locator = ReferenceLocator(reader, shots=analysis.shots, signatures=signatures, check=progress.check)
-        placement = locator.locate(
-            task.references, options=options.references, keep_side=min(canvas.height, canvas.width)
-        )
-        plans = plan_shots(
-            analysis.shots,
-            placement.references,
-            signatures=signatures,
-            examples_help=not model.description.references_must_be_frames,
-        )
-    journal = Journal(
-        info=reader.info,
-        plans=plans,
-        references=tuple(reference.record for reference in placement.references),
-        warnings=[
-            *reader.warnings,
-            *analysis.warnings,
-            *placement.warnings,
-            *warnings_of(plans, placement.references),
-            *_about_restoring(task, model),
-            *_about_tuning(task, canvas),
-        ],
-    )
-    return _Preparation(canvas=canvas, references=placement.references, journal=journal)
-
-
-def _refuse_references(task: ColorizationTask, reader: VideoReader) -> None:
-    if not task.references:
-        raise ReferenceUnplaced("The job has no reference; give at least one colored frame of the video.")
-    refuse_unusable(task.references, options=task.options.references, reader=reader)
-
-
-def _about_restoring(task: ColorizationTask, model: Colorizer) -> list[str]:
-    if not task.options.restore or model.description.restores:
-        return []
-    return [f"The model {model.description.name} does not restore; the film's luma was kept as it is."]
-
-
-def _tuning_that_fits(task: ColorizationTask, canvas: Canvas) -> TuningOptions:
-    """The tuning asked for, or none where the frames are too small for it."""
-    wanted = task.options.resolved_tuning
-    return TuningOptions(iterations=0) if min(canvas.height, canvas.width) < SMALLEST_TUNED else wanted
-
-
-def _about_tuning(task: ColorizationTask, canvas: Canvas) -> list[str]:
-    if task.options.resolved_tuning.iterations == _tuning_that_fits(task, canvas).iterations:
-        return []
-    return [
-        f"At {canvas.width}x{canvas.height} the frames are too small to tune on (at least {SMALLEST_TUNED} pixels a "
-        "side are needed); the pretrained weights colored them."
-    ]
 
 
 class _Job:
@@ -151,7 +70,7 @@ class _Job:
         task: ColorizationTask,
         reader: VideoReader,
         model: Colorizer,
-        preparation: _Preparation,
+        preparation: Preparation,
         progress: Progress,
         observer: Observer,
         scratch: Path,
@@ -170,7 +89,7 @@ class _Job:
         self._shown = frames_to_show(self._journal.plans)
         self._preview: BeforeAfter | None = None
         self._tuner = ShotTuner(
-            model, options=_tuning_that_fits(task, preparation.canvas), matrix=reader.info.matrix, folder=scratch
+            model, options=tuning_that_fits(task, preparation.canvas), matrix=reader.info.matrix, folder=scratch
         )
 
     def run(self) -> tuple[VariantFile, ...]:
