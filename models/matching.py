@@ -11,6 +11,8 @@ from models.features import CHANNELS
 
 QUERY_CHUNK = 1024
 """Positions matched at once: bounds memory to this many rows of the similarity matrix."""
+PROJECTION_SCALE = 0.1
+"""Of what is added to the identity: a projection has thousands of weights, whose changes add up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Match:
 
 
 class Matching(nn.Module):
-    """Projections and sharpness per scale; as built, plain cosine similarity. Test-time tuning trains them."""
+    """Projection and sharpness per scale; as built, plain cosine similarity. Test-time tuning trains them."""
 
     SHARPNESS = (5.0, 8.0, 24.0)
     """Factors of the cosine similarities at strides 4, 8 and 16, chosen on training clips."""
@@ -41,8 +43,14 @@ class Matching(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.projections = nn.ParameterList([nn.Parameter(torch.eye(channels)) for channels in CHANNELS])
-        self.sharpness = nn.Parameter(torch.tensor(self.SHARPNESS))
+        # What a projection adds to the identity, and the logarithm of a sharpness, so that one learning rate fits all.
+        self.projections = nn.ParameterList([nn.Parameter(torch.zeros(channels, channels)) for channels in CHANNELS])
+        self.log_sharpness = nn.Parameter(torch.tensor(self.SHARPNESS).log())
+
+    @property
+    def sharpness(self) -> Tensor:
+        """[3] factors of the cosine similarities."""
+        return self.log_sharpness.exp()
 
     def describe(self, features: Sequence[Tensor]) -> Tensor:
         """[h, w, D] on the grid of stride 8, from features [1, C, ., .] of strides 4, 8 and 16.
@@ -57,8 +65,9 @@ class Matching(nn.Module):
             elif plane.shape[-2] < grid[0]:
                 plane = F.interpolate(plane, size=grid, mode="bilinear", align_corners=False)
             centered = plane - plane.mean((-2, -1), keepdim=True)
-            projected = torch.einsum("dc,chw->hwd", projection, centered[0])
-            parts.append(F.normalize(projected, dim=-1) * sharpness.clamp(min=0.01).sqrt())
+            projected = centered[0] + PROJECTION_SCALE * torch.einsum("dc,chw->dhw", projection, centered[0])
+            projected = projected.permute(1, 2, 0)
+            parts.append(F.normalize(projected, dim=-1) * sharpness.sqrt())
         return torch.cat(parts, dim=-1)
 
     def keys(self, description: Tensor, *, planes: Tensor) -> Keys:
@@ -77,7 +86,7 @@ class Matching(nn.Module):
         farness = nearness.flatten()
         features = torch.cat([key.features for key in keys])
         values = torch.cat([key.values for key in keys])
-        total = self.sharpness.clamp(min=0.01).sum()
+        total = self.sharpness.sum()
         found, alike = [], []
         for start in range(0, len(queries), QUERY_CHUNK):
             chunk = slice(start, start + QUERY_CHUNK)

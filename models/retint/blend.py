@@ -39,32 +39,27 @@ class Blend(nn.Module):
 
     def forward(self, candidates: Sequence[Candidate]) -> tuple[Tensor, Tensor]:
         """Blend the candidates into chroma [2, h, w] and confidence [h, w] in 0..1."""
-        evidences = [
-            evidence(candidate, others=[other for other in candidates if other is not candidate])
-            for candidate in candidates
-        ]
-        judged = list(zip(candidates, evidences, strict=True))
-        weights = torch.stack([self._log_weight(c, evidence=e) for c, e in judged]).softmax(0)
+        found = evidence(candidates)
+        coefficients = torch.stack([self._coefficients(candidate.kind) for candidate in candidates])
+        logs = torch.einsum("ne,nehw->nhw", coefficients[:, :-1], found) + coefficients[:, -1, None, None]
+        weights = logs.softmax(0)
         chroma = (weights[:, None] * torch.stack([c.chroma for c in candidates])).sum(0)
-        reliabilities = torch.stack([reliability(c, evidence=e) for c, e in judged])
-        return chroma, (weights * reliabilities).sum(0)
+        reliabilities = [reliability(c, evidence=e) for c, e in zip(candidates, found, strict=True)]
+        return chroma, (weights * torch.stack(reliabilities)).sum(0)
 
-    def _log_weight(self, candidate: Candidate, *, evidence: Tensor) -> Tensor:
-        coefficients: Tensor = getattr(self, candidate.kind)
-        return torch.einsum("e,ehw->hw", coefficients[:-1], evidence) + coefficients[-1]
+    def _coefficients(self, kind: Kind) -> Tensor:
+        return {"previous": self.previous, "direct": self.direct, "match": self.match}[kind]
 
 
-def evidence(candidate: Candidate, *, others: Sequence[Candidate]) -> Tensor:
-    """[7, h, w]: what speaks against a candidate, and the trust in its source.
+def evidence(candidates: Sequence[Candidate]) -> Tensor:
+    """[N, 7, h, w]: what speaks against each of N candidates, and the trust in its source.
 
     Residual of luma at the pixel, over 7x7 and over 21x21 pixels; flow error at the pixel and over 7x7; trust; and how
-    far the color is from the nearest of the `others`.
+    far the color is from the nearest other candidate's.
     """
-    residual = candidate.residual.abs()
     # Saturating scales: beyond a tenth of the luma range, or some pixels, wrong is wrong.
-    flow_error = candidate.disagreement.clamp(max=8.0)
-    distances = [torch.linalg.vector_norm(candidate.chroma - other.chroma, dim=0) for other in others]
-    oddity = torch.stack(distances).amin(0) if distances else torch.zeros_like(residual)
+    residual = torch.stack([c.residual for c in candidates]).abs()
+    flow_error = torch.stack([c.disagreement for c in candidates]).clamp(max=8.0)
     return torch.stack(
         [
             (residual / 0.05).clamp(max=4.0),
@@ -72,21 +67,36 @@ def evidence(candidate: Candidate, *, others: Sequence[Candidate]) -> Tensor:
             (smooth(residual, size=21) / 0.05).clamp(max=4.0),
             flow_error / 2.0,
             smooth(flow_error, size=7) / 2.0,
-            candidate.trust,
-            (oddity / 0.1).clamp(max=4.0),
-        ]
+            torch.stack([c.trust for c in candidates]),
+            (oddity([c.chroma for c in candidates]) / 0.1).clamp(max=4.0),
+        ],
+        dim=1,
     )
+
+
+def oddity(chromas: Sequence[Tensor]) -> Tensor:
+    """[N, h, w]: how far each of N colors [2, h, w] is from the nearest of the others; 0 where it is alone."""
+    if len(chromas) == 1:
+        return torch.zeros_like(chromas[0][:1])
+    distances: list[list[Tensor]] = [[] for _ in chromas]
+    for one in range(len(chromas)):
+        for other in range(one):
+            distance = torch.linalg.vector_norm(chromas[one] - chromas[other], dim=0)
+            distances[one].append(distance)
+            distances[other].append(distance)
+    return torch.stack([torch.stack(several).amin(0) for several in distances])
 
 
 def reliability(candidate: Candidate, *, evidence: Tensor) -> Tensor:
     """[h, w] in 0..1: the source's confidence, less where luma or flow speak against it."""
     if candidate.kind == "match":
         return candidate.trust
+    # A residual of a tenth of the range, or an error of five pixels, around a pixel nearly halves the trust.
     return candidate.trust * torch.exp(-0.25 * evidence[1] - 0.25 * evidence[4])
 
 
-def smooth(plane: Tensor, *, size: int) -> Tensor:
-    """Mean of [h, w] over `size` x `size` pixels (odd), fewer at the edges."""
+def smooth(planes: Tensor, *, size: int) -> Tensor:
+    """Means of planes [N, h, w] over `size` x `size` pixels (odd), fewer at the edges."""
     half = size // 2
-    rows = F.avg_pool2d(plane[None, None], (1, size), stride=1, padding=(0, half), count_include_pad=False)
-    return F.avg_pool2d(rows, (size, 1), stride=1, padding=(half, 0), count_include_pad=False)[0, 0]
+    rows = F.avg_pool2d(planes[None], (1, size), stride=1, padding=(0, half), count_include_pad=False)
+    return F.avg_pool2d(rows, (size, 1), stride=1, padding=(half, 0), count_include_pad=False)[0]

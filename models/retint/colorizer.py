@@ -32,7 +32,7 @@ DESCRIPTION = ModelDescription(
     propagates=True,
     references_must_be_frames=False,
     memory_megabytes_per_megapixel=600.0,
-    learning_rate=3e-3,
+    learning_rate=1e-2,
 )
 
 MOVED_REFERENCES = 2
@@ -102,7 +102,8 @@ class RetintColorizer:
         restore: bool = False,  # noqa: ARG002 - this model has no restoration to offer
     ) -> Iterator[Prediction]:
         """See `models.base.Colorizer.colorize`; one frame is held at a time."""
-        state = ShotState([self._prepare(reference, matrix=matrix) for reference in references])
+        with torch.no_grad():
+            state = ShotState([self._prepare(reference, matrix=matrix) for reference in references])
         first_is_reference = bool(references) and references[0].is_frame
         with ThreadPoolExecutor(max_workers=4, thread_name_prefix="flow") as pool:
             for index, luma in enumerate(lumas):
@@ -195,15 +196,14 @@ class RetintColorizer:
 
     def _matched(self, luma: Tensor, features: Sequence[Tensor], *, keys: Sequence[Keys]) -> Candidate:
         match = self._matching(self._matching.describe(features), keys)
-        planes = torch.cat([match.values, match.similarity[None]])
-        planes = F.interpolate(planes[None], size=luma.shape, mode="bilinear", align_corners=False)[0]
         # The found luma is as coarse as the grid: only what the frame shows at that scale can speak against it.
-        coarse = F.adaptive_avg_pool2d(luma[None], match.similarity.shape)
-        coarse = F.interpolate(coarse[None], size=luma.shape, mode="bilinear", align_corners=False)[0, 0]
+        residual = F.adaptive_avg_pool2d(luma[None], match.similarity.shape) - match.values[2:]
+        planes = torch.cat([match.values[:2], residual, match.similarity[None]])
+        planes = F.interpolate(planes[None], size=luma.shape, mode="bilinear", align_corners=False)[0]
         return Candidate(
             kind="match",
             chroma=planes[:2],
-            residual=coarse - planes[2],
+            residual=planes[2],
             disagreement=torch.zeros_like(luma),
             trust=planes[3].clamp(0, 1),
         )

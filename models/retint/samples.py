@@ -13,6 +13,8 @@ SHIFT = 0.035
 """Spread of the shift of the whole picture, as a share of its short side."""
 SWAY = 0.02
 """Spread of the motion that varies over the picture, as a share of its short side."""
+NEWCOMER = (0.1, 0.25)
+"""Half axes of what appears in the last frame alone, as a share of the short side."""
 NOISE = 1.5
 """Spread of the noise on moved luma, in codes of 255: no two frames of a film are alike."""
 
@@ -30,15 +32,23 @@ class MovedReference:
 
 
 def move_reference(luma: Luma8, chroma: Plane, *, variation: int) -> MovedReference:
-    """Move `luma` [h, w] and `chroma` [h, w, 2] by a random smooth motion, the same for the same `variation`."""
+    """Move `luma` [h, w] and `chroma` [h, w, 2] by a random smooth motion, the same for the same `variation`.
+
+    In the last frame a part of the mirrored picture lies over the rest, as something that newly appears: no flow finds
+    it, while matching can.
+    """
     random = np.random.default_rng(variation)
     motion = smooth_motion(luma.shape[0], luma.shape[1], random=random)
     before = np.asarray(motion * random.uniform(0.5, 0.9), np.float32)
+    newcomer = _newcomer(luma.shape[0], luma.shape[1], random=random)
+    later_luma, later_chroma = warp(luma.astype(np.float32), motion), warp(chroma, motion)
+    later_luma += newcomer * (luma[:, ::-1] - later_luma)
+    later_chroma += newcomer[..., None] * (chroma[:, ::-1] - later_chroma)
     return MovedReference(
         previous_luma=_noisy(warp(luma.astype(np.float32), before), random=random),
         previous_chroma=warp(chroma, before),
-        luma=_noisy(warp(luma.astype(np.float32), motion), random=random),
-        chroma=warp(chroma, motion),
+        luma=_noisy(later_luma, random=random),
+        chroma=later_chroma,
     )
 
 
@@ -51,6 +61,15 @@ def smooth_motion(height: int, width: int, *, random: np.random.Generator) -> Fl
     knots = random.normal(0.0, SWAY * side, (5, 7, 2)).astype(np.float32)
     sway = cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
     return np.asarray(centered @ turn.T + shift + sway, np.float32)
+
+
+def _newcomer(height: int, width: int, *, random: np.random.Generator) -> Plane:
+    """[h, w] in 0..1: an ellipse somewhere in the picture, with an edge some pixels wide."""
+    side = min(height, width)
+    middle = random.uniform((0.0, 0.0), (width, height)).astype(np.float32)
+    axes = (random.uniform(*NEWCOMER, 2) * side).astype(np.float32)
+    distance = np.linalg.norm((pixel_grid(height, width) - middle) / axes, axis=-1)
+    return np.asarray(np.clip((1.0 - distance) * axes.min() / 2.0, 0.0, 1.0), np.float32)
 
 
 def _noisy(luma: Plane, *, random: np.random.Generator) -> Luma8:

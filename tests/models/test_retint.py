@@ -1,0 +1,206 @@
+"""The default colorizer, on a colored texture that moves."""
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.base import Prediction, Reference
+from models.color import rgb_to_ycbcr
+from models.features import FeatureTrunk
+from models.matching import Matching
+from models.retint.blend import Blend
+from models.retint.colorizer import RetintColorizer, feature_size
+from models.retint.samples import move_reference
+from models.tuning import TuningSettings, tune
+
+HEIGHT, WIDTH, STEP = 64, 96, 2
+
+
+@pytest.fixture(scope="module")
+def colorizer() -> RetintColorizer:
+    return RetintColorizer.load(torch.device("cpu"))
+
+
+def scene(*, seed: int = 0) -> Tensor:
+    """[3, 64, 160]: a smooth texture whose colors go with its shades."""
+    generator = torch.Generator().manual_seed(seed)
+    knots = torch.rand(1, 3, 10, 24, generator=generator)
+    return F.interpolate(knots, size=(HEIGHT, 160), mode="bicubic", align_corners=False)[0].clamp(0, 1)
+
+
+def frames(count: int, *, seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> list[Tensor]:
+    """The scene seen through a window that moves by two pixels a frame."""
+    return [scene(seed=seed)[:, :height, STEP * i : STEP * i + width] for i in range(count)]
+
+
+def luma(rgb: Tensor) -> Tensor:
+    return rgb_to_ycbcr(rgb, matrix="bt601")[0]
+
+
+def chroma(rgb: Tensor) -> Tensor:
+    return F.avg_pool2d(rgb_to_ycbcr(rgb, matrix="bt601")[None, 1:], 2)[0]
+
+
+def reference(rgb: Tensor, *, is_frame: bool = True) -> Reference:
+    return Reference(rgb=rgb, luma=luma(rgb), is_frame=is_frame)
+
+
+def run(colorizer: RetintColorizer, film: Sequence[Tensor], references: Sequence[Reference]) -> list[Prediction]:
+    return list(colorizer.colorize((luma(f) for f in film), references, matrix="bt601"))
+
+
+def error(predictions: Sequence[Prediction], film: Sequence[Tensor]) -> float:
+    errors = [(p.chroma - chroma(f)).abs().mean() for p, f in zip(predictions, film, strict=True)]
+    return float(torch.stack(errors).mean())
+
+
+def gray_error(film: Sequence[Tensor]) -> float:
+    return float(torch.stack([chroma(f).abs().mean() for f in film]).mean())
+
+
+def test_a_moving_texture_gets_its_colors_back(colorizer: RetintColorizer) -> None:
+    film = frames(8)
+    predictions = run(colorizer, film, [reference(film[0])])
+    assert len(predictions) == len(film)
+    assert error(predictions, film) < 0.2 * gray_error(film)
+    for prediction in predictions:
+        assert prediction.chroma.shape == (2, HEIGHT // 2, WIDTH // 2)
+        assert prediction.confidence.shape == (HEIGHT // 2, WIDTH // 2)
+        assert 0.0 <= float(prediction.confidence.min()) <= float(prediction.confidence.max()) <= 1.0
+        assert prediction.luma is None
+
+
+def test_the_references_own_frame_is_the_reference(colorizer: RetintColorizer) -> None:
+    film = frames(1)
+    (only,) = run(colorizer, film, [reference(film[0])])
+    assert torch.allclose(only.chroma, chroma(film[0]), atol=1e-6)
+    assert float(only.confidence.min()) == 1.0
+
+
+def test_time_may_run_backward(colorizer: RetintColorizer) -> None:
+    film = frames(8)[::-1]
+    assert error(run(colorizer, film, [reference(film[0])]), film) < 0.2 * gray_error(film)
+
+
+def test_colors_are_carried_on_from_frame_to_frame(colorizer: RetintColorizer) -> None:
+    """After 30 frames, two thirds of the first frame have left the picture's place, yet what stayed keeps its color."""
+    film = frames(30)
+    last = run(colorizer, film, [reference(film[0])])[-1]
+    stayed = slice(0, (WIDTH - 29 * STEP) // 2)
+    right = chroma(film[-1])[..., stayed]
+    assert (last.chroma[..., stayed] - right).abs().mean() < 0.35 * right.abs().mean()
+
+
+def test_a_second_reference_helps_where_the_first_shows_nothing(colorizer: RetintColorizer) -> None:
+    film = frames(30)
+    one = run(colorizer, film, [reference(film[0])])
+    two = run(colorizer, film, [reference(film[0]), reference(film[-1], is_frame=False)])
+    assert error(two[20:], film[20:]) < 0.8 * error(one[20:], film[20:])
+
+
+def test_a_reference_that_is_no_frame_gives_its_colors_too(colorizer: RetintColorizer) -> None:
+    film = frames(6)
+    moved = reference(scene()[:, :, 6 : 6 + WIDTH], is_frame=False)
+    predictions = run(colorizer, film, [moved])
+    assert error(predictions, film) < 0.6 * gray_error(film)
+    assert float(predictions[0].confidence.mean()) < 1.0
+
+
+def test_many_references_are_taken(colorizer: RetintColorizer) -> None:
+    film = frames(3)
+    others = [reference(scene(seed=s)[:, :, :WIDTH], is_frame=False) for s in range(1, 7)]
+    assert error(run(colorizer, film, [reference(film[0]), *others]), film) < 0.4 * gray_error(film)
+
+
+def test_without_a_reference_there_is_no_color_and_no_confidence(colorizer: RetintColorizer) -> None:
+    for prediction in run(colorizer, frames(2), []):
+        assert not prediction.chroma.any()
+        assert not prediction.confidence.any()
+
+
+def test_confidence_falls_when_the_scene_is_another(colorizer: RetintColorizer) -> None:
+    film = [*frames(3), *frames(1, seed=5)]
+    predictions = run(colorizer, film, [reference(film[0])])
+    assert float(predictions[3].confidence.mean()) < 0.8 * float(predictions[2].confidence.mean())
+
+
+def test_frames_are_taken_one_at_a_time_and_a_run_may_be_left(colorizer: RetintColorizer) -> None:
+    taken = 0
+
+    def film() -> Iterator[Tensor]:
+        nonlocal taken
+        for frame in frames(30):
+            taken += 1
+            yield luma(frame)
+
+    predictions = colorizer.colorize(film(), [reference(frames(1)[0])], matrix="bt601")
+    for done in range(1, 5):
+        next(predictions)
+        assert taken == done
+    predictions.close()  # type: ignore[attr-defined]
+    assert taken == 4
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (8, 96), (40, 24), (56, 88)])
+def test_any_multiple_of_8_is_taken(colorizer: RetintColorizer, height: int, width: int) -> None:
+    film = frames(3, height=height, width=width)
+    predictions = run(colorizer, film, [reference(film[0])])
+    assert [p.chroma.shape for p in predictions] == [(2, height // 2, width // 2)] * 3
+    assert all(torch.isfinite(p.chroma).all() and torch.isfinite(p.confidence).all() for p in predictions)
+
+
+def test_features_are_taken_at_multiples_of_16_and_at_most_320_lines() -> None:
+    assert feature_size(480, 856) == (320, 576)
+    assert feature_size(64, 96) == (64, 96)
+    assert feature_size(8, 48) == (32, 48)
+
+
+def test_nothing_carries_a_graph_and_two_runs_are_equal(colorizer: RetintColorizer) -> None:
+    film = frames(4)
+    one, two = (run(colorizer, film, [reference(film[0])]) for _ in range(2))
+    assert not any(p.chroma.requires_grad for p in one)
+    assert all(torch.equal(a.chroma, b.chroma) for a, b in zip(one, two, strict=True))
+
+
+def test_an_example_is_the_same_for_the_same_variation_and_differentiable(colorizer: RetintColorizer) -> None:
+    pair = reference(frames(1)[0])
+    predicted, true = colorizer.example(pair, matrix="bt601", variation=3)
+    again, true_again = colorizer.example(pair, matrix="bt601", variation=3)
+    _, other = colorizer.example(pair, matrix="bt601", variation=4)
+    assert predicted.shape == true.shape == (3, HEIGHT // 2, WIDTH // 2)
+    assert torch.equal(predicted, again)
+    assert torch.equal(true, true_again)
+    assert not torch.equal(true, other)
+    parameters = colorizer.tunable_parameters()
+    gradients = torch.autograd.grad((predicted - true).square().mean(), parameters)
+    assert all(gradient.abs().sum() > 0 for gradient in gradients)
+
+
+def test_a_moved_reference_holds_something_new(colorizer: RetintColorizer) -> None:
+    still = luma(frames(1)[0])
+    codes = (still * 255).byte().numpy()
+    moved = move_reference(codes, chroma(frames(1)[0]).permute(1, 2, 0).numpy().repeat(2, 0).repeat(2, 1), variation=1)
+    assert moved.luma.shape == codes.shape
+    assert moved.chroma.shape == (*codes.shape, 2)
+    assert abs(moved.luma.astype(float) - moved.previous_luma).mean() > 1.0
+
+
+def test_tuning_changes_a_copy_and_never_lowers_the_held_out_score(colorizer: RetintColorizer) -> None:
+    copy = colorizer.clone()
+    before = [p.detach().clone() for p in colorizer.tunable_parameters()]
+    settings = TuningSettings(iterations=8, learning_rate=colorizer.description.learning_rate)
+    report = tune(copy, [reference(frames(1)[0])], matrix="bt601", settings=settings)
+    assert report.gain_db > 0.0
+    changed = [not torch.equal(a, b) for a, b in zip(before, copy.tunable_parameters(), strict=True)]
+    assert any(changed)
+    assert all(torch.equal(a, b) for a, b in zip(before, colorizer.tunable_parameters(), strict=True))
+
+
+def test_a_clone_shares_only_what_is_never_trained() -> None:
+    original = RetintColorizer(FeatureTrunk().eval(), Matching(), Blend(), device=torch.device("cpu"))
+    copy = original.clone()
+    ours = {id(p) for p in original.tunable_parameters()}
+    assert not ours & {id(p) for p in copy.tunable_parameters()}
