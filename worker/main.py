@@ -41,6 +41,9 @@ def run_worker(settings: Settings, *, colorize: Colorize | None = None) -> None:
     publisher = CatalogPublisher(repository, weights_folder=settings.weights_folder)
 
     def make_worker() -> ForkingWorker:
+        # Before the worker registers: whoever sees a worker sees its models.
+        publisher()
+        # A client of its own: RQ lengthens its timeouts to wait for jobs.
         worker_redis = connect(settings.redis_url or "")
         return ForkingWorker(
             [settings.queue_name],

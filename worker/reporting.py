@@ -22,11 +22,19 @@ TICK_SECONDS = 0.25
 """Four writes a second at most, however often the pipeline speaks; and as old as `check` may be."""
 PATIENCE_SECONDS = 1.5
 """For the pipeline to reach `check` once the job is not its own any more."""
+LONGEST_SILENCE_SECONDS = 0.9
+"""Without news the progress is written all the same, so that the time left keeps up while a long step runs."""
 UNWINDING_SECONDS = 10.0
 """For it to leave, once it has been told."""
 DEADLINE_PATIENCE_SECONDS = 60.0
 
 log = structlog.stdlib.get_logger("retint.worker")
+
+
+class _Advance(TypedDict):
+    fraction: float
+    frames_done: int
+    frames_total: int
 
 
 class _News(TypedDict, total=False):
@@ -73,6 +81,8 @@ class RedisObserver:
         self._pace = Pace()
         self._started = clock()
         self._frames = 0
+        self._advance: _Advance | None = None
+        self._written_at = self._started
         self._deadline = self._started + BEFORE_FACTS_SECONDS
         self._verdict: RetintError | None = None
         self._verdict_at = 0.0
@@ -90,9 +100,8 @@ class RedisObserver:
     def advanced(self, *, fraction: float, frames_done: int, frames_total: int) -> None:
         with self._lock:
             self._frames = frames_total
-            self._news["progress"] = self._pace.mark(
-                self._clock(), fraction=fraction, frames_done=frames_done, frames_total=frames_total
-            )
+            self._advance = _Advance(fraction=fraction, frames_done=frames_done, frames_total=frames_total)
+            self._news["progress"] = self._pace.mark(self._clock(), **self._advance)
 
     def learned(
         self,
@@ -124,6 +133,7 @@ class RedisObserver:
     def tick(self) -> None:
         """Write the news, look whether the job is still this execution's, and end the process where it hangs."""
         now = self._clock()
+        self._break_silence(now)
         try:
             owned = self._write_news() if self._news else self._is_owned()
             self._redis_away = False
@@ -165,11 +175,18 @@ class RedisObserver:
         while not self._stopping.wait(TICK_SECONDS):
             self.tick()
 
+    def _break_silence(self, now: float) -> None:
+        with self._lock:
+            if not self._news and self._advance is not None and now - self._written_at >= LONGEST_SILENCE_SECONDS:
+                self._news["progress"] = self._pace.mark(now, **self._advance)
+
     def _write_news(self) -> bool:
         with self._lock:
             news, self._news = self._news, _News()
         try:
-            return self._repository.update(self._job_id, self._execution_id, **news)
+            owned = self._repository.update(self._job_id, self._execution_id, **news)
+            self._written_at = self._clock()
+            return owned
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
             with self._lock:
                 self._news = _News(**{**news, **self._news})

@@ -88,6 +88,22 @@ def test_news_are_written_at_the_next_tick_and_once(bench: Bench) -> None:
     assert (job.phase, job.progress.frames_done, job.video, job.warnings) == ("colorizing", 49, FACTS, ["odd"])
 
 
+def test_the_time_left_keeps_up_while_a_long_step_runs(bench: Bench) -> None:
+    bench.observer.advanced(fraction=0.1, frames_done=0, frames_total=100)
+    bench.clock.now += 10
+    bench.observer.advanced(fraction=0.2, frames_done=0, frames_total=100)
+    bench.tick(after=0.25)
+    before = bench.job.progress.eta_seconds
+    version = bench.repository.version("job_1")
+    for _ in range(8):
+        bench.tick(after=0.25)
+    assert bench.repository.version("job_1") == version + 2
+    after = bench.job.progress.eta_seconds
+    assert before is not None
+    assert after is not None
+    assert after > before
+
+
 def test_check_passes_while_the_job_is_its_own(bench: Bench) -> None:
     bench.tick(after=0.25)
     bench.observer.check()
