@@ -1,6 +1,7 @@
 """`retint evaluate`: how well a model colors clips whose colors are known."""
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
@@ -87,7 +88,8 @@ def evaluate(
                 evaluate_clip(clip, colorizer, settings=settings, on_frame=lambda task=task: progress.advance(task))  # type: ignore[misc]
             )
             progress.remove_task(task)
-    Console().print(table_of(results))
+    # Not a terminal: wide enough for the table, so that no figure is cut off in a log.
+    Console(width=None if sys.stdout.isatty() else 110).print(table_of(results))
     if json_file is not None:
         asked = {"model": model, "device": device, "frames": frames, "seed": seed, "input": source}
         json_file.write_text(json.dumps(report_of(results, asked | {"tuning": options.model_dump()}), indent=2) + "\n")
@@ -136,7 +138,7 @@ def table_of(results: "list[ClipResult]") -> Table:
         caption="PSNR of RGB and of ab in dB, mean CIEDE2000; the first frame is the reference and not counted",
         caption_justify="left",
     )
-    table.add_column("clip", overflow="fold")
+    table.add_column("clip", no_wrap=True)
     if tuned:
         table.add_column("", no_wrap=True)
     for _, heading, _ in SCORES:
