@@ -41,7 +41,11 @@ def sweep(repository: JobRepository, queue: JobQueue, store: FolderStore, now: d
 
 def _settle(job_id: str, *, repository: JobRepository, queue: JobQueue, store: FolderStore, now: datetime) -> None:
     """Fail an open job that no worker has and none will take; queue one that never got into the queue."""
+    status, execution_id = repository.status(job_id)
     if queue.is_alive(job_id):
+        if status == "processing" and queue.position(job_id) is not None:
+            # Its worker died and it waits for another try: say so. Refused where somebody has claimed it meanwhile.
+            repository.release(job_id, execution_id)
         return
     try:
         job = repository.get(job_id)

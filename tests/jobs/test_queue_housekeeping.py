@@ -123,8 +123,8 @@ def test_the_job_of_a_dead_worker_is_tried_again_until_no_try_is_left(
     repository.claim(job.id, "a")
     take_and_die(redis, settings, job.id)
     sweep(repository, queue, store, now())
-    assert queue.position(job.id) == 0
-    assert repository.get(job.id).error is None
+    waiting = repository.get(job.id)
+    assert (waiting.status, waiting.queue_position, waiting.error) == ("queued", 0, None)
 
     repository.claim(job.id, "b")
     store.open_execution(job.id, "b")
@@ -158,12 +158,13 @@ def test_a_waiting_job_that_never_reached_the_queue_is_queued(
 
 
 def test_living_jobs_are_left_alone(
-    repository: JobRepository, queue: JobQueue, store: FolderStore, redis: Redis, make_job: MakeJob
+    repository: JobRepository, queue: JobQueue, store: FolderStore, redis: Redis, settings: Settings, make_job: MakeJob
 ) -> None:
     waiting, running = (make_job(created_at=now() - timedelta(minutes=5)) for _ in range(2))
     for job in (waiting, running):
         store.create(job.id)
         queue.enqueue(job.id)
+    Queue(settings.queue_name, connection=redis, serializer="json").remove(running.id)
     queued_job(redis, running.id).set_status(JobStatus.STARTED)
     repository.claim(running.id, "a")
     store.open_execution(running.id, "a")
