@@ -154,7 +154,7 @@ def work_until_stopped(make_worker: Callable[[], ForkingWorker]) -> None:
         worker: ForkingWorker | None = None
         try:
             worker = make_worker()
-            worker.work(logging_level=None)
+            worker.work(logging_level="WARNING")
             away = False
         except _REDIS_AWAY as error:
             if not away:
