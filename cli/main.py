@@ -1,5 +1,6 @@
 """The `retint` command. What a subcommand needs is imported when it runs, so that the others do not wait for it."""
 
+import os
 import platform
 import signal
 import sys
@@ -51,6 +52,8 @@ def version(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def run() -> None:
     """The entry point."""
+    # Before torch is imported: threads that spin while they wait cost a busy machine several times the work itself.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     run_command(app)
 
 
