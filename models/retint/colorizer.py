@@ -31,8 +31,8 @@ DESCRIPTION = ModelDescription(
     restores=False,
     propagates=True,
     references_must_be_frames=False,
-    memory_megabytes_per_megapixel=600.0,
-    learning_rate=1e-2,
+    memory_megabytes_per_megapixel=410.0,
+    learning_rate=3e-3,
 )
 
 MOVED_REFERENCES = 2
@@ -119,13 +119,22 @@ class RetintColorizer:
         prepared = self._prepare(reference, matrix=matrix)
         still = prepared.chroma.permute(1, 2, 0).contiguous().cpu().numpy()
         moved = move_reference(prepared.luma, still, variation=variation)
-        luma = torch.from_numpy(moved.luma).to(self._device, torch.float32) / 255.0
-        sure = torch.ones_like(luma)
-        previous_chroma = torch.from_numpy(moved.previous_chroma).permute(2, 0, 1).to(self._device)
+        sure = torch.ones_like(prepared.chroma[0])
+        # The frame before is predicted too: were its color perfect, tuning would learn to trust it too much.
+        with torch.no_grad():
+            before = unit_luma(moved.previous_luma, device=self._device)
+            first = measure_motion(moved.previous_luma, prepared.luma)
+            previous_chroma, previous_trust = self._blend(
+                [
+                    self._carried("direct", first, chroma=prepared.chroma, trust=sure),
+                    self._matched(before, self._features(before), keys=[prepared.keys]),
+                ]
+            )
+        luma = unit_luma(moved.luma, device=self._device)
         from_previous = measure_motion(moved.luma, moved.previous_luma)
-        from_reference = measure_motion(moved.luma, prepared.luma)
+        from_reference = measure_motion(moved.luma, prepared.luma, initial=first.flow, initial_backward=first.backward)
         candidates = [
-            self._carried("previous", from_previous, chroma=previous_chroma, trust=sure),
+            self._carried("previous", from_previous, chroma=previous_chroma, trust=previous_trust),
             self._carried("direct", from_reference, chroma=prepared.chroma, trust=sure),
             self._matched(luma, self._features(luma), keys=[prepared.keys]),
         ]
@@ -230,6 +239,11 @@ def feature_size(height: int, width: int) -> tuple[int, int]:
 def color_at(luma: Tensor, chroma: Tensor, *, matrix: Matrix) -> Tensor:
     """Lab [3, h, w] of `luma` [h, w] with `chroma` [2, h, w]; colors outside of sRGB are brought to its edge."""
     return rgb_to_lab(ycbcr_to_rgb(torch.cat([luma[None], chroma]), matrix=matrix).clamp(0, 1))
+
+
+def unit_luma(codes: Luma8, *, device: torch.device) -> Tensor:
+    """[h, w] uint8 to float32 in 0..1."""
+    return torch.from_numpy(codes).to(device, torch.float32) / 255.0
 
 
 def half_luma(luma: Tensor) -> NDArray[np.uint8]:

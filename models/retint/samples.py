@@ -24,8 +24,6 @@ class MovedReference:
     """The reference as two consecutive later frames would show it."""
 
     previous_luma: Luma8
-    previous_chroma: Plane
-    """[h, w, 2]."""
     luma: Luma8
     chroma: Plane
     """[h, w, 2]: what the prediction should be."""
@@ -46,7 +44,6 @@ def move_reference(luma: Luma8, chroma: Plane, *, variation: int) -> MovedRefere
     later_chroma += newcomer[..., None] * (chroma[:, ::-1] - later_chroma)
     return MovedReference(
         previous_luma=_noisy(warp(luma.astype(np.float32), before), random=random),
-        previous_chroma=warp(chroma, before),
         luma=_noisy(later_luma, random=random),
         chroma=later_chroma,
     )
