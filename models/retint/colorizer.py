@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -105,7 +105,7 @@ class RetintColorizer:
         with torch.no_grad():
             state = ShotState([self._prepare(reference, matrix=matrix) for reference in references])
         first_is_reference = bool(references) and references[0].is_frame
-        with ThreadPoolExecutor(max_workers=4, thread_name_prefix="flow") as pool:
+        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="flow") as pool:
             for index, luma in enumerate(lumas):
                 if not references:
                     yield uncolored(luma.to(self._device))
@@ -186,6 +186,8 @@ class RetintColorizer:
                     initial_backward=None if before is None else before.backward,
                 )
             )
+        # The flows are done before torch begins: both at once would fight for the cores, and torch's threads spin.
+        wait([pending for pending in [from_previous, *from_references] if pending is not None])
         small = F.avg_pool2d(luma.to(self._device)[None], 2)[0]
         keys = [reference.keys for reference in state.references[:MATCHED_REFERENCES]]
         candidates = [self._matched(small, self._features(luma.to(self._device)), keys=keys)]
