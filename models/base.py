@@ -7,6 +7,8 @@ from typing import Literal, Protocol, Self
 import torch
 from torch import Tensor, nn
 
+from models.errors import DeviceUnavailable
+
 Matrix = Literal["bt601", "bt709", "bt2020"]
 """Y'CbCr matrix of the video: ITU-R BT.601, BT.709 or BT.2020 (non-constant luminance)."""
 
@@ -103,7 +105,20 @@ class Colorizer(Protocol):
 
 
 def select_device(name: str) -> torch.device:
-    """`auto` is a GPU where there is one."""
+    """`auto` is a GPU where there is one.
+
+    Raises:
+        DeviceUnavailable: `name` is no device, or one that is not here.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceUnavailable(f"There is no device `{name}`; use auto, cpu, cuda or cuda:N.") from error
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if device.type not in ("cpu", "cuda") or (device.index or 0) >= count:
+        raise DeviceUnavailable(
+            f"The device `{name}` is not available on this machine with this build of torch; use auto or cpu."
+        )
+    return device

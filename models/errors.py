@@ -5,7 +5,8 @@ ModelError
 ├── WeightsMissing       the model's weights are not in the weights folder
 ├── WeightsInvalid       a weight file is damaged or of another network
 ├── LicenseNotAccepted   weights whose licence must be accepted first
-└── DownloadFailed       the server of the weights did not deliver
+├── DownloadFailed       the server of the weights did not deliver
+└── DeviceUnavailable    this machine, or its build of torch, lacks the device asked for
 """
 
 
@@ -30,4 +31,8 @@ class LicenseNotAccepted(ModelError):
 
 
 class DownloadFailed(ModelError):
+    pass
+
+
+class DeviceUnavailable(ModelError):
     pass

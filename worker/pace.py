@@ -23,6 +23,10 @@ class Pace:
     def __init__(self) -> None:
         self._marks: deque[_Mark] = deque()
 
+    def restart(self) -> None:
+        """Forget the pace so far: the work changes, and an ended tuning may have skipped steps that nobody took."""
+        self._marks.clear()
+
     def mark(self, at: float, *, fraction: float, frames_done: int, frames_total: int) -> Progress:
         """Note where the job stands at a time, and tell its progress."""
         marks = self._marks

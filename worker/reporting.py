@@ -96,6 +96,7 @@ class RedisObserver:
     def entered(self, phase: Phase) -> None:
         with self._lock:
             self._news["phase"] = phase
+            self._pace.restart()
 
     def advanced(self, *, fraction: float, frames_done: int, frames_total: int) -> None:
         with self._lock:

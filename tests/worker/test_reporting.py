@@ -230,3 +230,14 @@ def test_the_thread_ends_with_the_execution(bench: Bench, tmp_path: Path) -> Non
         observer.entered("probing")
     observer.flush()
     assert bench.job.phase == "probing"
+
+
+def test_steps_that_a_tuning_skipped_are_not_taken_for_speed() -> None:
+    pace = Pace()
+    pace.mark(0.0, fraction=0.01, frames_done=0, frames_total=240)
+    pace.mark(1.0, fraction=0.6, frames_done=0, frames_total=240)
+    pace.restart()
+    pace.mark(2.0, fraction=0.6, frames_done=0, frames_total=240)
+    progress = pace.mark(4.0, fraction=0.65, frames_done=30, frames_total=240)
+    assert progress.eta_seconds == pytest.approx(14.0)
+    assert progress.fps == pytest.approx(15.0)

@@ -55,7 +55,7 @@ class APIError(RetintError):
     """The server answered, and the answer is an error; each field of the problem is an attribute."""
 
     def __init__(self, problem: Problem, *, retry_after: float | None = None) -> None:
-        places = "".join(f" {error.pointer}: {error.detail}." for error in problem.errors)
+        places = "".join(f" {error.pointer}: {error.detail.rstrip('.')}." for error in problem.errors)
         super().__init__(f"{problem.detail}{places}")
         self.problem = problem
         self.retry_after = retry_after
