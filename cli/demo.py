@@ -49,21 +49,13 @@ def demo() -> None:
     with running_service(FOLDER / "service") as address, Client(address) as client:
         say(f"The service is at {address}; its log is {FOLDER / 'service.log'}.")
         untuned = color(client, mono, reference, tuning="off", variants=["video"])
-        tuned = color(
-            client, mono, reference, tuning="quality", variants=["video", "comparison", "report", "report_json"]
-        )
-        files = {
-            "video": FOLDER / "result.mp4",
-            "comparison": FOLDER / "comparison.mp4",
-            "report": FOLDER / "report.html",
-            "report_json": FOLDER / "report.json",
-        }
+        tuned = color(client, mono, reference, tuning="quality", variants=list(files))
         for variant, path in files.items():
             client.download(tuned.id, variant, path)
         without = client.download(untuned.id, "video", FOLDER / "untuned.mp4")
     picture = FOLDER / "before-after.png"
     write_before_after(mono, files["video"], picture)
-    say(f"Comparing every {MEASURED}rd frame with its true colors.")
+    say(f"Comparing one frame in {MEASURED} with its true colors.")
     _report(
         tuned, before=measure(without, footage, every=MEASURED), after=measure(files["video"], footage, every=MEASURED)
     )
