@@ -20,6 +20,7 @@ from service.auth import require_key, require_safe_address
 from service.dependencies import Services
 from service.openapi import describe
 from service.problems import install_problem_handlers
+from service.query import require_known_query
 from service.request_log import RequestLog
 from service.routers import content, health, jobs, models, pages
 from service.sweeper import sweeping
@@ -60,10 +61,11 @@ def create_app(settings: Settings, *, redis: Redis | None = None) -> FastAPI:
     app.openapi = partial(describe, app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     install_problem_handlers(app)
     app.add_middleware(RequestLog)
+    known_query = Depends(require_known_query)
     for router in (pages.router, health.router):
-        app.include_router(router)
+        app.include_router(router, dependencies=[known_query])
     for router in (jobs.router, content.router, models.router):
-        app.include_router(router, dependencies=[Depends(require_key)])
+        app.include_router(router, dependencies=[Depends(require_key), known_query])
     return app
 
 

@@ -65,11 +65,11 @@ class Problem(BaseModel):
     errors: list[ProblemField] = []
 
 
-def describe_problems(*errors: type[RequestError]) -> dict[int | str, dict[str, Any]]:
+def describe_problems(*errors: type[RequestError], asks_redis: bool = True) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route: each status with the codes that it may carry, as problem+json."""
     by_status: dict[int, list[type[RequestError]]] = {}
-    kinds: tuple[type[RequestError], ...] = (*errors, RedisUnavailable, InternalError)
-    for error in kinds:
+    always: tuple[type[RequestError], ...] = (RedisUnavailable, InternalError) if asks_redis else (InternalError,)
+    for error in (*errors, *always):
         by_status.setdefault(error.status, []).append(error)
     return {
         status: {

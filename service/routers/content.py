@@ -68,7 +68,9 @@ async def get_content(
     job_id: str,
     request: Request,
     services: ServicesDep,
-    variant: Annotated[str, Query(description="`video`, `comparison`, `preview` or `report`.")] = "video",
+    variant: Annotated[
+        str, Query(description="`video`, `comparison`, `preview`, `report` or `report_json`.")
+    ] = "video",
     range_header: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
     if_range: Annotated[str | None, Header(description="Send the range only if the ETag is still this.")] = None,
     if_none_match: Annotated[str | None, Header(description="304 if the ETag is this.")] = None,

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 
-from jobs.errors import FieldError, NotReady
+from jobs.errors import FieldError, InvalidRequest, NotReady
 from service.dependencies import QueueDep, StoreDep
 from service.problems import describe_problems
 
@@ -36,7 +36,12 @@ class Version(BaseModel):
     python: str
 
 
-@router.get("/healthz", operation_id="get_health", summary="Whether the process answers")
+@router.get(
+    "/healthz",
+    operation_id="get_health",
+    summary="Whether the process answers",
+    responses=describe_problems(InvalidRequest, asks_redis=False),
+)
 def get_health() -> Health:
     return Health()
 
@@ -45,7 +50,7 @@ def get_health() -> Health:
     "/readyz",
     operation_id="get_readiness",
     summary="Whether jobs can be taken and done",
-    responses=describe_problems(NotReady),
+    responses=describe_problems(NotReady, InvalidRequest),
 )
 def get_readiness(store: StoreDep, queue: QueueDep) -> Readiness:
     """Looks at Redis, at the store and for at least one live worker; a 503 says in `errors` which of them fails."""
@@ -76,6 +81,11 @@ def _succeeds(check: Callable[[], None]) -> bool:
     return True
 
 
-@router.get("/version", operation_id="get_version", summary="What is running")
+@router.get(
+    "/version",
+    operation_id="get_version",
+    summary="What is running",
+    responses=describe_problems(InvalidRequest, asks_redis=False),
+)
 def get_version() -> Version:
     return Version(service=installed_version("retint-service"), python=platform.python_version())

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from jobs.catalog import CatalogModel
-from jobs.errors import Unauthorized
+from jobs.errors import InvalidRequest, Unauthorized
 from service.dependencies import RepositoryDep
 from service.problems import describe_problems
 
@@ -20,7 +20,7 @@ class ModelList(BaseModel):
     "",
     operation_id="list_models",
     summary="Models, their licences, and whether their weights are there",
-    responses=describe_problems(Unauthorized),
+    responses=describe_problems(Unauthorized, InvalidRequest),
 )
 def list_models(repository: RepositoryDep) -> ModelList:
     return ModelList(data=list(repository.read_catalog()))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from redis import Redis
 
 from jobs.embedded_redis import embedded_redis
 from tests.service.http_checks import assert_problem, job_files
@@ -140,6 +141,24 @@ def test_a_server_that_is_stopped_in_the_middle_leaves_nothing(redis_url: str, t
             )
             assert eventually(lambda: len(server.files()) == 1)
         assert server.files() == []
+
+
+def test_a_waiting_client_that_goes_away_is_waited_for_no_longer(redis_url: str, tmp_path: Path) -> None:
+    def reads() -> int:
+        """How often any job was read; while nobody asks, only the sweeper does, every 15 seconds."""
+        with Redis.from_url(redis_url) as redis:
+            return int(redis.info("commandstats")["cmdstat_hgetall"]["calls"])
+
+    with running(redis_url, tmp_path) as server:
+        job_id = server.client.post("/v1/jobs", files=job_files()).json()["id"]
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            before = reads()
+            connection.sendall(f"GET /v1/jobs/{job_id}?wait=30 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert eventually(lambda: reads() >= before + 3)
+        time.sleep(1.2)
+        after = reads()
+        time.sleep(1.8)
+        assert reads() <= after + 1
 
 
 def test_an_endless_upload_is_ended_at_the_limit_and_told(redis_url: str, tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""Misspelt query parameters are told, by every call."""
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from tests.service.http_checks import assert_problem, pointers
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_every_call_refuses_a_parameter_that_it_does_not_know(app: FastAPI, client: httpx.AsyncClient) -> None:
+    calls = [(verb, path) for path, verbs in app.openapi()["paths"].items() for verb in verbs]
+    assert len(calls) > 8
+    for verb, path in [*calls, ("get", "/"), ("get", "/docs")]:
+        response = await client.request(verb, path.format(job_id="job_1"), params={"surely_unknown": "x"})
+        assert response.status_code == 422, f"{verb} {path}"
+        if verb != "head":
+            assert pointers(assert_problem(response, 422, "invalid_request")) == ["#/query/surely_unknown"]
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("/v1/jobs?cursor=x&limit=2", "no query parameter `cursor`; it takes `status`, `limit`, `after`."),
+        ("/v1/jobs/job_1/content?varient=comparison", "no query parameter `varient`; it takes `variant`."),
+        ("/v1/models?limit=2", "no query parameter `limit`; it takes none."),
+    ],
+)
+async def test_the_parameter_and_those_that_there_are_are_named(
+    client: httpx.AsyncClient, address: str, said: str
+) -> None:
+    assert said in str(assert_problem(await client.get(address), 422, "invalid_request")["detail"])
+
+
+async def test_several_unknown_parameters_are_all_pointed_at(client: httpx.AsyncClient) -> None:
+    problem = assert_problem(await client.get("/v1/jobs?a=1&b/c=&a=2&limit=2"), 422, "invalid_request")
+    assert pointers(problem) == ["#/query/a", "#/query/b~1c"]
+
+
+async def test_every_call_describes_the_refusal(app: FastAPI) -> None:
+    for verbs in app.openapi()["paths"].values():
+        for operation in verbs.values():
+            assert "invalid_request" in operation["responses"]["422"]["description"]
