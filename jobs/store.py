@@ -115,6 +115,10 @@ class Store(Protocol):
 
     def discard_execution(self, job_id: str, execution_id: str) -> None: ...
 
+    def has_executions(self, job_id: str) -> bool:
+        """Whether an execution has a folder there."""
+        ...
+
     def discard_executions(self, job_id: str) -> None: ...
 
     def drop_results(self, job_id: str) -> None: ...
@@ -193,6 +197,9 @@ class FolderStore:
     def discard_execution(self, job_id: str, execution_id: str) -> None:
         self._remove(self._execution(job_id, execution_id))
 
+    def has_executions(self, job_id: str) -> bool:
+        return any((self._job(job_id) / "executions").glob("*"))
+
     def discard_executions(self, job_id: str) -> None:
         for folder in (self._job(job_id) / "executions").glob("*"):
             self._remove(folder)
@@ -247,11 +254,20 @@ class FolderStore:
 
     @contextmanager
     def _publishing(self, job_id: str) -> Iterator[Path]:
-        """Hold the job's results to oneself, against other processes too."""
+        """Hold the job's results to oneself, against other processes too; the file that tells so goes with it."""
         folder = self._job(job_id)
-        with (folder / ".publishing").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield folder / "results"
+        path = folder / ".publishing"
+        while True:
+            with path.open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not _is_at(lock, path):
+                    # Whoever held it has removed it: those who come now wait at another file.
+                    continue
+                try:
+                    yield folder / "results"
+                finally:
+                    path.unlink(missing_ok=True)
+                return
 
     def _remove(self, path: Path) -> None:
         """Take `path` out of sight at once, then delete it; what is written into it meanwhile goes too."""
@@ -261,6 +277,14 @@ class FolderStore:
         except FileNotFoundError:
             return
         _delete_tree(trash)
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Whether `path` still names the open `file`."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _delete_tree(folder: Path) -> None:

@@ -1,4 +1,6 @@
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,38 @@ def test_an_execution_that_owns_nothing_publishes_nothing(store: FolderStore) ->
     assert publish(store, "job_1", "new", b"new")
     assert not publish(store, "job_1", "stale", b"stale", owns=False)
     assert store.variant_path("job_1", "video").read_bytes() == b"new"
+
+
+def test_publishing_leaves_nothing_but_the_results(store: FolderStore, tmp_path: Path) -> None:
+    store.create("job_1")
+    publish(store, "job_1", "a", b"colored")
+    store.discard_execution("job_1", "a")
+    assert everything_in(tmp_path / "store" / "jobs" / "job_1") == {"results/video.mp4"}
+
+
+def test_only_one_execution_publishes_at_a_time(store: FolderStore, tmp_path: Path) -> None:
+    store.create("job_1")
+    inside: list[int] = []
+    most = 0
+
+    def owns() -> bool:
+        nonlocal most
+        inside.append(1)
+        most = max(most, len(inside))
+        time.sleep(0.002)
+        inside.pop()
+        return True
+
+    def publish_often(name: str) -> None:
+        for number in range(10):
+            store.open_execution("job_1", f"{name}-{number}")
+            assert store.publish("job_1", f"{name}-{number}", owns=owns)
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(publish_often, f"execution-{number}") for number in range(8)]:
+            done.result()
+    assert most == 1
+    assert not (tmp_path / "store" / "jobs" / "job_1" / ".publishing").exists()
 
 
 def test_a_discarded_execution_leaves_the_others_alone(store: FolderStore) -> None:
