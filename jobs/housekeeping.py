@@ -1,9 +1,13 @@
 """What must be done now and then: jobs of dead workers, jobs whose time is over, files that belong to nobody.
 
-Safe to run from several processes at once.
+Safe to run from several processes at once, and every few seconds: what it costs grows with the jobs that are open or
+ended lately, hardly with those that are only kept.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
+
+import structlog
 
 from jobs.errors import JobExpired, JobNotFound, WorkerLost
 from jobs.queue import JobQueue
@@ -15,11 +19,15 @@ GRACE = timedelta(seconds=30)
 """A job this young may be on its way from its record to the queue."""
 ORPHAN_AGE = timedelta(hours=2)
 """Files without a record may be an upload under way; one that was not written to for this long is not."""
+TIDIED_FOR = timedelta(days=1)
+"""After its end a job's work folders are looked for; what a dying process leaves behind, it leaves within seconds."""
 
 WORKER_LOST_DETAIL = (
     "The worker that ran the job died, and so did every retry. It may have run out of memory; try a smaller "
     "`working_size`, and have the operator look at the worker's log."
 )
+
+log = structlog.stdlib.get_logger("retint.jobs")
 
 
 def sweep(repository: JobRepository, queue: JobQueue, store: FolderStore, now: datetime) -> None:
@@ -29,23 +37,35 @@ def sweep(repository: JobRepository, queue: JobQueue, store: FolderStore, now: d
         redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: Redis is away; the next sweep catches up.
     """
     queue.recover_abandoned()
-    for job_id in repository.open_ids():
-        _settle(job_id, repository=repository, queue=queue, store=store, now=now)
+    _settle(repository=repository, queue=queue, store=store, now=now)
     for job_id in repository.expired_ids(now=now):
         store.delete(job_id)
         repository.delete(job_id, expired=True)
-    for job_id in store.job_ids():
-        _tidy(job_id, repository=repository, store=store, now=now)
+    for job_id in repository.ended_ids(since=now - TIDIED_FOR):
+        if store.has_executions(job_id) and _silence(job_id, store=store, now=now) > GRACE:
+            store.discard_executions(job_id)
+    _remove_orphans(repository.all_ids(), repository=repository, store=store, now=now)
     store.empty_trash()
 
 
-def _settle(job_id: str, *, repository: JobRepository, queue: JobQueue, store: FolderStore, now: datetime) -> None:
+def _settle(*, repository: JobRepository, queue: JobQueue, store: FolderStore, now: datetime) -> None:
+    """Give every open job the state that it is in."""
+    # In this order: a job that waits after it was seen to be worked on has lost that execution.
+    open_jobs = repository.open_statuses()
+    waiting = set(queue.waiting_ids())
+    for job_id, (status, execution_id) in open_jobs.items():
+        if job_id not in waiting:
+            _settle_absent(job_id, repository=repository, queue=queue, store=store, now=now)
+        elif status == "processing" and repository.release(job_id, execution_id):
+            # Refused where somebody has claimed it meanwhile.
+            log.warning("job_waits_again", job_id=job_id, cause="its worker died")
+
+
+def _settle_absent(
+    job_id: str, *, repository: JobRepository, queue: JobQueue, store: FolderStore, now: datetime
+) -> None:
     """Fail an open job that no worker has and none will take; queue one that never got into the queue."""
-    status, execution_id = repository.status(job_id)
     if queue.is_alive(job_id):
-        if status == "processing" and queue.position(job_id) is not None:
-            # Its worker died and it waits for another try: say so. Refused where somebody has claimed it meanwhile.
-            repository.release(job_id, execution_id)
         return
     try:
         job = repository.get(job_id)
@@ -55,19 +75,26 @@ def _settle(job_id: str, *, repository: JobRepository, queue: JobQueue, store: F
         return
     if job.status == "queued" and not queue.is_known(job_id):
         queue.enqueue(job_id)
+        log.warning("job_queued_late", job_id=job_id)
     elif repository.fail(job_id, None, WorkerLost(WORKER_LOST_DETAIL)):
         store.discard_executions(job_id)
+        log.warning("job_failed", job_id=job_id, code=WorkerLost.code)
 
 
-def _tidy(job_id: str, *, repository: JobRepository, store: FolderStore, now: datetime) -> None:
-    """Remove files without a record, and work folders of ended jobs."""
-    try:
-        status, _ = repository.status(job_id)
-    except JobNotFound:
-        # No name of ours: somebody else's folder, which is not ours to remove.
-        return
-    age = now.timestamp() - store.last_touched(job_id)
-    if status is None and age > ORPHAN_AGE.total_seconds():
-        store.delete(job_id)
-    elif status in TERMINAL_STATUSES and age > GRACE.total_seconds():
-        store.discard_executions(job_id)
+def _remove_orphans(known: Collection[str], *, repository: JobRepository, store: FolderStore, now: datetime) -> None:
+    """Remove files without a record."""
+    for job_id in store.job_ids():
+        if job_id in known:
+            continue
+        try:
+            orphaned = not repository.exists(job_id)
+        except JobNotFound:
+            # No name of ours: somebody else's folder, which is not ours to remove.
+            continue
+        if orphaned and _silence(job_id, store=store, now=now) > ORPHAN_AGE:
+            store.delete(job_id)
+
+
+def _silence(job_id: str, *, store: FolderStore, now: datetime) -> timedelta:
+    """How long nobody has written to the job's files."""
+    return timedelta(seconds=now.timestamp() - store.last_touched(job_id))

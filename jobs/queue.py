@@ -52,9 +52,9 @@ class JobQueue:
         except DuplicateJobError:
             return
 
-    def position(self, job_id: str) -> int | None:
-        """How many jobs are before it; None where it does not wait."""
-        return self._queue.get_job_position(job_id)
+    def waiting_ids(self) -> list[str]:
+        """The jobs that wait, the next one first."""
+        return self._queue.get_job_ids()
 
     def length(self) -> int:
         """How many jobs wait."""

@@ -89,8 +89,10 @@ class Job(Part):
     id: str
     status: Status
     phase: Phase | None = None
+    """What is being done; null while the job waits and once it has ended, but a failed one says where it failed."""
     progress: Progress = Progress()
     queue_position: int | None = None
+    """How many jobs are before it; null once it is being worked on."""
     options: JobOptions
     video: VideoFacts | None = None
     references: list[PlacedReference] = []

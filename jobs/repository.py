@@ -88,7 +88,15 @@ class JobRepository:
     def status(self, job_id: str) -> tuple[Status | None, str]:
         """Status, None where there is no such job, and the execution that owns it: cheap, for frequent looks."""
         status, execution = cast("list[bytes | None]", self._redis.hmget(self._key(job_id), ["status", "execution"]))
-        return cast("Status | None", status.decode() if status else None), (execution or b"").decode()
+        return _decode_status(status, execution)
+
+    def open_statuses(self) -> dict[str, tuple[Status | None, str]]:
+        """`status` of every job that is queued or processing, in one go."""
+        ids = sorted(self.open_ids())
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for job_id in ids:
+                pipeline.hmget(self._key(job_id), ["status", "execution"])
+            return {job_id: _decode_status(*answer) for job_id, answer in zip(ids, pipeline.execute(), strict=True)}
 
     def reference_names(self, job_id: str) -> list[str]:
         names = cast("bytes | None", self._redis.hget(self._key(job_id), "reference_names"))
@@ -126,6 +134,16 @@ class JobRepository:
             for member in cast("Iterable[bytes]", self._redis.zrangebyscore(self._expiries, 0, now.timestamp()))
         ]
 
+    def ended_ids(self, *, since: datetime) -> Sequence[str]:
+        """Jobs that ended at `since` or later."""
+        expire = (since + self._retention).timestamp()
+        members = cast("Iterable[bytes]", self._redis.zrangebyscore(self._expiries, expire, "+inf"))
+        return [member.decode() for member in members]
+
+    def all_ids(self) -> set[str]:
+        """Every job that there is a record of."""
+        return {_id_of(member) for member in cast("Iterable[bytes]", self._redis.zrange(self._index, 0, -1))}
+
     def exists(self, job_id: str) -> bool:
         return bool(self._redis.exists(self._key(job_id)))
 
@@ -142,7 +160,7 @@ class JobRepository:
 
     def release(self, job_id: str, execution_id: str) -> bool:
         """Put a job whose execution died back to `queued`."""
-        fields = {"status": "queued", "phase": None, "progress": Progress()}
+        fields = {"status": "queued", "started_at": None, "phase": None, "progress": Progress()}
         return self._change(job_id, ("processing",), fields, owner=execution_id)
 
     def update(
@@ -175,14 +193,17 @@ class JobRepository:
         return self._change(job_id, ("processing",), fields, owner=execution_id)
 
     def fail(self, job_id: str, execution_id: str | None, error: JobFailure) -> bool:
-        """The job has failed, as its execution says or, with None, whoever owns it; False where it had ended before."""
+        """The job has failed, as its execution says or, with None, whoever owns it; False where it had ended before.
+
+        It keeps its phase, which says where it failed.
+        """
         failure = JobError(code=error.code, title=error.title, detail=error.detail)
         fields = self._ending("failed") | {"error": failure}
         return self._change(job_id, ("processing",) if execution_id else OPEN, fields, owner=execution_id)
 
     def cancel(self, job_id: str) -> bool:
         """The job is canceled; False where it had ended before, or is gone."""
-        return self._change(job_id, OPEN, self._ending("canceled"))
+        return self._change(job_id, OPEN, self._ending("canceled") | {"phase": None})
 
     def delete(self, job_id: str, *, expired: bool = False) -> None:
         """Forget the job; `expired` leaves word of it for as long as its files were kept."""
@@ -231,7 +252,7 @@ class JobRepository:
 
     def _fetch(self, members: Sequence[bytes]) -> Sequence[Job]:
         """The jobs behind entries of the index, without those deleted meanwhile."""
-        ids = [member.decode().split(":", 1)[1] for member in members]
+        ids = [_id_of(member) for member in members]
         with self._redis.pipeline(transaction=False) as pipeline:
             for job_id in ids:
                 pipeline.hgetall(self._key(job_id))
@@ -248,6 +269,10 @@ def _member(job_id: str, created_at: datetime) -> str:
     return f"{int(created_at.timestamp() * 1_000_000):017d}:{job_id}"
 
 
+def _id_of(member: bytes) -> str:
+    return member.decode().split(":", 1)[1]
+
+
 def _index_member(job: Job) -> str:
     return _member(job.id, job.created_at)
 
@@ -260,10 +285,15 @@ def _encode(fields: Mapping[str, object]) -> dict[str, str]:
     return {name: str(value) if name == "status" else _ANY.dump_json(value).decode() for name, value in fields.items()}
 
 
+def _decode_status(status: bytes | None, execution: bytes | None) -> tuple[Status | None, str]:
+    return cast("Status | None", status.decode() if status else None), (execution or b"").decode()
+
+
 def _decode(job_id: str, record: Mapping[bytes, bytes], position: int | None) -> Job:
     values: dict[str, object] = {"id": job_id, "status": record[b"status"].decode()}
     if values["status"] == "queued":
-        values["queue_position"] = position
+        # In the queue no more, and not claimed yet: a worker is just taking it, so nobody is before it.
+        values["queue_position"] = position or 0
     for name in Job.model_fields.keys() - _OWN_FIELDS:
         value = record.get(name.encode())
         if value is not None:

@@ -56,7 +56,7 @@ def test_a_job_is_queued_once(queue: JobQueue) -> None:
     queue.enqueue("job_1")
     queue.enqueue("job_2")
     queue.enqueue("job_1")
-    assert [queue.position(job_id) for job_id in ("job_1", "job_2", "job_3")] == [0, 1, None]
+    assert queue.waiting_ids() == ["job_1", "job_2"]
     assert queue.length() == 2
 
 
@@ -151,10 +151,10 @@ def test_a_processing_job_that_the_queue_forgot_is_lost(
 def test_a_waiting_job_that_never_reached_the_queue_is_queued(
     repository: JobRepository, queue: JobQueue, store: FolderStore, make_job: MakeJob
 ) -> None:
-    young, old = make_job(), make_job(created_at=now() - timedelta(minutes=5))
+    old = make_job(created_at=now() - timedelta(minutes=5))
+    make_job()  # on its way
     sweep(repository, queue, store, now())
-    assert queue.position(old.id) == 0
-    assert queue.position(young.id) is None
+    assert queue.waiting_ids() == [old.id]
 
 
 def test_living_jobs_are_left_alone(
@@ -212,3 +212,39 @@ def test_work_folders_of_ended_jobs_go(
     assert work.exists()
     sweep(repository, queue, store, now() + timedelta(minutes=5))
     assert not work.exists()
+
+
+def test_jobs_that_are_only_kept_cost_a_sweep_nothing(
+    repository: JobRepository,
+    queue: JobQueue,
+    store: FolderStore,
+    redis: Redis,
+    make_job: MakeJob,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for _ in range(100):
+        job = make_job()
+        store.create(job.id)
+        repository.cancel(job.id)
+    looked_at: list[str] = []
+    monkeypatch.setattr(store, "last_touched", lambda job_id: looked_at.append(job_id) or 0.0)
+    before = commands(redis)
+    sweep(repository, queue, store, now())
+    assert commands(redis) - before < 30
+    assert looked_at == []
+
+
+def test_jobs_that_wait_cost_a_sweep_one_command_each(
+    repository: JobRepository, queue: JobQueue, store: FolderStore, redis: Redis, make_job: MakeJob
+) -> None:
+    for _ in range(100):
+        queue.enqueue(make_job(created_at=now() - timedelta(minutes=5)).id)
+    before = commands(redis)
+    sweep(repository, queue, store, now())
+    assert commands(redis) - before < 130
+    assert queue.length() == 100
+
+
+def commands(redis: Redis) -> int:
+    """Commands that the server has done so far."""
+    return int(redis.info("stats")["total_commands_processed"])

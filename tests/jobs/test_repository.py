@@ -3,13 +3,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis.exceptions
+from redis import Redis
+from rq import Queue
 
 from jobs.catalog import CatalogModel
 from jobs.connection import connect
 from jobs.errors import InvalidRequest, JobExpired, JobNotFound, TimedOut, VideoUndecodable
 from jobs.queue import JobQueue
-from jobs.record import Job, Progress, Shot, Variant, VideoFacts
+from jobs.record import Job, Phase, Progress, Shot, Variant, VideoFacts
 from jobs.repository import JobRepository
+from jobs.settings import Settings
 
 MakeJob = Callable[..., Job]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -17,8 +20,9 @@ FACTS = VideoFacts(width=4, height=3, frames=2, duration_seconds=1.0, frame_rate
 VARIANT = Variant(name="video", media_type="video/mp4", bytes=3, sha256="00", href="/v1/jobs/x/content?variant=video")
 
 
-def ended(repository: JobRepository, job_id: str, how: str) -> None:
+def ended(repository: JobRepository, job_id: str, how: str, *, phase: Phase | None = None) -> None:
     assert repository.claim(job_id, "a")
+    assert repository.update(job_id, "a", phase=phase)
     if how == "succeeded":
         assert repository.finish(job_id, "a", variants=[VARIANT], progress=Progress(fraction=1))
     elif how == "failed":
@@ -28,9 +32,18 @@ def ended(repository: JobRepository, job_id: str, how: str) -> None:
     assert repository.get(job_id).status == how
 
 
+@pytest.mark.parametrize(("how", "phase"), [("succeeded", None), ("failed", "tuning"), ("canceled", None)])
+def test_an_ended_job_has_no_phase_but_that_in_which_it_failed(
+    repository: JobRepository, make_job: MakeJob, how: str, phase: str | None
+) -> None:
+    job = make_job()
+    ended(repository, job.id, how, phase="tuning")
+    assert repository.get(job.id).phase == phase
+
+
 def test_a_job_comes_back_as_it_was_made(repository: JobRepository, make_job: MakeJob) -> None:
     job = make_job()
-    assert repository.get(job.id) == job
+    assert repository.get(job.id) == job.model_copy(update={"queue_position": 0})
     assert repository.reference_names(job.id) == ["first.png", "second.png"]
 
 
@@ -104,6 +117,7 @@ def test_a_released_job_waits_again(repository: JobRepository, make_job: MakeJob
     assert repository.release(job.id, "a")
     seen = repository.get(job.id)
     assert (seen.status, seen.phase, seen.progress.fraction) == ("queued", None, 0.0)
+    assert seen.started_at is None
 
 
 def test_the_list_is_newest_first_and_pages_are_stable(repository: JobRepository, make_job: MakeJob) -> None:
@@ -146,6 +160,18 @@ def test_the_queue_position_is_counted_from_zero(repository: JobRepository, queu
     assert {job.queue_position for job in repository.list().data} == {0, 1, 2}
     repository.claim(jobs[0].id, "a")
     assert repository.get(jobs[0].id).queue_position is None
+
+
+def test_a_job_that_a_worker_is_just_taking_is_the_next(
+    repository: JobRepository, queue: JobQueue, redis: Redis, settings: Settings, make_job: MakeJob
+) -> None:
+    job = make_job()
+    queue.enqueue(job.id)
+    taken = Queue.dequeue_any([Queue(settings.queue_name, connection=redis, serializer="json")], None, connection=redis)
+    assert taken is not None
+    assert taken[0].id == job.id
+    assert repository.get(job.id).queue_position == 0
+    assert repository.list().data[0].queue_position == 0
 
 
 def test_a_deleted_job_is_gone_and_an_expired_one_is_remembered(repository: JobRepository, make_job: MakeJob) -> None:
