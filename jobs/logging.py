@@ -51,5 +51,6 @@ def configure_logging(log_format: LogFormat, *, level: int = logging.INFO) -> No
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-    for name in ("rq", "httpx"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # What it warns of (jobs stopped, processes that died) we say ourselves, once and in our words.
+    logging.getLogger("rq").setLevel(logging.ERROR)

@@ -6,7 +6,8 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 import redis.exceptions
@@ -27,10 +28,14 @@ if TYPE_CHECKING:
     from rq.executions import Execution
     from rq.job import Job
 
-HEARTBEAT_SECONDS = 5
-SILENCE_SECONDS = 25
-"""After it a worker is held for dead: five beats missed. RQ's own rules would wait a minute more."""
-MAINTENANCE_SECONDS = 15
+HEARTBEAT_SECONDS = 3
+SILENCE_SECONDS = 12
+"""After it a worker is held for dead: four beats missed, and as long as Redis may take to start again. The beating
+process does nothing else, so a busy machine does not silence it. RQ's own rules would wait a minute more."""
+MAINTENANCE_SECONDS = 3
+"""How often an idle worker looks for the jobs of dead ones; a dozen small commands to Redis."""
+SECOND_THOUGHT = timedelta(seconds=1)
+"""Two signals closer together are one: a terminal and a supervisor may both have sent it."""
 
 _REDIS_AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 log = structlog.stdlib.get_logger("retint.worker")
@@ -51,6 +56,8 @@ class ForkingWorker(Worker):
         self._jobs = queue
         self._workplace = workplace
         self._on_heartbeat = on_heartbeat
+        self._handing_back = False
+        self._exit_status: int | None = None
         super().__init__(
             list(queue_names),
             connection=connection,
@@ -66,10 +73,29 @@ class ForkingWorker(Worker):
         """Whether a signal asked the worker to stop."""
         return self._shutdown_requested_date is not None
 
+    # Signals
+
+    def handle_warm_shutdown_request(self) -> None:
+        if self.horse_pid:
+            log.info(
+                "worker_stopping", job_id=self.get_current_job_id(), then="its job goes on; stop again to end that"
+            )
+
+    def request_force_stop(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """The second signal: give the job at hand back to the queue. RQ's own would leave it until it is missed."""
+        if self._shutdown_requested_date is None or datetime.now(UTC) - self._shutdown_requested_date < SECOND_THOUGHT:
+            return
+        self._handing_back = True
+        if self.horse_pid:
+            # The main loop sees it die, and `handle_job_failure` does the rest.
+            self.kill_horse()
+
     # The process of an execution
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         die_with_parent(signal.SIGKILL, parent_pid=self.pid)
+        if self._handing_back:
+            os._exit(1)
         super().main_work_horse(job, queue)
 
     def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
@@ -87,13 +113,21 @@ class ForkingWorker(Worker):
         execution: Execution | None = None,
     ) -> None:
         """An execution died, by our hand or another's: free its files, and try again where that can help."""
-        stopped = self._stopped_job_id == job.id
         status, _ = self._workplace.repository.status(job.id)
-        if status is None or status in TERMINAL_STATUSES:
+        stopped = self._stopped_job_id == job.id
+        ended = status is None or status in TERMINAL_STATUSES
+        handed_back = self._handing_back and not stopped and not ended
+        if ended:
             # Canceled, out of time, or deleted: nothing is left to try.
             job.retries_left = 0
+        elif handed_back:
+            # Nothing is wrong with it, so that it costs no try; and it has waited for its turn already.
+            job.retries_left = (job.retries_left or 0) + 1
+            job.enqueue_at_front_on_retry = True
         retried = bool(job.should_retry) and not stopped
         if execution is not None:
+            # Where it died so early that it had not taken the job off there itself.
+            queue.intermediate_queue.remove(job.id)
             self._workplace.store.discard_execution(job.id, execution.id)
         if execution is not None and retried:
             self._workplace.repository.release(job.id, execution.id)
@@ -101,7 +135,16 @@ class ForkingWorker(Worker):
         if not retried and not stopped:
             owner = execution.id if execution is not None else None
             self._workplace.repository.fail(job.id, owner, WorkerLost(WORKER_LOST_DETAIL))
-        log.warning("execution_died", job_id=job.id, stopped=stopped, tried_again=retried)
+        if handed_back:
+            log.info("job_handed_back", job_id=job.id, cause="this worker stops")
+        elif stopped or ended:
+            log.info("execution_stopped", job_id=job.id, cause=f"the job is {status or 'deleted'}")
+        else:
+            log.warning("execution_died", job_id=job.id, exit_status=self._exit_status, tried_again=retried)
+
+    def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int | None, rusage: Any) -> None:  # noqa: ARG002
+        """Keep how it died for our own line; negative: by which signal."""
+        self._exit_status = None if ret_val is None else os.waitstatus_to_exitcode(ret_val)
 
     # Signs of life
 
@@ -145,7 +188,7 @@ class ForkingWorker(Worker):
 
 
 def work_until_stopped(make_worker: Callable[[], ForkingWorker]) -> None:
-    """Work until a signal says stop: SIGTERM or SIGINT once lets the job at hand end, twice kills it.
+    """Work until a signal says stop: SIGTERM or SIGINT once lets the job at hand end, twice gives it back.
 
     RQ's worker quits where Redis goes away at the wrong moment; a fresh one then takes over.
     """
@@ -154,7 +197,8 @@ def work_until_stopped(make_worker: Callable[[], ForkingWorker]) -> None:
         worker: ForkingWorker | None = None
         try:
             worker = make_worker()
-            worker.work(logging_level="WARNING")
+            # What RQ warns of, the worker says in its own words.
+            worker.work(logging_level="ERROR")
             away = False
         except _REDIS_AWAY as error:
             if not away:

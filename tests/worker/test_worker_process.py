@@ -71,6 +71,10 @@ class Service:
         lines = note.read_text().splitlines() if note.exists() else []
         return [(int(line.split()[0]), int(line.split()[1])) for line in lines]
 
+    def log(self) -> str:
+        """What all workers have written so far."""
+        return "".join(path.read_text() for path in sorted(self.settings.data_folder.glob("worker-*.log")))
+
     def execution_folders(self, job_id: str) -> list[str]:
         folder = self.store.input_video(job_id).parents[1] / "executions"
         return [path.name for path in folder.glob("*")]
@@ -82,6 +86,11 @@ def is_running(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def told_of(service: Service, job_id: str) -> list[str]:
+    """The workers' lines about a job."""
+    return [line for line in service.log().splitlines() if job_id in line]
 
 
 def wait_until(happened: Callable[[], bool], *, seconds: float, what: str) -> float:
@@ -192,6 +201,8 @@ class TestAJob:
         assert job.error.code == "worker_lost"
         assert len(service.processes_of(job_id)) == 2
         assert service.execution_folders(job_id) == []
+        deaths = [line for line in service.log().splitlines() if "execution_died" in line and job_id in line]
+        assert ["exit_status=-6" in line for line in deaths] == [True, True]
 
     def test_is_tried_again_when_its_process_is_killed(self, service: Service) -> None:
         job_id = service.submit("slow")
@@ -212,8 +223,13 @@ class TestAJob:
         wait_until(lambda: not is_running(process), seconds=2, what="the process dies")
         wait_until(lambda: service.execution_folders(job_id) == [], seconds=2, what="its files go")
         assert not service.store.input_video(job_id).exists()
-        assert service.repository.get(job_id).status == "canceled"
+        job = service.repository.get(job_id)
+        assert (job.status, job.phase) == ("canceled", None)
         assert len(service.processes_of(job_id)) == 1
+        wait_until(lambda: len(told_of(service, job_id)) == 2, seconds=2, what="its end is told")
+        assert "job_started" in told_of(service, job_id)[0]
+        assert "[info" in told_of(service, job_id)[1]
+        assert "the job is canceled" in told_of(service, job_id)[1]
 
     def test_stops_within_three_seconds_where_the_word_to_the_worker_is_lost(self, service: Service) -> None:
         job_id = service.submit("deaf")
@@ -274,8 +290,43 @@ def test_a_killed_worker_takes_its_process_with_it_and_another_takes_over(
         return len(service.processes_of(job_id)) == 2
 
     wait_until(taken_over, seconds=60, what="the other worker takes the job over")
-    assert time.monotonic() - died < 60
+    assert time.monotonic() - died < 20
     cancel_job(job_id, repository=service.repository, queue=service.queue, store=service.store)
     replacement = service.processes_of(job_id)[1][1]
     os.kill(replacement, signal.SIGTERM)
     wait_until(lambda: not is_running(replacement), seconds=10, what="the idle worker stops on SIGTERM")
+
+
+def test_a_worker_stopped_twice_gives_its_job_back_at_once(service: Service) -> None:
+    stopping = service.start_worker()
+    job_id = service.submit("deaf")
+    wait_until(lambda: service.processes_of(job_id) != [], seconds=60, what="the job runs")
+    behind = service.submit("succeed")
+    [(process, parent)] = service.processes_of(job_id)
+    assert parent == stopping.pid
+
+    stopping.send_signal(signal.SIGTERM)
+    time.sleep(1.2)
+    assert is_running(process), "the first signal lets the job go on"
+    stopping.send_signal(signal.SIGTERM)
+    assert stopping.wait(3) == 0
+    job = service.repository.get(job_id)
+    assert (job.status, job.phase, job.started_at, job.queue_position) == ("queued", None, None, 0)
+    assert service.repository.get(behind).queue_position == 1
+    assert not is_running(process)
+    assert service.execution_folders(job_id) == []
+    assert [word for line in told_of(service, job_id) for word in line.split() if "_" in word and "=" not in word] == [
+        "job_started",
+        "worker_stopping",
+        "job_handed_back",
+    ]
+
+    next_worker = service.start_worker()
+    wait_until(lambda: len(service.processes_of(job_id)) == 2, seconds=60, what="the next worker takes it")
+    # Being given back costs no try: the one that the settings grant is left.
+    os.kill(service.processes_of(job_id)[1][0], signal.SIGKILL)
+    wait_until(lambda: len(service.processes_of(job_id)) == 3, seconds=5, what="the try that was left")
+    cancel_job(job_id, repository=service.repository, queue=service.queue, store=service.store)
+    assert service.wait_until_ended(behind).status == "succeeded"
+    next_worker.send_signal(signal.SIGTERM)
+    assert next_worker.wait(10) == 0
