@@ -154,7 +154,7 @@ class _Job:
         )
         finisher = Finisher(info=self._info, canvas=self._canvas, chroma_size=writer.chroma_size)
         for colored in color_shot(colors, feed=feed):
-            yield finisher.finish(colored, most_confidence=plan.most_confidence)
+            yield finisher.finish(colored, most_confidence=plan.most_confidence(colored.frame.index))
 
     def _feeds(self, plan: ShotPlan) -> int:
         anchors = [frame for frame, _ in plan.anchors]

@@ -26,9 +26,9 @@ class ShotPlan:
     """References that are no frames of the shot, the likest first."""
     tuned_on: ReferenceSet
     """Empty where nothing can be learned for the shot."""
-    most_confidence: float = 1.0
-    """What the confidence of its frames is at most: a shot colored after a picture of another shot is to be trusted no
-    further than the two look alike."""
+    trust: tuple[float, ...] = (1.0,)
+    """What confidence is at most at each anchor; without anchors, one number for the whole shot: a shot colored after
+    a picture of another one is to be trusted no further than the two look alike."""
     borrows: bool = False
     """Whether it has no reference of its own."""
 
@@ -36,6 +36,13 @@ class ShotPlan:
     def references(self) -> tuple[int, ...]:
         """All references, the most important first."""
         return (*(reference for _, reference in self.anchors), *self.examples)
+
+    def most_confidence(self, frame: int) -> float:
+        """What the confidence of a frame is at most: between two anchors it passes over from the one to the other, as
+        the colors do."""
+        if not self.anchors:
+            return self.trust[0]
+        return float(np.interp(frame, [anchor for anchor, _ in self.anchors], self.trust))
 
 
 def plan_shots(
@@ -79,12 +86,14 @@ def _own_plan(index: int, shot: ShotRange, references: Sequence[LocatedReference
         elif reference.frame is None and reference.record.shot == index and examples_help:
             examples.append(number)
     used = sorted({*anchors.values(), *examples})
+    in_order = tuple(sorted(anchors.items()))
     return ShotPlan(
         index=index,
         shot=shot,
-        anchors=tuple(sorted(anchors.items())),
+        anchors=in_order,
         examples=tuple(examples),
         tuned_on=tuple(used),
+        trust=tuple(references[number].most_confidence for _, number in in_order) or (1.0,),
     )
 
 
@@ -102,7 +111,7 @@ def _borrowing(
         anchors=(),
         examples=(best,),
         tuned_on=(best,) if home is None else home.tuned_on,
-        most_confidence=min(1.0, max(0.0, scores[best])),
+        trust=(min(1.0, max(0.0, scores[best])),),
         borrows=True,
     )
 

@@ -36,10 +36,18 @@ class LocatedReference:
     picture: Picture
     signature: Signature
     record: PlacedReference
+    likeness: float
+    """How much it looks like the frame that it stands at, -1 to 1."""
 
     @property
     def frame(self) -> int | None:
         return self.record.frame
+
+    @property
+    def most_confidence(self) -> float:
+        """What confidence in the colors around it is at most: low where it does not look like the frame that it is
+        placed at, however sure the model is of having carried them on."""
+        return 1.0 if self.likeness >= FRAME_SCORE or self.frame is None else max(0.0, self.likeness)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +184,8 @@ class ReferenceLocator:
             candidate, match = self._best_there(file.name, candidates, wanted, warnings)
         is_frame = wanted is not None or match.score >= FRAME_SCORE
         notes = [candidate.fitting.note] if candidate.fitting.note else []
+        if is_frame and match.score < FRAME_SCORE:
+            notes.append(f"does not look like frame {match.frame} ({match.score:.2f})")
         if not is_frame:
             notes.append(f"no frame of the video, but like frame {match.frame} ({match.score:.2f}): used as an example")
         record = PlacedReference(
@@ -186,7 +196,10 @@ class ReferenceLocator:
             note="; ".join(notes) or None,
         )
         return LocatedReference(
-            picture=_shrunk(candidate.fitting.picture, keep_side), signature=candidate.signature, record=record
+            picture=_shrunk(candidate.fitting.picture, keep_side),
+            signature=candidate.signature,
+            record=record,
+            likeness=match.score,
         )
 
     def _candidate(self, fitting: Fitting) -> _Candidate:
@@ -204,9 +217,17 @@ class ReferenceLocator:
         if score < FRAME_SCORE:
             warnings.append(
                 f"The reference {name} was placed at frame {frame}, but does not look like it (likeness {score:.2f}, "
-                f"at least {FRAME_SCORE} expected). Leave the place out to have it found by its luma."
+                f"at least {FRAME_SCORE} expected), so the colors around it are not to be trusted. "
+                f"{self._better_place(candidate)}"
             )
         return candidate, _Match(frame, score)
+
+    def _better_place(self, candidate: _Candidate) -> str:
+        """What to do about a reference that does not look like the frame that it was placed at."""
+        best = self._search(candidate)[0][0]
+        if best.score < FRAME_SCORE:
+            return "It looks like no other frame either: use a colored frame of this video."
+        return f"It looks like frame {best.frame} (likeness {best.score:.2f}): place it there, or leave the place out."
 
     def _best_anywhere(
         self, name: str, candidates: Iterable[_Candidate], warnings: list[str]

@@ -211,6 +211,23 @@ def test_a_shot_without_a_reference_borrows_one_and_is_less_sure(make_film: Call
     assert [one["reference_would_help"] for one in weakest] == [False, True]
 
 
+def test_colors_of_a_reference_at_a_frame_of_something_else_are_not_trusted(
+    make_film: Callable[..., Any], tmp_path: Path
+) -> None:
+    film = make_film(scenes=((1, 14), (2, 10)))
+    watcher = Watcher()
+    places = [{"name": "0.png", "frame": 3}, {"name": "1.png", "frame": 23}]
+    task = task_of(film, tmp_path, film.pictures[20], film.pictures[23], shots="single", references=places)
+    files = run(task, watcher=watcher)
+    [shot] = watcher.facts["shots"]
+    curve = [point["mean"] for point in json.loads(files["report_json"].path.read_text())["confidence"]]
+    assert max(curve[:4]) < 0.6
+    assert curve[4:20] == sorted(curve[4:20])
+    assert curve[23] == pytest.approx(0.9)
+    assert shot.confidence < 0.8
+    assert any("placed at frame 3, but does not look like it" in warning for warning in watcher.facts["warnings"])
+
+
 def test_single_and_explicit_shots_are_kept(make_film: Callable[..., Any], tmp_path: Path) -> None:
     film = make_film(scenes=((1, 14), (2, 10)))
     watcher = Watcher()

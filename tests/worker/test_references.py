@@ -54,6 +54,14 @@ def test_a_reference_is_found_by_its_luma(make_film: Callable[..., Any], tmp_pat
     assert record.note is None
 
 
+def test_a_reference_that_looks_like_its_frame_leaves_confidence_alone(
+    make_film: Callable[..., Any], tmp_path: Path
+) -> None:
+    film = make_film(scenes=TWO_SHOTS)
+    painted = film.pictures[18].astype(np.float64) * 0.8 + np.array([30.0, 0.0, 15.0])
+    assert located(film, tmp_path, painted.round().astype(np.uint8), frame=18).most_confidence == 1.0
+
+
 def test_a_reference_of_other_colors_and_contrast_is_found_too(make_film: Callable[..., Any], tmp_path: Path) -> None:
     film = make_film(scenes=TWO_SHOTS)
     painted = film.pictures[18].astype(np.float64) * 0.8 + np.array([30.0, 0.0, 15.0])
@@ -107,9 +115,23 @@ def test_a_place_that_does_not_look_like_the_reference_is_a_warning(
 ) -> None:
     film = make_film(scenes=TWO_SHOTS)
     result = placement(film, tmp_path, film.pictures[3], options=(ReferenceOptions(name="0.png", frame=20),))
+    reference = result.references[0]
+    assert reference.frame == 20
+    assert reference.likeness < 0.6
+    assert reference.most_confidence == max(0.0, reference.likeness)
+    assert "does not look like frame 20" in (reference.record.note or "")
+    [warning] = result.warnings
+    assert "0.png was placed at frame 20, but does not look like it" in warning
+    assert "It looks like frame 3 (likeness 1.00): place it there" in warning
+
+
+def test_a_place_for_a_picture_of_another_film_is_a_warning(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=TWO_SHOTS)
+    stranger = make_film("other.mkv", scenes=((9, 1),))
+    result = placement(film, tmp_path, stranger.pictures[0], options=(ReferenceOptions(name="0.png", frame=20),))
     assert result.references[0].frame == 20
-    assert len(result.warnings) == 1
-    assert "frame 20" in result.warnings[0]
+    [warning] = result.warnings
+    assert "no other frame either" in warning
 
 
 @pytest.mark.parametrize(
