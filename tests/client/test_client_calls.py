@@ -64,7 +64,7 @@ def test_submit_sends_options_video_and_references_and_tells_how_far_it_is(
     assert b'{"tuning": "fast"}' in body
     assert b"v" * 200_000 in body
     assert b'name="references"; filename="frame.png"' in body
-    assert told[-1] == (201_000, 201_000)
+    assert told[-1] == (len(body), len(body))
     assert told == sorted(told)
 
 

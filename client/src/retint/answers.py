@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from retint.decoding import decode
-from retint.errors import APIError, ConnectionFailed, FieldError, Problem, ServerError, error_class
+from retint.errors import APIError, FieldError, Problem, ServerError, error_class
 from retint.models import Job, Model, Page
 
 
@@ -61,17 +61,6 @@ def read_models(response: httpx.Response) -> tuple[Model, ...]:
         return tuple(decode(Model, item) for item in data["data"])
     except (KeyError, ValueError, TypeError) as error:
         raise _foreign(response) from error
-
-
-def connection_failed(error: httpx.HTTPError | httpx.InvalidURL, *, base_url: str) -> ConnectionFailed:
-    """The sentence for what httpx met."""
-    if isinstance(error, httpx.ConnectError):
-        return ConnectionFailed(f"No server answers at {base_url}: {error}. Start one with `retint serve`.")
-    if isinstance(error, httpx.TimeoutException):
-        return ConnectionFailed(f"The server at {base_url} did not answer in time.")
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-        return ConnectionFailed(f"{base_url} is no address of a server; expected one like http://127.0.0.1:8000.")
-    return ConnectionFailed(f"The connection to {base_url} broke: {error or type(error).__name__}.")
 
 
 def _job(data: dict[str, Any]) -> Job:

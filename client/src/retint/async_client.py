@@ -1,39 +1,37 @@
-"""The client for asyncio: the same calls as `Client`, awaited."""
+"""The client for asyncio: the same calls as `Client`, awaited. What touches the disk runs in threads."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 
-from retint.answers import check, read_job, read_json, read_models, read_page
-from retint.client import translated
-from retint.connection import DEFAULT_SERVER, TIMEOUT, UPLOAD_TIMEOUT, WAIT_TIMEOUT, headers, job_path, uses_proxies
-from retint.errors import ConnectionFailed, RetintError, Unavailable
+from retint import calls
+from retint.calls import Call
+from retint.connection import DEFAULT_SERVER, http_settings, translated
+from retint.errors import ConnectionFailed, RetintError
 from retint.models import Job, Model, Status
-from retint.partial import ATTEMPTS, PartialFile, find_variant
+from retint.partial import PartialFile, find_variant
 from retint.polling import Poll
-from retint.upload import UploadProgress, open_form
+from retint.threads import in_thread
+from retint.upload import Upload, UploadProgress
+
+T = TypeVar("T")
 
 
 class AsyncClient:
     """Talks to one service. Use it as an async context manager, or `close` it.
 
-    Every method raises `APIError` where the server answers with a problem and `ConnectionFailed` where no answer comes.
+    Every method is `Client`'s, with its arguments and errors; callbacks are called in the event loop's thread.
     """
 
     def __init__(self, base_url: str = DEFAULT_SERVER, *, api_key: str | None = None) -> None:
         self._base_url = base_url.rstrip("/")
         with translated(self._base_url):
-            self._http = httpx.AsyncClient(
-                base_url=self._base_url,
-                headers=headers(api_key),
-                timeout=TIMEOUT,
-                follow_redirects=True,
-                trust_env=uses_proxies(self._base_url),
-            )
+            self._http = httpx.AsyncClient(**http_settings(self._base_url, api_key=api_key))
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,46 +52,36 @@ class AsyncClient:
         options: Mapping[str, Any] | None = None,
         on_upload: UploadProgress | None = None,
     ) -> Job:
-        """Upload a video and its colored frames as a new job; the files are read as they are sent, never held whole.
-
-        `options` is the `options` of the HTTP API, such as `{"tuning": "fast"}`.
-
-        Raises:
-            OSError: a file cannot be read.
-        """
-        paths = [Path(path) for path in references]
-        with open_form(Path(video), paths, options=options, on_upload=on_upload) as form:
-            return read_job(
-                await self._send("POST", "/v1/jobs", data=form.data, files=form.files, timeout=UPLOAD_TIMEOUT)
-            )
+        """Upload a video and its colored frames as a new job; see `Client.submit`."""
+        upload = Upload(Path(video), [Path(path) for path in references], options=options, on_upload=on_upload)
+        try:
+            await in_thread(upload.open)
+            return await self._run(calls.submit_job(headers=upload.headers, content=_ReadInThreads(upload)))
+        finally:
+            await in_thread(upload.close)
 
     async def get(self, job_id: str) -> Job:
-        return read_job(await self._send("GET", job_path(job_id)))
+        return await self._run(calls.get_job(job_id))
 
     async def list(self, *, status: Status | None = None, page_size: int = 50) -> AsyncIterator[Job]:
         """All jobs, newest first; pages are fetched as they are needed."""
-        query = {"limit": str(page_size), **({"status": status} if status else {})}
+        after: str | None = None
         while True:
-            page = read_page(await self._send("GET", "/v1/jobs", params=query))
+            page = await self._run(calls.list_jobs(status=status, page_size=page_size, after=after))
             for job in page.data:
                 yield job
-            if page.next is None:
+            after = page.next
+            if after is None:
                 return
-            query["after"] = page.next
 
     async def wait(
         self, job_id: str, *, on_progress: Callable[[Job], None] | None = None, timeout: float | None = None
     ) -> Job:
-        """The job once it has succeeded; `on_progress` is called whenever it has changed. Outages are sat out.
-
-        Raises:
-            JobFailed, JobCanceled: it ended otherwise.
-            WaitTimedOut: it is not finished after `timeout` seconds.
-        """
+        """The job once it has succeeded; see `Client.wait`."""
         poll = Poll(job_id, timeout=timeout, on_progress=on_progress)
         while True:
             try:
-                job = read_job(await self._send("GET", job_path(job_id), params=poll.ask(), timeout=WAIT_TIMEOUT))
+                job = await self._run(poll.ask())
             except RetintError as error:
                 pause: float | None = poll.failed(error)
             else:
@@ -103,11 +91,11 @@ class AsyncClient:
             await asyncio.sleep(pause)
 
     async def cancel(self, job_id: str) -> Job:
-        return read_job(await self._send("POST", job_path(job_id, "cancel")))
+        return await self._run(calls.cancel_job(job_id))
 
     async def delete(self, job_id: str) -> None:
         """Remove the job and its files."""
-        check(await self._send("DELETE", job_path(job_id)))
+        await self._run(calls.delete_job(job_id))
 
     async def download(
         self,
@@ -117,61 +105,60 @@ class AsyncClient:
         *,
         on_download: Callable[[int, int], None] | None = None,
     ) -> Path:
-        """Fetch a result to `path`, which appears whole and with its sha256 checked, or not at all.
-
-        A download that broke off, in this call or an earlier one, is continued where it ended.
-
-        Raises:
-            ChecksumMismatch: the bytes are not what the server said.
-            OSError: the file cannot be written.
-        """
-        wanted = find_variant(await self.get(job_id), variant)
-        with PartialFile(Path(path), variant=wanted) as part:
-            failures = 0
-            while not part.complete:
-                before = part.size
+        """Fetch a result to `path`, which appears whole and checked, or not at all; see `Client.download`."""
+        part = PartialFile(Path(path), variant=find_variant(await self.get(job_id), variant))
+        try:
+            await in_thread(part.open)
+            while not part.done:
                 try:
-                    await self._fetch(wanted.href, part, total=wanted.bytes, on_download=on_download)
-                except (ConnectionFailed, Unavailable) as error:
-                    failures = failures + 1 if part.size == before else 0
-                    if failures >= ATTEMPTS:
-                        raise
-                    await asyncio.sleep(
-                        (error.retry_after if isinstance(error, Unavailable) else None) or failures * 0.5
-                    )
-                else:
-                    break
-            return part.finish()
+                    await self._fetch(part, on_download=on_download)
+                except RetintError as error:
+                    await asyncio.sleep(part.failed(error))
+            return await in_thread(part.finish)
+        finally:
+            await in_thread(part.close)
 
     async def models(self) -> tuple[Model, ...]:
         """What the server can colorize with, the default first."""
-        return read_models(await self._send("GET", "/v1/models"))
+        return await self._run(calls.list_models())
 
     async def version(self) -> dict[str, Any]:
-        return read_json(await self._send("GET", "/version"))
+        return await self._run(calls.get_version())
 
     async def ready(self) -> bool:
         """Whether the server, its queue, its store and at least one worker are up."""
         try:
-            return (await self._send("GET", "/readyz")).is_success
+            return await self._run(calls.get_readiness())
         except ConnectionFailed:
             return False
 
-    async def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+    async def _run(self, call: Call[T]) -> T:
         with translated(self._base_url):
-            return await self._http.request(method, path, **arguments)
+            response = await self._http.request(**call.arguments)
+        return call.read(response)
 
-    async def _fetch(
-        self, href: str, part: PartialFile, *, total: int, on_download: Callable[[int, int], None] | None
-    ) -> None:
+    async def _fetch(self, part: PartialFile, *, on_download: Callable[[int, int], None] | None) -> None:
         """One answer's worth of a download."""
         with translated(self._base_url):
-            async with self._http.stream("GET", href, headers=part.headers(), timeout=TIMEOUT) as response:
-                if not response.is_success:
+            async with self._http.stream("GET", part.variant.href, headers=part.headers()) as response:
+                if response.is_error:
                     await response.aread()
-                    check(response)
-                part.begin(response)
+                await in_thread(partial(part.begin, response))
                 async for piece in response.aiter_raw():
-                    part.write(piece)
+                    await in_thread(partial(part.write, piece))
                     if on_download is not None:
-                        on_download(part.size, total)
+                        on_download(part.size, part.variant.bytes)
+                part.end()
+
+
+class _ReadInThreads:
+    """An upload's bytes; each loop starts anew."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        pieces = self._upload.pieces()
+        while (piece := await in_thread(partial(next, pieces, None))) is not None:
+            yield piece
+            self._upload.passed(piece)

@@ -2,20 +2,22 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 
-from retint.answers import check, connection_failed, read_job, read_json, read_models, read_page
-from retint.connection import DEFAULT_SERVER, TIMEOUT, UPLOAD_TIMEOUT, WAIT_TIMEOUT, headers, job_path, uses_proxies
-from retint.errors import ConnectionFailed, RetintError, Unavailable
+from retint import calls
+from retint.calls import Call
+from retint.connection import DEFAULT_SERVER, http_settings, translated
+from retint.errors import ConnectionFailed, RetintError
 from retint.models import Job, Model, Status
-from retint.partial import ATTEMPTS, PartialFile, find_variant
+from retint.partial import PartialFile, find_variant
 from retint.polling import Poll
-from retint.upload import UploadProgress, open_form
+from retint.upload import Upload, UploadProgress
+
+T = TypeVar("T")
 
 
 class Client:
@@ -27,13 +29,7 @@ class Client:
     def __init__(self, base_url: str = DEFAULT_SERVER, *, api_key: str | None = None) -> None:
         self._base_url = base_url.rstrip("/")
         with translated(self._base_url):
-            self._http = httpx.Client(
-                base_url=self._base_url,
-                headers=headers(api_key),
-                timeout=TIMEOUT,
-                follow_redirects=True,
-                trust_env=uses_proxies(self._base_url),
-            )
+            self._http = httpx.Client(**http_settings(self._base_url, api_key=api_key))
 
     def __enter__(self) -> Self:
         return self
@@ -59,24 +55,24 @@ class Client:
         `options` is the `options` of the HTTP API, such as `{"tuning": "fast"}`.
 
         Raises:
-            OSError: a file cannot be read.
+            FileUnreadable: a file is not there or cannot be read.
         """
         paths = [Path(path) for path in references]
-        with open_form(Path(video), paths, options=options, on_upload=on_upload) as form:
-            return read_job(self._send("POST", "/v1/jobs", data=form.data, files=form.files, timeout=UPLOAD_TIMEOUT))
+        with Upload(Path(video), paths, options=options, on_upload=on_upload) as upload:
+            return self._run(calls.submit_job(headers=upload.headers, content=upload))
 
     def get(self, job_id: str) -> Job:
-        return read_job(self._send("GET", job_path(job_id)))
+        return self._run(calls.get_job(job_id))
 
     def list(self, *, status: Status | None = None, page_size: int = 50) -> Iterator[Job]:
         """All jobs, newest first; pages are fetched as they are needed."""
-        query = {"limit": str(page_size), **({"status": status} if status else {})}
+        after: str | None = None
         while True:
-            page = read_page(self._send("GET", "/v1/jobs", params=query))
+            page = self._run(calls.list_jobs(status=status, page_size=page_size, after=after))
             yield from page.data
-            if page.next is None:
+            after = page.next
+            if after is None:
                 return
-            query["after"] = page.next
 
     def wait(
         self, job_id: str, *, on_progress: Callable[[Job], None] | None = None, timeout: float | None = None
@@ -90,7 +86,7 @@ class Client:
         poll = Poll(job_id, timeout=timeout, on_progress=on_progress)
         while True:
             try:
-                job = read_job(self._send("GET", job_path(job_id), params=poll.ask(), timeout=WAIT_TIMEOUT))
+                job = self._run(poll.ask())
             except RetintError as error:
                 pause: float | None = poll.failed(error)
             else:
@@ -100,11 +96,11 @@ class Client:
             time.sleep(pause)
 
     def cancel(self, job_id: str) -> Job:
-        return read_job(self._send("POST", job_path(job_id, "cancel")))
+        return self._run(calls.cancel_job(job_id))
 
     def delete(self, job_id: str) -> None:
         """Remove the job and its files."""
-        check(self._send("DELETE", job_path(job_id)))
+        self._run(calls.delete_job(job_id))
 
     def download(
         self,
@@ -120,64 +116,46 @@ class Client:
 
         Raises:
             ChecksumMismatch: the bytes are not what the server said.
-            OSError: the file cannot be written.
+            FileUnwritable: the file cannot be written.
         """
-        wanted = find_variant(self.get(job_id), variant)
-        with PartialFile(Path(path), variant=wanted) as part:
-            failures = 0
-            while not part.complete:
-                before = part.size
+        with PartialFile(Path(path), variant=find_variant(self.get(job_id), variant)) as part:
+            while not part.done:
                 try:
-                    self._fetch(wanted.href, part, total=wanted.bytes, on_download=on_download)
-                except (ConnectionFailed, Unavailable) as error:
-                    failures = failures + 1 if part.size == before else 0
-                    if failures >= ATTEMPTS:
-                        raise
-                    time.sleep((error.retry_after if isinstance(error, Unavailable) else None) or failures * 0.5)
-                else:
-                    break
+                    self._fetch(part, on_download=on_download)
+                except RetintError as error:
+                    time.sleep(part.failed(error))
             return part.finish()
 
     def models(self) -> tuple[Model, ...]:
         """What the server can colorize with, the default first."""
-        return read_models(self._send("GET", "/v1/models"))
+        return self._run(calls.list_models())
 
     def version(self) -> dict[str, Any]:
-        return read_json(self._send("GET", "/version"))
+        return self._run(calls.get_version())
 
     def ready(self) -> bool:
         """Whether the server, its queue, its store and at least one worker are up."""
         try:
-            return self._send("GET", "/readyz").is_success
+            return self._run(calls.get_readiness())
         except ConnectionFailed:
             return False
 
-    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+    def _run(self, call: Call[T]) -> T:
         with translated(self._base_url):
-            return self._http.request(method, path, **arguments)
+            response = self._http.request(**call.arguments)
+        return call.read(response)
 
-    def _fetch(
-        self, href: str, part: PartialFile, *, total: int, on_download: Callable[[int, int], None] | None
-    ) -> None:
+    def _fetch(self, part: PartialFile, *, on_download: Callable[[int, int], None] | None) -> None:
         """One answer's worth of a download."""
         with (
             translated(self._base_url),
-            self._http.stream("GET", href, headers=part.headers(), timeout=TIMEOUT) as response,
+            self._http.stream("GET", part.variant.href, headers=part.headers()) as response,
         ):
-            if not response.is_success:
+            if response.is_error:
                 response.read()
-                check(response)
             part.begin(response)
             for piece in response.iter_raw():
                 part.write(piece)
                 if on_download is not None:
-                    on_download(part.size, total)
-
-
-@contextmanager
-def translated(base_url: str) -> Iterator[None]:
-    """What httpx raises, as what this package raises."""
-    try:
-        yield
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise connection_failed(error, base_url=base_url) from error
+                    on_download(part.size, part.variant.bytes)
+            part.end()

@@ -10,6 +10,9 @@ RetintError
 │   └── ServerError          5xx, and 429: the server could not answer
 │       └── Unavailable      429, 502, 503, 504: asking again later may help
 ├── ConnectionFailed         no answer came: refused, cut off, timed out
+├── FileError                a file on this machine is at fault; an OSError too
+│   ├── FileUnreadable       what is to be sent cannot be read
+│   └── FileUnwritable       a download cannot be put where it is wanted
 ├── JobFailed                the job waited for ended as `failed`
 ├── JobCanceled              the job waited for ended as `canceled`
 ├── WaitTimedOut             the job waited for is not finished in time
@@ -17,6 +20,7 @@ RetintError
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -115,6 +119,23 @@ class Unavailable(ServerError):
 
 
 class ConnectionFailed(RetintError):
+    pass
+
+
+class FileError(RetintError, OSError):
+    """`path` says which file; `errno` is the system's reason, where it gave one."""
+
+    def __init__(self, detail: str, *, path: Path, errno: int | None = None) -> None:
+        super().__init__(detail)
+        self.path = path
+        self.errno = errno
+
+
+class FileUnreadable(FileError):
+    pass
+
+
+class FileUnwritable(FileError):
     pass
 
 

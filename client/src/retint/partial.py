@@ -5,17 +5,22 @@ The part's name carries the checksum, so that a part is only ever continued with
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 import httpx
 
-from retint.errors import ChecksumMismatch, NotFound, Problem
+from retint.answers import check
+from retint.errors import ChecksumMismatch, ConnectionFailed, NotFound, Problem, RetintError, Unavailable
+from retint.local_files import require_no_folder, writing
 from retint.models import Job, Variant
 
 ATTEMPTS = 5
 """How often in a row a download that gets no further is continued before it fails."""
+PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 15.0
 _PIECE = 1 << 20
 
 
@@ -40,49 +45,96 @@ def find_variant(job: Job, name: str) -> Variant:
 
 
 class PartialFile:
-    """Open it, `write` what comes, `finish`. Leaving it unfinished keeps the part for the next try."""
+    """A context manager. Until it is `done`, ask for `variant.href` with `headers`, `begin` with the answer, `write`
+    what comes and `end`, or tell what `failed`; then `finish`. Leaving it unfinished keeps the part for the next try.
+
+    Raises:
+        FileUnwritable: in every step that touches the disk, where the disk does not take it.
+    """
 
     def __init__(self, target: Path, *, variant: Variant) -> None:
-        self.target = Path(target)
-        self._variant = variant
-        self._part = self.target.with_name(f".{self.target.name}.{variant.sha256[:16]}.part")
-        self._hash = hashlib.sha256()
-        self._file: IO[bytes]
+        self.target = target
+        self.variant = variant
         self.size = 0
         """Bytes there already."""
+        self.done = False
+        """Whether there is nothing left to ask for."""
+        self._part = target.with_name(f".{target.name}.{variant.sha256[:16]}.part")
+        self._hash = hashlib.sha256()
+        self._file: IO[bytes] | None = None
+        self._size_before = 0
+        self._failures = 0
 
     def __enter__(self) -> Self:
-        self._file = self._part.open("a+b")
-        self._file.seek(0)
-        while piece := self._file.read(_PIECE):
-            self._hash.update(piece)
-            self.size += len(piece)
-        if self.size > self._variant.bytes:
-            self._restart()
+        self.open()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._file.close()
+        self.close()
 
-    @property
-    def complete(self) -> bool:
-        return self.size >= self._variant.bytes
+    def open(self) -> None:
+        """Take up what an earlier try has left."""
+        require_no_folder(self.target)
+        with writing(self.target):
+            self._file = self._part.open("a+b")
+            self._file.seek(0)
+            while piece := self._file.read(_PIECE):
+                self._hash.update(piece)
+                self.size += len(piece)
+            if self.size > self.variant.bytes:
+                self._restart()
+        self.done = self.size == self.variant.bytes
+
+    def close(self) -> None:
+        if self._file is None:
+            return
+        # What a full disk did not take is lost here, and asked for again by the next try.
+        with suppress(OSError):
+            self._file.close()
+        if self.size == 0:
+            self._part.unlink(missing_ok=True)
 
     def headers(self) -> dict[str, str]:
         """Ask for what is missing; never compressed, since ranges and checksum are of the file itself."""
+        self._size_before = self.size
         return {"Accept-Encoding": "identity", **({"Range": f"bytes={self.size}-"} if self.size else {})}
 
     def begin(self, response: httpx.Response) -> None:
-        """Before the first piece of an answer: one that ignored the range starts from zero."""
+        """Before the first piece of an answer: one that ignored the range starts from zero.
+
+        Raises:
+            APIError: the answer is an error; its body must have been read.
+        """
+        check(response)
         if self.size and response.status_code != httpx.codes.PARTIAL_CONTENT:
             self._restart()
 
     def write(self, piece: bytes) -> None:
-        self._file.write(piece)
+        assert self._file is not None
+        with writing(self.target):
+            self._file.write(piece)
         self._hash.update(piece)
         self.size += len(piece)
+
+    def end(self) -> None:
+        """The answer is over."""
+        self.done = True
+
+    def failed(self, error: RetintError) -> float:
+        """The seconds to wait before asking for the rest.
+
+        Raises:
+            RetintError: `error` itself, where asking again cannot help or has not helped several times in a row.
+        """
+        if not isinstance(error, ConnectionFailed | Unavailable):
+            raise error
+        self._failures = self._failures + 1 if self.size == self._size_before else 0
+        if self._failures >= ATTEMPTS:
+            raise error
+        asked = error.retry_after if isinstance(error, Unavailable) else None
+        return min(asked or self._failures * PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
 
     def finish(self) -> Path:
         """Put the file in its place.
@@ -90,18 +142,21 @@ class PartialFile:
         Raises:
             ChecksumMismatch: the bytes are not what the server said; they are thrown away.
         """
-        self._file.flush()
-        if self.size != self._variant.bytes or self._hash.hexdigest() != self._variant.sha256:
+        assert self._file is not None
+        if self.size != self.variant.bytes or self._hash.hexdigest() != self.variant.sha256:
             self._part.unlink()
             raise ChecksumMismatch(
-                f"The download of {self._variant.name} does not match its sha256 and was thrown away; "
-                "download it again."
+                f"The download of {self.variant.name} does not match its sha256 and was thrown away; download it again."
             )
-        os.fsync(self._file.fileno())
-        self._part.replace(self.target)
+        with writing(self.target):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._part.replace(self.target)
         return self.target
 
     def _restart(self) -> None:
-        self._file.truncate(0)
+        assert self._file is not None
+        with writing(self.target):
+            self._file.truncate(0)
         self._hash = hashlib.sha256()
         self.size = 0

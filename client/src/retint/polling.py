@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from time import monotonic
 
+from retint.calls import Call, get_job
+from retint.connection import LONG_POLL_SECONDS
 from retint.errors import ConnectionFailed, JobCanceled, JobFailed, RetintError, ServerError, Unavailable, WaitTimedOut
 from retint.models import Job
 
-LONG_POLL_SECONDS = 20
-"""How long the server is asked to hold an answer until the job changes; it allows 30."""
 PAUSE_SECONDS = 0.5
 """Least time between two questions, for servers that answer at once."""
 OUTAGE_SECONDS = 300.0
@@ -35,13 +35,12 @@ class Poll:
         self._failures = 0
         self._last: Job | None = None
 
-    def ask(self) -> dict[str, str]:
-        """The query of the next request. The first is answered at once, so that progress shows at once."""
+    def ask(self) -> Call[Job]:
+        """The next call. The first is answered at once, so that progress shows at once."""
         self._asked = self._clock()
         if self._last is None:
-            return {}
-        left = self._left()
-        return {"wait": str(max(1, int(min(LONG_POLL_SECONDS, left))))}
+            return get_job(self._job_id)
+        return get_job(self._job_id, wait=max(1, int(min(LONG_POLL_SECONDS, self._left()))))
 
     def answered(self, job: Job) -> float | None:
         """None: the job has succeeded.
