@@ -1,15 +1,16 @@
 """`retint colorize`: one video, here and now, without a server."""
 
-import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import say, tell, write_json
+from cli.arguments import build_options, check_files, parse_reference, require_ending
+from cli.console import interruptible, say, tell, write_json
 from cli.errors import CommandError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def colorize(
     quality: Annotated[int, typer.Option(help="H.264 CRF, 0 (lossless) to 51.")] = 18,
     codec: Annotated[str | None, typer.Option(help="`h264`, `ffv1` or `prores`; default: by container.")] = None,
     working_size: Annotated[int | None, typer.Option(help="Short side at which color is predicted.")] = None,
-    comparison: Annotated[Path | None, typer.Option(help="Also write a side-by-side video here.")] = None,
+    comparison: Annotated[Path | None, typer.Option(help="Also write a side-by-side video here: .mp4.")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write the report here: .html or .json.")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, no progress bar.")] = False,
@@ -40,6 +41,8 @@ def colorize(
     """Colorize VIDEO by one or more colored frames of it; no server needed."""
     from jobs.settings import Settings
 
+    require_ending(comparison, endings=[".mp4"], option="--comparison")
+    require_ending(report, endings=[".html", ".json"], option="--report")
     references = [parse_reference(text) for text in reference]
     targets = {"video": out, "comparison": comparison, _report_variant(report): report}
     wanted = {name: path for name, path in targets.items() if path is not None}
@@ -57,16 +60,12 @@ def colorize(
     settings = Settings()
     if device is not None:
         settings = settings.model_copy(update={"device": device})
-    # Beside the target: a rename within one file system is atomic.
-    folder = Path(tempfile.mkdtemp(prefix=".retint-", dir=out.absolute().parent))
-    try:
+    with interruptible("Nothing was written."), _work_folder(beside=out) as folder:
         task = _task(video, [path for path, _ in references], options=options, settings=settings, folder=folder)
         observer, variants = _run(task, settings=settings, quiet=as_json)
         for variant in variants:
             if variant.name in wanted:
-                shutil.move(variant.path, wanted[variant.name])
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+                _place(variant.path, wanted[variant.name])
     if as_json:
         write_json(_outcome(observer, wanted))
     else:
@@ -76,87 +75,33 @@ def colorize(
             say(str(path))
 
 
-def parse_reference(text: str) -> tuple[Path, int | None]:
-    """`FILE` or `FILE@FRAME`; a file whose own name ends in `@digits` is taken as it is."""
-    match = re.fullmatch(r"(.+)@(\d+)", text)
-    if match is None or Path(text).exists():
-        return Path(text), None
-    return Path(match[1]), int(match[2])
-
-
-def build_options(
-    *,
-    model: str,
-    tuning: str,
-    out: Path | None,
-    quality: int,
-    codec: str | None,
-    working_size: int | None,
-    references: Sequence[tuple[Path, int | None]],
-    variants: Sequence[str] | None = None,
-) -> "JobOptions":
-    """The options of the HTTP API from those of the command line, checked by the same model.
-
-    Raises:
-        CommandError: one of them does not fit; the message names it.
-    """
-    from pydantic import ValidationError
-
-    from jobs.options import JobOptions
-
-    data: dict[str, Any] = {
-        "model": model,
-        "tuning": {"iterations": int(tuning)} if tuning.isdecimal() else tuning,
-        "working_size": working_size,
-        "references": [{"name": path.name, "frame": frame} for path, frame in references if frame is not None],
-        "output": {"quality": quality, "codec": codec},
-    }
-    if variants is not None:
-        data["variants"] = list(variants)
-    if out is not None:
-        data["output"]["container"] = out.suffix.lower().removeprefix(".")
+@contextmanager
+def _work_folder(*, beside: Path) -> Iterator[Path]:
+    """A folder for what is not finished, which goes at the end; beside the target, a rename makes it appear whole."""
+    parent = beside.absolute().parent
     try:
-        return JobOptions.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        options = [_OPTION_NAMES[part] for part in first["loc"] if isinstance(part, str) and part in _OPTION_NAMES]
-        message = first["msg"].removeprefix("Value error, ")
-        raise CommandError(f"{options[-1] if options else 'The options'}: {message}.") from error
+        folder = Path(tempfile.mkdtemp(prefix=".retint-", dir=parent))
+    except OSError as error:
+        raise CommandError(f"Nothing can be written into {parent}: {error.strerror}. Choose another output.") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-_OPTION_NAMES = {
-    "model": "--model",
-    "tuning": "--tuning",
-    "working_size": "--working-size",
-    "references": "--reference",
-    "output": "--codec",
-    "quality": "--quality",
-    "codec": "--codec",
-    "container": "--out",
-}
-"""Where on the command line a field of the options comes from."""
+def _place(source: Path, target: Path) -> None:
+    """Move a finished file to where it is wanted, whole or not at all, also onto another file system."""
+    with _work_folder(beside=target) as folder:
+        moved = folder / target.name
+        try:
+            shutil.move(source, moved)
+            moved.replace(target)
+        except OSError as error:
+            raise CommandError(f"{target} cannot be written: {error.strerror}.") from error
 
 
 def _report_variant(report: Path | None) -> str:
     return "report_json" if report is not None and report.suffix.lower() == ".json" else "report"
-
-
-def check_files(sources: Sequence[Path], *, targets: Sequence[Path], force: bool) -> None:
-    """Fail before the work rather than after it."""
-    for source in sources:
-        if not source.is_file():
-            raise CommandError(f"There is no file {source}.")
-    names = [path.name for path in sources[1:]]
-    for name in names:
-        if names.count(name) > 1:
-            raise CommandError(f"Two references are named {name}; give them different file names.")
-    for target in targets:
-        if not target.absolute().parent.is_dir():
-            raise CommandError(f"There is no folder {target.absolute().parent}; make it first.")
-        if target.exists() and any(target.samefile(source) for source in sources):
-            raise CommandError(f"{target} is one of the inputs; choose another output.")
-        if target.exists() and not force:
-            raise CommandError(f"{target} exists; choose another name, or overwrite it with --force.")
 
 
 def _task(

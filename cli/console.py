@@ -1,7 +1,8 @@
 """Where the command writes: results on standard output, everything about them on standard error."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -15,6 +16,16 @@ def say(text: str = "") -> None:
 def tell(text: str) -> None:
     """One line about the work, which a program that reads the result does not want."""
     typer.echo(text, err=True)
+
+
+@contextmanager
+def interruptible(advice: str) -> Iterator[None]:
+    """Say `advice` where Ctrl-C ends what is inside: what became of the work, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        tell(f"retint: Stopped. {advice}")
+        raise
 
 
 def write_json(data: Mapping[str, Any] | Sequence[Any]) -> None:

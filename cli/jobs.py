@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from cli.console import format_bytes, format_seconds, say, tell, write_json, write_table
+from cli.console import format_bytes, format_seconds, interruptible, say, tell, write_json, write_table
 from cli.errors import CommandError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Upload a video and its colored frames as a new job."""
-    from cli.colorize import build_options, check_files, parse_reference
+    from cli.arguments import build_options, check_files, parse_reference
     from cli.progress_bar import ProgressBar
 
     references = [parse_reference(text) for text in reference]
@@ -59,23 +59,29 @@ def submit(
         working_size=working_size,
         references=references,
     )
-    with _client(server) as client, ProgressBar(enabled=not as_json) as bar:
-        job = client.submit(
-            video,
-            paths,
-            options=options.model_dump(mode="json", exclude_unset=True, exclude_none=True),
-            on_upload=lambda done, total: bar.transferred("uploading", done=done, total=total),
-        )
+    with _client(server) as client:
+        with (
+            interruptible("No job was made unless all was sent; `retint jobs list` shows it."),
+            ProgressBar(enabled=not as_json) as bar,
+        ):
+            job = client.submit(
+                video,
+                paths,
+                options=options.model_dump(mode="json", exclude_unset=True, exclude_none=True),
+                on_upload=lambda done, total: bar.transferred("uploading", done=done, total=total),
+            )
         if out is not None:
             if not as_json:
                 tell(f"Job {job.id}")
-            job = client.wait(job.id, on_progress=lambda state: show_progress(bar, state))
-            client.download(
-                job.id,
-                "video",
-                out,
-                on_download=lambda done, total: bar.transferred("downloading", done=done, total=total),
-            )
+            advice = f"The job is not: `retint jobs watch {job.id}`, then `retint jobs download {job.id} -o {out}`."
+            with interruptible(advice), ProgressBar(enabled=not as_json) as bar:
+                job = client.wait(job.id, on_progress=lambda state: show_progress(bar, state))
+                client.download(
+                    job.id,
+                    "video",
+                    out,
+                    on_download=lambda done, total: bar.transferred("downloading", done=done, total=total),
+                )
     if as_json:
         write_json(job.raw)
     else:
@@ -143,7 +149,9 @@ def watch(
     """Follow a job to its end; the exit status tells how it ended."""
     from cli.progress_bar import ProgressBar
 
-    with _client(server) as client, ProgressBar(enabled=not as_json) as bar:
+    advice = f"The job is not: follow it again with `retint jobs watch {job_id}`, or cancel it."
+    with interruptible(advice), _client(server) as client, ProgressBar(enabled=not as_json) as bar:
+        client.get(job_id)  # a wait sits out outages: a server that is not there at all shall be told at once
         job = client.wait(job_id, on_progress=lambda state: show_progress(bar, state), timeout=timeout)
     if as_json:
         write_json(job.raw)
@@ -162,11 +170,12 @@ def download(
     as_json: AsJson = False,
 ) -> None:
     """Fetch a result; a download that broke off is continued."""
-    from cli.colorize import check_files
+    from cli.arguments import check_files
     from cli.progress_bar import ProgressBar
 
     check_files([], targets=[out], force=force)
-    with _client(server) as client, ProgressBar(enabled=not as_json) as bar:
+    advice = "The same command goes on where it ended."
+    with interruptible(advice), _client(server) as client, ProgressBar(enabled=not as_json) as bar:
         client.download(
             job_id,
             variant,

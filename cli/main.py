@@ -87,6 +87,8 @@ def _line(error: Exception) -> str | None:
     import jobs.errors
     import models.errors
 
+    if isinstance(error, retint.Unauthorized):
+        return f"{error} The command sends the key that RETINT_API_KEY holds."
     if isinstance(error, CommandError | jobs.errors.RetintError | models.errors.ModelError | retint.RetintError):
         return str(error)
     if isinstance(error, ValidationError) and error.title == "Settings":

@@ -31,6 +31,7 @@ class ProgressBar:
         )
         self._task: TaskID | None = None
         self._line: tuple[str, float] = ("", float("-inf"))
+        self._complete = False
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -74,8 +75,10 @@ class ProgressBar:
             return
         previous, since = self._line
         now = time.monotonic()
-        if description != previous or now - since >= LINE_SECONDS:
+        completed = fraction >= 1.0 and not self._complete
+        if description != previous or completed or now - since >= LINE_SECONDS:
             self._line = (description, now)
+            self._complete = fraction >= 1.0
             self._console.print(
                 f"{self._title}{description} {fraction:.0%} {facts}".rstrip(), highlight=False, markup=False
             )

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli.colorize import build_options, parse_reference
+from cli.arguments import build_options, parse_reference
 from cli.errors import CommandError
 from cli.main import app
 from worker.media.stills import write_png
+
+FORMATS = ".mp4 (h264), .mkv (h264 or ffv1) or .mov (prores)"
 
 
 def retint(*arguments: object) -> Result:
@@ -96,8 +98,34 @@ def test_files_that_are_not_there_are_named(film: Path) -> None:
     folder = film.parent
     with pytest.raises(CommandError, match=r"There is no file none\.png"):
         retint(film, "-r", "none.png", "-o", folder / "color.mp4")
+    with pytest.raises(CommandError, match="is a folder; expected a file"):
+        retint(film, "-r", folder, "-o", folder / "color.mp4")
+    with pytest.raises(CommandError, match="is a folder; give the name of a file"):
+        retint(film, "-r", folder / "frame.png", "-o", folder)
     with pytest.raises(CommandError, match="There is no folder"):
         retint(film, "-r", folder / "frame.png", "-o", folder / "none" / "color.mp4")
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "message"),
+    [
+        ("--comparison", "c.mkv", r"--comparison: c\.mkv must end in \.mp4"),
+        ("--report", "r.txt", r"--report: r\.txt must end in \.html or \.json"),
+        ("--comparison", "color.mp4", "Two outputs are named"),
+    ],
+)
+def test_outputs_that_promise_another_format_or_overwrite_each_other_are_refused(
+    film: Path, option: str, name: str, message: str
+) -> None:
+    folder = film.parent
+    with pytest.raises(CommandError, match=message):
+        retint(film, "-r", folder / "frame.png", "-o", folder / "color.mp4", option, folder / name)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a folder that takes no files")
+def test_a_folder_that_takes_no_files_is_named_before_the_work(film: Path) -> None:
+    with pytest.raises(CommandError, match="Nothing can be written into /proc: "):
+        retint(film, "-r", film.parent / "frame.png", "-o", "/proc/color.mp4")
 
 
 def test_a_reference_may_name_its_frame(tmp_path: Path) -> None:
@@ -107,16 +135,25 @@ def test_a_reference_may_name_its_frame(tmp_path: Path) -> None:
     assert parse_reference(f"{tmp_path}/a@3") == (tmp_path / "a@3", None)
 
 
+@pytest.mark.parametrize("text", ["ref.png@x", "ref.png@-1", "ref.png@1.5", "ref.png@", "@7"])
+def test_what_follows_a_reference_must_be_a_frame_number(text: str) -> None:
+    with pytest.raises(CommandError, match=rf"There is no file {text}\. A frame number, counted from 0, may follow @"):
+        parse_reference(text)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"out": Path("a.avi")}, "--out: Input should be 'mp4', 'mkv' or 'mov'"),
-        ({"codec": "prores"}, "--codec: mp4 carries h264, not prores"),
-        ({"tuning": "best"}, "--tuning: "),
-        ({"tuning": "999"}, "--tuning: "),
-        ({"quality": 60}, "--quality: "),
-        ({"model": "none"}, "--model: "),
-        ({"working_size": 3}, "--working-size: "),
+        ({"out": Path("c4.avi")}, f"--out: c4.avi names no format that is written here; let it end in {FORMATS}."),
+        ({"out": Path("c4")}, f"--out: c4 names no format that is written here; let it end in {FORMATS}."),
+        ({"codec": "prores"}, f"--codec: prores does not go into .mp4; let --out end in {FORMATS}."),
+        ({"codec": "vp9"}, "--codec: there is no codec `vp9` here; give h264, ffv1 or prores."),
+        ({"tuning": "of"}, "--tuning: there is no tuning `of`; give off, fast, quality or a number of iterations."),
+        ({"tuning": "-3"}, "--tuning: there is no tuning `-3`; give "),
+        ({"tuning": "999"}, "--tuning: Input should be less than or equal to 200, got 999; give off, fast, "),
+        ({"quality": 60}, "--quality: Input should be less than or equal to 51, got 60."),
+        ({"model": "none"}, "--model: Input should be 'retint' or 'deepremaster', got none."),
+        ({"working_size": 3}, "--working-size: Input should be greater than or equal to 64, got 3."),
     ],
 )
 def test_an_option_that_does_not_fit_is_named_as_on_the_command_line(change: dict[str, object], message: str) -> None:
@@ -132,3 +169,10 @@ def test_an_option_that_does_not_fit_is_named_as_on_the_command_line(change: dic
     with pytest.raises(CommandError) as caught:
         build_options(**{**arguments, **change})  # type: ignore[arg-type]
     assert str(caught.value).startswith(message)
+
+
+def test_a_codec_without_an_output_chooses_its_container() -> None:
+    options = build_options(
+        model="retint", tuning="off", out=None, quality=18, codec="ffv1", working_size=None, references=[]
+    )
+    assert options.output.container == "mkv"

@@ -46,6 +46,11 @@ def test_the_command_starts_without_what_only_some_of_it_needs() -> None:
         ("jobs.errors.VideoUndecodable('The video is cut off.')", "The video is cut off."),
         ("models.errors.WeightsMissing('The weights are missing.')", "The weights are missing."),
         ("retint.ConnectionFailed('No server answers.')", "No server answers."),
+        (
+            "retint.Unauthorized(retint.Problem(401, 'unauthorized', 'T', 'The key is wrong.', None, ()))",
+            "The key is wrong. The command sends the key that RETINT_API_KEY holds.",
+        ),
+        ("retint.FileUnreadable('There is no file a.mp4.', path=None)", "There is no file a.mp4."),
         ("FileNotFoundError(2, 'No such file or directory', 'a.mp4')", "a.mp4: No such file or directory."),
     ],
 )

@@ -86,7 +86,8 @@ def test_show_says_what_went_wrong(server: FakeServer) -> None:
 
 
 def test_watch_cancel_and_delete(server: FakeServer) -> None:
-    server.answers = [job_answer(status="processing", phase="tuning"), job_answer(status="succeeded")]
+    tuning = job_answer(status="processing", phase="tuning")
+    server.answers = [tuning, tuning, job_answer(status="succeeded")]
     watched = retint(server, "watch", "job_1")
     assert "tuning 0%" in watched.stderr
     assert watched.stdout.startswith("job_1 succeeded")
@@ -94,6 +95,14 @@ def test_watch_cancel_and_delete(server: FakeServer) -> None:
     assert retint(server, "cancel", "job_1").stdout == "job_1 canceled\n"
     server.answers = [Answer(204)]
     assert json.loads(retint(server, "delete", "job_1", "--json").stdout) == {"id": "job_1", "deleted": True}
+
+
+def test_watch_tells_at_once_that_no_server_is_there(server: FakeServer) -> None:
+    from retint import ConnectionFailed
+
+    server.close()
+    with pytest.raises(ConnectionFailed, match="No server answers"):
+        retint(server, "watch", "job_1")
 
 
 def test_download_refuses_to_overwrite_unless_told(server: FakeServer, tmp_path: Path) -> None:

@@ -16,6 +16,18 @@ def test_without_a_terminal_a_line_comes_when_the_phase_changes(capsys: pytest.C
     assert said.err.splitlines() == ["tuned detecting shots 0%", "tuned colorizing 25% 5/20 frames, 2.5 fps, 0:06 left"]
 
 
+def test_without_a_terminal_the_end_is_told_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBar() as bar:
+        for done in (10, 20, 50, 100, 100):
+            bar.transferred("uploading", done=done, total=100)
+        bar.transferred("downloading", done=7, total=7)
+    assert capsys.readouterr().err.splitlines() == [
+        "uploading 10% 10 B of 100 B",
+        "uploading 100% 100 B of 100 B",
+        "downloading 100% 7 B of 7 B",
+    ]
+
+
 def test_a_disabled_bar_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressBar(enabled=False) as bar:
         bar.update("colorizing", fraction=0.5)

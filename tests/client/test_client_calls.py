@@ -165,7 +165,10 @@ def test_a_problem_is_raised_with_all_its_fields(
 
 def test_an_error_that_is_no_problem_still_says_what_came(client: Any, server: FakeServer) -> None:
     server.answers = [Answer(502, b"<html>bad gateway</html>")]
-    with pytest.raises(retint.Unavailable, match="502 Bad Gateway"):
+    with pytest.raises(retint.Unavailable, match=r"/v1/jobs/job_1 answered 502 Bad Gateway\.$"):
+        client.get("job_1")
+    server.answers = [Answer(404, b"<html>not found</html>")]
+    with pytest.raises(retint.NotFound, match="answered 404 Not Found, but not as a retint service does"):
         client.get("job_1")
 
 
@@ -180,8 +183,15 @@ def test_no_server_is_a_sentence_with_the_address(connect: Callable[..., Any]) -
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets the port, and nobody answers
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(retint.ConnectionFailed, match=f"No server answers at {url}"):
+        with pytest.raises(retint.ConnectionFailed, match=f"No server answers at {url}: [A-Z][a-z ]+. Start one"):
             connect(url).get("job_1")
+
+
+@pytest.mark.parametrize("key", ["sécret", "secret\n"])
+def test_a_key_that_no_header_can_carry_is_said_and_not_shown(connect: Callable[..., Any], key: str) -> None:
+    with pytest.raises(retint.ConnectionFailed, match="The API key cannot be sent") as caught:
+        connect("http://127.0.0.1:8000", api_key=key)
+    assert "cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://127.0.0.1", "http://127.0.0.1:port"])

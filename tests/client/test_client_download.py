@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import retint
-from fake_server import FakeServer, problem
+from fake_server import FakeServer, job_answer, problem
 from served_film import CONTENT, FilmServer, job_with
 
 
@@ -54,6 +54,13 @@ def test_a_variant_that_is_not_there_names_those_that_are(client: Any, server: F
     server.answers = [job_with(CONTENT)]
     with pytest.raises(retint.NotFound, match="has no variant report; it has: video"):
         client.download("job_1", "report", tmp_path / "out.html")
+
+
+def test_a_failed_job_has_no_variants_and_says_why(client: Any, server: FakeServer, tmp_path: Path) -> None:
+    error = {"code": "reference_not_color", "title": "T", "detail": "The reference is gray."}
+    server.answers = [job_answer(status="failed", error=error)]
+    with pytest.raises(retint.NotFound, match=r"\(failed\) has no variant video; it has: none\. The reference is gray"):
+        client.download("job_1", "video", tmp_path / "out.mp4")
 
 
 def test_expired_files_are_gone(client: Any, server: FakeServer, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from retint.decoding import decode
-from retint.errors import APIError, FieldError, Problem, ServerError, error_class
+from retint.errors import APIError, FieldError, Problem, ServerError, Unavailable, error_class
 from retint.models import Job, Model, Page
 
 
@@ -80,7 +80,7 @@ def _problem(response: httpx.Response) -> Problem:
         status=status,
         code=str(data.get("code") or f"http_{status}"),
         title=str(data.get("title") or response.reason_phrase),
-        detail=str(data.get("detail") or f"The server answered {status} {response.reason_phrase}."),
+        detail=str(data.get("detail") or _undescribed(response)),
         request_id=data.get("request_id"),
         errors=tuple(FieldError(pointer=str(place["pointer"]), detail=str(place["detail"])) for place in places),
     )
@@ -92,6 +92,14 @@ def _retry_after(response: httpx.Response) -> float | None:
         return max(0.0, float(response.headers["Retry-After"]))
     except (KeyError, ValueError):
         return None
+
+
+def _undescribed(response: httpx.Response) -> str:
+    """An error that no retint service made: of a gateway before it, or of something else at its address."""
+    answer = f"{response.url} answered {response.status_code} {response.reason_phrase}".rstrip()
+    if error_class(response.status_code) is Unavailable:
+        return f"{answer}."
+    return f"{answer}, but not as a retint service does; is the address right?"
 
 
 def _foreign(response: httpx.Response) -> APIError:

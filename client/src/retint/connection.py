@@ -1,5 +1,6 @@
 """How both clients connect."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,7 +20,13 @@ UPLOAD_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 
 
 def http_settings(base_url: str, *, api_key: str | None) -> dict[str, Any]:
-    """What httpx's clients are made with."""
+    """What httpx's clients are made with.
+
+    Raises:
+        ConnectionFailed: no header can carry the key.
+    """
+    if api_key and not (api_key.isascii() and api_key.isprintable()):
+        raise ConnectionFailed("The API key cannot be sent: it holds a line end or a letter that is not ASCII.")
     return {
         "base_url": base_url,
         "headers": {
@@ -56,7 +63,8 @@ def _uses_proxies(base_url: str) -> bool:
 def _connection_failed(error: httpx.HTTPError | httpx.InvalidURL, *, base_url: str) -> ConnectionFailed:
     """The sentence for what httpx met."""
     if isinstance(error, httpx.ConnectError):
-        return ConnectionFailed(f"No server answers at {base_url}: {error}. Start one with `retint serve`.")
+        reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error))
+        return ConnectionFailed(f"No server answers at {base_url}: {reason}. Start one with `retint serve`.")
     if isinstance(error, httpx.TimeoutException):
         return ConnectionFailed(f"The server at {base_url} did not answer in time.")
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):

@@ -31,13 +31,14 @@ def find_variant(job: Job, name: str) -> Variant:
     for variant in job.variants:
         if variant.name == name:
             return variant
-    names = ", ".join(variant.name for variant in job.variants) or "none yet"
+    names = ", ".join(variant.name for variant in job.variants) or ("none" if job.finished else "none yet")
+    reason = f" {job.error.detail}" if job.error else ""
     raise NotFound(
         Problem(
             status=404,
             code="variant_not_found",
             title="No such variant",
-            detail=f"Job {job.id} ({job.status}) has no variant {name}; it has: {names}.",
+            detail=f"Job {job.id} ({job.status}) has no variant {name}; it has: {names}.{reason}",
             request_id=None,
             errors=(),
         )

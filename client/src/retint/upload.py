@@ -17,6 +17,10 @@ UploadProgress = Callable[[int, int], None]
 """Called with the bytes sent and the bytes in all."""
 
 
+PIECE_BYTES = 256 * 1024
+"""httpx makes pieces of a line or 64 KiB; each of them would be a trip to a thread and back."""
+
+
 class Upload:
     """A context manager that holds the files open. Iterate it for the form's bytes; each loop starts anew.
 
@@ -76,7 +80,13 @@ class Upload:
             FileUnreadable: a file can be read no further.
         """
         self._sent = 0
-        return iter(cast(httpx.SyncByteStream, self._form.stream))
+        gathered = bytearray()
+        for piece in cast(httpx.SyncByteStream, self._form.stream):
+            gathered += piece
+            if len(gathered) >= PIECE_BYTES:
+                yield bytes(gathered)
+                gathered.clear()
+        yield bytes(gathered)
 
     def passed(self, piece: bytes) -> None:
         """Tell that `piece` was sent."""

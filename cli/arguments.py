@@ -1,0 +1,150 @@
+"""What `retint colorize` and `retint jobs submit` are given, checked before the work rather than after it."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from jobs.options import Container, JobOptions, TuningOptions
+
+
+def parse_reference(text: str) -> tuple[Path, int | None]:
+    """`FILE` or `FILE@FRAME`; a file whose own name ends in `@digits` is taken as it is.
+
+    Raises:
+        CommandError: there is no such file, and what follows its last @ is no frame number.
+    """
+    file, at, frame = text.rpartition("@")
+    if not at or Path(text).exists():
+        return Path(text), None
+    if not file or re.fullmatch(r"[0-9]+", frame) is None:
+        raise CommandError(f"There is no file {text}. A frame number, counted from 0, may follow @, as in ref.png@240.")
+    return Path(file), int(frame)
+
+
+def check_files(sources: Sequence[Path], *, targets: Sequence[Path], force: bool) -> None:
+    """`sources` are the video and its references; `targets` is what will be written.
+
+    Raises:
+        CommandError: a source cannot be read so, or a target cannot be written without harm.
+    """
+    for source in sources:
+        if source.is_dir():
+            raise CommandError(f"{source} is a folder; expected a file.")
+        if not source.is_file():
+            raise CommandError(f"There is no file {source}.")
+    names = [path.name for path in sources[1:]]
+    for name in names:
+        if names.count(name) > 1:
+            raise CommandError(f"Two references are named {name}; give them different file names.")
+    for target in targets:
+        if not target.absolute().parent.is_dir():
+            raise CommandError(f"There is no folder {target.absolute().parent}; make it first.")
+        if target.is_dir():
+            raise CommandError(f"{target} is a folder; give the name of a file.")
+        if [other.absolute() for other in targets].count(target.absolute()) > 1:
+            raise CommandError(f"Two outputs are named {target}; give them different names.")
+        if target.exists() and any(target.samefile(source) for source in sources):
+            raise CommandError(f"{target} is one of the inputs; choose another output.")
+        if target.exists() and not force:
+            raise CommandError(f"{target} exists; choose another name, or overwrite it with --force.")
+
+
+def require_ending(path: Path | None, *, endings: Sequence[str], option: str) -> None:
+    """Raises:
+    CommandError: `path` is given and promises another format than those that its option writes.
+    """
+    if path is not None and path.suffix.lower() not in endings:
+        raise CommandError(f"{option}: {path.name} must end in {' or '.join(endings)}: that is what is written.")
+
+
+def build_options(
+    *,
+    model: str,
+    tuning: str,
+    out: Path | None,
+    quality: int,
+    codec: str | None,
+    working_size: int | None,
+    references: Sequence[tuple[Path, int | None]],
+    variants: Sequence[str] | None = None,
+) -> "JobOptions":
+    """The options of the HTTP API from those of the command line, checked by the same model.
+
+    Raises:
+        CommandError: one of them does not fit; the message names it.
+    """
+    from pydantic import ValidationError
+
+    from jobs.options import JobOptions
+
+    output: dict[str, Any] = {"quality": quality, "codec": codec}
+    if (container := _container(out, codec=codec)) is not None:
+        output["container"] = container
+    data: dict[str, Any] = {
+        "model": model,
+        "tuning": _tuning(tuning),
+        "working_size": working_size,
+        "references": [{"name": path.name, "frame": frame} for path, frame in references if frame is not None],
+        "output": output,
+    }
+    if variants is not None:
+        data["variants"] = list(variants)
+    try:
+        return JobOptions.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        options = [_OPTION_NAMES[part] for part in first["loc"] if isinstance(part, str) and part in _OPTION_NAMES]
+        message = first["msg"].removeprefix("Value error, ")
+        raise CommandError(f"{options[-1] if options else 'The options'}: {message}, got {first['input']}.") from error
+
+
+_OPTION_NAMES = {
+    "model": "--model",
+    "working_size": "--working-size",
+    "references": "--reference",
+    "quality": "--quality",
+}
+"""Where on the command line a field of the options comes from; the others are checked before."""
+
+
+def _tuning(text: str) -> "str | TuningOptions":
+    from pydantic import ValidationError
+
+    from jobs.options import TuningOptions, TuningPreset
+
+    presets = get_args(TuningPreset)
+    if text in presets:
+        return text
+    expected = f"give {', '.join(presets)} or a number of iterations"
+    if not text.isdecimal():
+        raise CommandError(f"--tuning: there is no tuning `{text}`; {expected}.")
+    try:
+        return TuningOptions(iterations=int(text))
+    except ValidationError as error:
+        raise CommandError(f"--tuning: {error.errors()[0]['msg']}, got {text}; {expected}.") from error
+
+
+def _container(out: Path | None, *, codec: str | None) -> "Container | None":
+    """The container that `out` names, or else one for `codec`; None leaves it to the server."""
+    from jobs.options import CODECS_BY_CONTAINER, Codec
+
+    codecs: tuple[Codec, ...] = get_args(Codec)
+    if codec is not None and codec not in codecs:
+        raise CommandError(f"--codec: there is no codec `{codec}` here; give {_either(codecs)}.")
+    if out is None:
+        return next((name for name, held in CODECS_BY_CONTAINER.items() if codec in held), None)
+    formats = _either([f".{name} ({' or '.join(held)})" for name, held in CODECS_BY_CONTAINER.items()])
+    container = next((name for name in CODECS_BY_CONTAINER if out.suffix.lower() == f".{name}"), None)
+    if container is None:
+        raise CommandError(f"--out: {out.name} names no format that is written here; let it end in {formats}.")
+    if codec is not None and codec not in CODECS_BY_CONTAINER[container]:
+        raise CommandError(f"--codec: {codec} does not go into .{container}; let --out end in {formats}.")
+    return container
+
+
+def _either(choices: Sequence[str]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"
