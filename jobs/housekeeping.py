@@ -19,7 +19,7 @@ GRACE = timedelta(seconds=30)
 """A job this young may be on its way from its record to the queue."""
 ORPHAN_AGE = timedelta(hours=2)
 """Files without a record may be an upload under way; one that was not written to for this long is not."""
-TIDIED_FOR = timedelta(days=1)
+TIDIED_FOR = timedelta(hours=1)
 """After its end a job's work folders are looked for; what a dying process leaves behind, it leaves within seconds."""
 
 WORKER_LOST_DETAIL = (

@@ -198,7 +198,11 @@ class FolderStore:
         self._remove(self._execution(job_id, execution_id))
 
     def has_executions(self, job_id: str) -> bool:
-        return any((self._job(job_id) / "executions").glob("*"))
+        try:
+            with os.scandir(self._job(job_id) / "executions") as found:
+                return next(found, None) is not None
+        except FileNotFoundError:
+            return False
 
     def discard_executions(self, job_id: str) -> None:
         for folder in (self._job(job_id) / "executions").glob("*"):
