@@ -48,6 +48,8 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         CommandError: the address is taken, or not this machine's.
     """
+    if not 0 <= port <= 65535:  # the system's own look-up takes 99999 for 34463
+        raise CommandError(f"There is no port {port}; give one from 0 (any free one) to 65535.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)

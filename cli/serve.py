@@ -107,7 +107,13 @@ def _redis(settings: "Settings") -> Iterator[str]:
         return
     from jobs.embedded_redis import embedded_redis
 
-    with embedded_redis(settings.data_folder / "redis") as url:
+    folder = settings.data_folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        detail = f"The data folder {folder} cannot be made: {error.strerror}."
+        raise CommandError(f"{detail} Point RETINT_DATA_FOLDER at a writable one.") from error
+    with embedded_redis(folder / "redis") as url:
         yield url
 
 

@@ -138,6 +138,26 @@ def test_a_taken_port_that_was_asked_for_is_an_error(start: Start, by: str) -> N
     assert said == f"retint: Cannot listen on 127.0.0.1 port {port}: Address already in use. Choose another port.\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "environment", "line"),
+    [
+        (("--port", "99999"), {}, "There is no port 99999; give one from 0 (any free one) to 65535."),
+        (
+            ("--port", "0"),
+            {"RETINT_DATA_FOLDER": __file__},
+            f"The data folder {__file__} cannot be made: File exists. Point RETINT_DATA_FOLDER at a writable one.",
+        ),
+    ],
+)
+def test_a_port_or_folder_that_cannot_be_used_is_one_line(
+    start: Start, arguments: tuple[str, ...], environment: dict[str, str], line: str
+) -> None:
+    process = start(*arguments, **environment)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said == f"retint: {line}\n"
+
+
 def test_an_open_address_without_a_key_is_refused(start: Start) -> None:
     process = start("--host", "0.0.0.0", "--port", "0")
     _, said = process.communicate(timeout=60)
