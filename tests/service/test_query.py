@@ -1,4 +1,4 @@
-"""Misspelt query parameters are told, by every call."""
+"""Query parameters that are misspelt or given twice are told, by every call."""
 
 import httpx
 import pytest
@@ -31,6 +31,27 @@ async def test_the_parameter_and_those_that_there_are_are_named(
     client: httpx.AsyncClient, address: str, said: str
 ) -> None:
     assert said in str(assert_problem(await client.get(address), 422, "invalid_request")["detail"])
+
+
+async def test_every_call_takes_the_parameters_that_it_describes(app: FastAPI, client: httpx.AsyncClient) -> None:
+    described = [
+        (verb, path, parameter["name"])
+        for path, verbs in app.openapi()["paths"].items()
+        for verb, operation in verbs.items()
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "query"
+    ]
+    assert len(described) > 4
+    for verb, path, name in described:
+        response = await client.request(verb, path.format(job_id="job_1"), params={name: "x"})
+        assert "no query parameter" not in response.text, f"{verb} {path} {name}"
+
+
+@pytest.mark.parametrize("address", ["/v1/jobs?limit=1&limit=2", "/v1/jobs?limit=2&status=queued&limit=2"])
+async def test_a_parameter_given_twice_is_refused(client: httpx.AsyncClient, address: str) -> None:
+    problem = assert_problem(await client.get(address), 422, "invalid_request")
+    assert problem["detail"] == "The query parameter `limit` is given 2 times; give it once."
+    assert pointers(problem) == ["#/query/limit"]
 
 
 async def test_several_unknown_parameters_are_all_pointed_at(client: httpx.AsyncClient) -> None:
