@@ -62,17 +62,17 @@ def refuse_too_much(info: VideoInfo, limits: Limits) -> None:
     if pixels > limits.max_pixels:
         raise VideoTooLarge(
             f"The video's picture is {info.width}x{info.height}, {pixels} pixels; at most {limits.max_pixels} are "
-            "allowed. Scale the video down and upload that."
+            "allowed. Scale the video down and use that."
         )
     if info.duration_seconds > limits.max_duration_seconds:
         raise VideoTooLong(
             f"The video is {info.duration_seconds:.1f} seconds long; at most {limits.max_duration_seconds:.1f} are "
-            "allowed. Cut it into parts and upload them one by one."
+            "allowed. Cut it into parts and colorize them one by one."
         )
     if info.frames > limits.max_frames:
         raise VideoTooLong(
             f"The video has {info.frames} frames; at most {limits.max_frames} are allowed. "
-            "Cut it into parts and upload them one by one."
+            "Cut it into parts and colorize them one by one."
         )
 
 

@@ -1,6 +1,5 @@
 """Turns what networks, disks and allocators raise into the failures that a user sees."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,8 +7,7 @@ import torch
 
 from jobs.errors import Internal, OutOfMemory, RetintError, StorageFull, WeightsMissing
 from models import errors as model_errors
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+from worker.media.storage import DISK_FULL, is_disk_full
 
 
 @contextmanager
@@ -37,11 +35,9 @@ def failures_for_users() -> Iterator[None]:
         raise Internal(str(error)) from error
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise OutOfMemory(
-            "The video does not fit the worker's memory. Ask for a smaller `working_size`, or scale the video down."
+            "The video does not fit into memory. Ask for a smaller working size, or scale the video down."
         ) from error
     except OSError as error:
-        if error.errno in _FULL:
-            raise StorageFull(
-                "The worker's disk is full. Free some space, or raise what the worker's folder may hold; then retry."
-            ) from error
+        if is_disk_full(error):
+            raise StorageFull(DISK_FULL) from error
         raise

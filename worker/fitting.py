@@ -44,7 +44,7 @@ def require_color(picture: Picture, *, name: str) -> None:
     if found < LEAST_CHROMA:
         raise ReferenceNotColor(
             f"The reference {name} is gray: its strongest color is {found:.1f} of 255 codes away from gray, where at "
-            f"least {LEAST_CHROMA:.0f} are expected. Color the frame first, then upload it again."
+            f"least {LEAST_CHROMA:.0f} are expected. Color the frame first, then use it."
         )
 
 

@@ -159,7 +159,7 @@ class ReferenceLocator:
         asked = {option.name: option for option in options}
         names = {file.name for file in files}
         warnings = [
-            f"The options place a reference {name}, but none of that name was uploaded."
+            f"The options place a reference {name}, but none of that name was given."
             for name in asked
             if name not in names
         ]

@@ -159,19 +159,19 @@ class VideoReader:
         if (frame.width, frame.height) != (info.width, info.height):
             raise VideoUnsupported(
                 f"The picture's size changes from {info.width}x{info.height} to {frame.width}x{frame.height} at "
-                f"{self.timeline.seconds(index):.1f} s; cut the video there and upload the parts one by one."
+                f"{self.timeline.seconds(index):.1f} s; cut the video there and colorize the parts one by one."
             )
         if frame.format.name != info.pixel_format:
             raise VideoUnsupported(
                 f"The pixel format changes from {info.pixel_format} to {frame.format.name} at "
-                f"{self.timeline.seconds(index):.1f} s; convert the video to one format and upload that."
+                f"{self.timeline.seconds(index):.1f} s; convert the video to one format and use that."
             )
 
     def _damaged(self, index: int) -> VideoUndecodable:
         total = float((self.timeline.end - int(self.timeline.pts[0])) * self.timeline.time_base)
         return VideoUndecodable(
             f"The video is damaged at {self.timeline.seconds(index):.1f} s of {total:.1f} s (frame {index}): it cannot "
-            "be decoded there. Copy or export it again, or cut it before that point, and upload that."
+            "be decoded there. Copy or export it again, or cut it before that point, and use that."
         )
 
 

@@ -17,7 +17,7 @@ from models.base import Matrix
 from worker.media.encoding import Encoding
 from worker.media.frames import LumaFrame
 from worker.media.passengers import Passengers
-from worker.media.storage import is_disk_full
+from worker.media.storage import DISK_FULL, is_disk_full
 from worker.media.tags import FilmTags, copy_tags
 from worker.media.timeline import Timeline
 
@@ -186,7 +186,5 @@ def _fill(plane: Any, codes: NDArray[Any]) -> None:
 def _readable(failure: BaseException) -> BaseException:
     """The failure as the user should read it."""
     if is_disk_full(failure):
-        return StorageFull(
-            "The disk is full: the video could not be written. Free some space on the server, then start again."
-        )
+        return StorageFull(DISK_FULL)
     return failure

@@ -34,7 +34,7 @@ def coded_bits(format: VideoFormat) -> int:
     """
     if format.is_bayer or "f16" in format.name or "f32" in format.name or format.name.startswith("xyz"):
         raise VideoUnsupported(
-            f"The video's pixel format {format.name} is not supported; upload it as 8 or 10-bit Y'CbCr."
+            f"The video's pixel format {format.name} is not supported; convert it to 8 or 10-bit Y'CbCr."
         )
     if format.has_palette or format.name.startswith("mono"):
         return 8

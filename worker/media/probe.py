@@ -60,7 +60,7 @@ def examine(path: Path, *, on_packet: Callable[[], None] = lambda: None) -> Exam
             frame = next(container.decode(stream), None)
         except av.error.FFmpegError as error:
             raise VideoUndecodable(
-                "The video's first frame cannot be decoded; the file is damaged. Export it again and upload it."
+                "The video's first frame cannot be decoded; the file is damaged. Export it again and use that."
             ) from error
         if frame is None:
             raise VideoUndecodable("The video has no frames; export it again and check that it plays.")
@@ -115,5 +115,5 @@ def _matrix(frame: Any, stream: Any) -> Matrix:
         return "bt709" if frame.height > 576 else "bt601"
     raise VideoUnsupported(
         f"The video's color matrix (code {tag} of ITU-T H.273) is not supported; "
-        "convert it to BT.601, BT.709 or BT.2020 and upload that."
+        "convert it to BT.601, BT.709 or BT.2020 and use that."
     )

@@ -1,4 +1,4 @@
-"""Opens an uploaded file as a video, and as nothing else."""
+"""Opens a file as a video, and as nothing else."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,13 +59,11 @@ def video_stream(container: InputContainer) -> VideoStream:
     films = [s for s in container.streams.video if not s.disposition & cover]
     if not films:
         raise VideoUndecodable(
-            "The file has no video stream, only sound or other data; upload the file that holds the picture."
+            "The file has no video stream, only sound or other data; use the file that holds the picture."
         )
     known = [s for s in films if s.codec_context is not None]
     if not known:
-        raise VideoUnsupported(
-            "The video's codec is not known to this service; convert the video to H.264 or FFV1 and upload that."
-        )
+        raise VideoUnsupported("The video's codec is not known here; convert the video to H.264 or FFV1 and use that.")
     return max(known, key=lambda s: (bool(s.disposition & av.stream.Disposition.default), s.width * s.height))
 
 
@@ -90,23 +88,23 @@ def _refusal(path: Path) -> JobFailure:
     with path.open("rb") as file:
         head = file.read(1024)
     if not head:
-        return VideoUndecodable("The video file is empty; upload it again.")
+        return VideoUndecodable("The video file is empty; export or copy it again and use that.")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_PLAYLISTS):
         return VideoUnsupported(
-            f"The file is a playlist or a list of files, not a video; upload the video itself, as {ACCEPTED}."
+            f"The file is a playlist or a list of files, not a video; use the video itself ({ACCEPTED})."
         )
     picture = next((name for magic, name in _PICTURES if head.startswith(magic)), None)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         picture = "a WebP picture"
     if picture is not None:
-        return VideoUndecodable(f"The file is {picture}, not a video; upload a video, as {ACCEPTED}.")
+        return VideoUndecodable(f"The file is {picture}, not a video; use a video ({ACCEPTED}).")
     if head[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip"):
         return VideoUndecodable(
-            "The MP4 or MOV file has no readable index; it is cut off or damaged. Export it again and upload it."
+            "The MP4 or MOV file has no readable index; it is cut off or damaged. Export it again and use that."
         )
     if head.startswith((b"\x1aE\xdf\xa3", b"RIFF", b"OggS", b"FLV")):
         return VideoUndecodable(
             "The video file has no frames that can be read: it is cut off or damaged at its very start. "
-            "Export it again and upload it."
+            "Export it again and use that."
         )
-    return VideoUndecodable(f"The file is not a video that can be read; upload a video, as {ACCEPTED}.")
+    return VideoUndecodable(f"The file is not a video that can be read; use a video ({ACCEPTED}).")

@@ -11,7 +11,7 @@ from jobs.errors import ReferenceUndecodable, StorageFull
 from models.color import dequantize_chroma, dequantize_luma, ycbcr_to_rgb
 from worker.media.frames import Codes, VideoInfo
 from worker.media.image_header import read_header
-from worker.media.storage import is_disk_full
+from worker.media.storage import DISK_FULL, is_disk_full
 
 Rgb = NDArray[np.uint8]
 """[H, W, 3], nonlinear R'G'B'."""
@@ -57,7 +57,7 @@ def write_png(path: Path, rgb: Rgb) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)
         if is_disk_full(error):
-            raise StorageFull("The disk is full: a still picture could not be written. Free some space.") from error
+            raise StorageFull(DISK_FULL) from error
         raise
 
 
@@ -74,12 +74,12 @@ def read_image(path: Path, *, max_pixels: int = MAX_REFERENCE_PIXELS) -> Rgb:
     header = read_header(data)
     if header is None:
         raise ReferenceUndecodable(
-            f"The reference {name} is not a picture that can be read; send a PNG, JPEG, WebP or TIFF file."
+            f"The reference {name} is not a picture that can be read; use a PNG, JPEG, WebP or TIFF file."
         )
     if header.frames > 1:
         raise ReferenceUndecodable(
             f"The reference {name} holds {header.frames} pictures (an animation or several pages); "
-            "send the one colored frame as a PNG or JPEG file."
+            "use the one colored frame as a PNG or JPEG file."
         )
     if header.width * header.height > max_pixels:
         raise ReferenceUndecodable(
@@ -87,7 +87,7 @@ def read_image(path: Path, *, max_pixels: int = MAX_REFERENCE_PIXELS) -> Rgb:
             "scale it down to the size of the video."
         )
     damaged = ReferenceUndecodable(
-        f"The reference {name} is a {header.kind} file that is cut off or damaged; export it again and send that."
+        f"The reference {name} is a {header.kind} file that is cut off or damaged; export it again and use that."
     )
     if not header.complete or header.width < 1 or header.height < 1:
         raise damaged
@@ -101,6 +101,6 @@ def read_image(path: Path, *, max_pixels: int = MAX_REFERENCE_PIXELS) -> Rgb:
         bgr = np.rint(bgr * (255 / 65535)).astype(np.uint8)
     if bgr.dtype != np.uint8:
         raise ReferenceUndecodable(
-            f"The reference {name} holds {bgr.dtype} samples; send it with 8 or 16 bits per channel."
+            f"The reference {name} holds {bgr.dtype} samples; save it with 8 or 16 bits per channel."
         )
     return np.ascontiguousarray(bgr[..., ::-1])

@@ -4,6 +4,7 @@ import errno
 
 from av.error import FFmpegError
 
+DISK_FULL = "The disk is full, or a quota on it is. Free some space where the results are written, then start again."
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 

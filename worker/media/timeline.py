@@ -187,7 +187,7 @@ def _from_frames(path: Path, on_packet: Callable[[], None]) -> Timeline:
                     continue
                 raise VideoUndecodable(
                     f"The video cannot be decoded beyond frame {len(stamps)}: the file is damaged there. "
-                    "Copy or export it again and upload it."
+                    "Copy or export it again and use that."
                 ) from error
             for frame in frames:
                 stamps.append(frame.pts)

@@ -45,7 +45,7 @@ def refuse_truncated(found: Announcement, *, container: str, path: Path) -> None
         whole = "" if announced is None else f" of {announced:.1f} s"
         raise VideoUndecodable(
             f"The video file is cut off or damaged: it can be read up to {found.found_seconds:.1f} s{whole}. "
-            "Copy or export it again and upload the whole file."
+            "Copy or export it again and use the whole file."
         )
 
 
