@@ -103,6 +103,9 @@ def _listen(settings: "Settings", *, port: int | None) -> socket.socket:
 @contextmanager
 def _redis(settings: "Settings") -> Iterator[str]:
     if settings.redis_url is not None:
+        from jobs.connection import connect
+
+        connect(settings.redis_url).close()  # a wrong address is told once, here, not by every process again and again
         yield settings.redis_url
         return
     from jobs.embedded_redis import embedded_redis

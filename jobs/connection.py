@@ -5,6 +5,8 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError, TimeoutError
 from redis.retry import Retry
 
+from jobs.errors import StartupError
+
 CONNECT_TIMEOUT_SECONDS = 2.0
 COMMAND_TIMEOUT_SECONDS = 5.0
 
@@ -14,12 +16,23 @@ def connect(url: str) -> Redis:
 
     A command is tried three times within about half a second where the connection fails, then
     `redis.exceptions.ConnectionError` or `TimeoutError` is raised.
+
+    Raises:
+        StartupError: `url` is no such address.
     """
-    return Redis.from_url(
-        url,
-        socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        socket_timeout=COMMAND_TIMEOUT_SECONDS,
-        health_check_interval=15,
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=2),
-        retry_on_error=[ConnectionError, TimeoutError],
-    )
+    try:
+        return Redis.from_url(
+            url,
+            socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            socket_timeout=COMMAND_TIMEOUT_SECONDS,
+            health_check_interval=15,
+            retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=2),
+            retry_on_error=[ConnectionError, TimeoutError],
+        )
+    except ValueError as error:
+        # The address itself is not shown: it may hold a password.
+        raise StartupError(
+            "RETINT_REDIS_URL is not the address of a Redis server; expected one such as redis://localhost:6379/0, "
+            "rediss://user:password@host:6380/0 or unix:///run/redis.sock, what is special in a password written "
+            "as %-codes."
+        ) from error

@@ -1,9 +1,9 @@
 """Every setting, read once from the environment (prefix `RETINT_`) and passed in; nothing else reads it."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -20,13 +20,13 @@ class Settings(BaseSettings):
     """Where fetched and imported weights are kept."""
     host: str = "127.0.0.1"
     """Address that the API listens on."""
-    port: int = 8000
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port that the API listens on; `retint serve` takes a free one, and says so, where it is taken."""
     api_key: SecretStr | None = None
     """Bearer key that every call must carry; required where `host` is not a loopback address."""
     device: str = "auto"
     """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`."""
-    threads: int | None = None
+    threads: Annotated[int, Field(ge=1)] | None = None
     """CPU threads of a worker; absent: all cores."""
     queue_name: str = "retint"
     """RQ queue, and prefix of every Redis key."""

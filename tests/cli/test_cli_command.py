@@ -78,10 +78,20 @@ def test_a_signal_unwinds_and_has_the_status_of_shells(sent: str, status: int) -
     assert (done.returncode, done.stdout, done.stderr) == (status, "cleaned up\n", "")
 
 
-def test_a_setting_that_cannot_be_used_is_named() -> None:
-    done = retint("worker", RETINT_PORT="many")
+@pytest.mark.parametrize(("name", "value"), [("PORT", "many"), ("PORT", "99999"), ("PORT", "-1"), ("THREADS", "0")])
+def test_a_setting_that_cannot_be_used_is_named(name: str, value: str) -> None:
+    done = retint("worker", **{f"RETINT_{name}": value})
     assert done.returncode == 1
-    assert done.stderr.startswith("retint: RETINT_PORT cannot be used: ")
+    assert done.stderr.startswith(f"retint: RETINT_{name} cannot be used: ")
+    assert done.stderr.endswith(f"got '{value}'.\n")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["api", "worker", "serve"])
+def test_a_wrong_address_of_redis_is_told_in_one_line(command: str, tmp_path: Path) -> None:
+    done = retint(command, folder=tmp_path, RETINT_REDIS_URL="nonsense", RETINT_PORT="0")
+    assert done.returncode == 1
+    assert done.stderr.startswith("retint: RETINT_REDIS_URL is not the address of a Redis server; expected ")
     assert done.stderr.count("\n") == 1
 
 
