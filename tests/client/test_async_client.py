@@ -42,7 +42,7 @@ def disk_threads() -> Iterator[set[int]]:
 
 def test_an_upload_reads_beside_the_loop_and_tells_in_it(server: FakeServer, tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
-    film.write_bytes(b"v" * 300_000)
+    film.write_bytes(b"v" * 1_200_000)
     server.answers = [job_answer()]
     told_in: set[int] = set()
 
@@ -52,7 +52,7 @@ def test_an_upload_reads_beside_the_loop_and_tells_in_it(server: FakeServer, tmp
 
     with disk_threads() as threads:
         asyncio.run(submit())
-    assert len(server.received[0].body) > 600_000
+    assert len(server.received[0].body) > 2_400_000
     assert told_in == {threading.get_ident()}
     assert threads
     assert threading.get_ident() not in threads

@@ -16,7 +16,7 @@ from served_film import CONTENT, FilmServer
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
     path = tmp_path / "film.mp4"
-    path.write_bytes(b"v" * 300_000)
+    path.write_bytes(b"v" * 1_200_000)
     return path
 
 
@@ -64,7 +64,7 @@ def test_a_file_that_grows_while_it_is_sent_is_sent_as_it_was(client: Any, serve
             file.write(b"w")
 
     client.submit(film, [film], on_upload=grow)
-    assert server.received[0].body.count(b"v" * 300_000) == 2
+    assert server.received[0].body.count(b"v" * 1_200_000) == 2
 
 
 @pytest.mark.parametrize(

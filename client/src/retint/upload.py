@@ -17,7 +17,7 @@ UploadProgress = Callable[[int, int], None]
 """Called with the bytes sent and the bytes in all."""
 
 
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 1024 * 1024
 """httpx makes pieces of a line or 64 KiB; each of them would be a trip to a thread and back."""
 
 
