@@ -2,13 +2,16 @@
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError, TimeoutError
+from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
 from redis.retry import Retry
 
 from jobs.errors import StartupError
 
 CONNECT_TIMEOUT_SECONDS = 2.0
 COMMAND_TIMEOUT_SECONDS = 5.0
+REDIS_AWAY: tuple[type[RedisError], ...] = (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError)
+"""What a command raises where Redis cannot serve now, and may again soon: it is away, its memory is full (it answers
+so under `noeviction`), or it is a replica until a failover ends."""
 
 
 def connect(url: str) -> Redis:

@@ -14,6 +14,7 @@ from jobs.queue import JobQueue
 from jobs.record import TERMINAL_STATUSES
 from jobs.repository import JobRepository
 from jobs.store import FolderStore
+from jobs.uploads import drop_unwanted_input
 
 GRACE = timedelta(seconds=30)
 """A job this young may be on its way from its record to the queue."""
@@ -34,7 +35,7 @@ def sweep(repository: JobRepository, queue: JobQueue, store: FolderStore, now: d
     """Set right whatever nobody else did.
 
     Raises:
-        redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: Redis is away; the next sweep catches up.
+        One of `jobs.connection.REDIS_AWAY`: Redis cannot serve; the next sweep catches up.
     """
     queue.recover_abandoned()
     _settle(repository=repository, queue=queue, store=store, now=now)
@@ -78,6 +79,7 @@ def _settle_absent(
         log.warning("job_queued_late", job_id=job_id)
     elif repository.fail(job_id, None, WorkerLost(WORKER_LOST_DETAIL)):
         store.discard_executions(job_id)
+        drop_unwanted_input(job_id, repository=repository, store=store)
         log.warning("job_failed", job_id=job_id, code=WorkerLost.code)
 
 

@@ -1,6 +1,8 @@
 """The queue that workers take jobs from: RQ, with ids alone and JSON instead of pickle."""
 
+import time
 from contextlib import suppress
+from typing import cast
 
 from redis import Redis
 from redis.exceptions import LockError
@@ -24,7 +26,7 @@ _ALIVE = (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.SCHEDULED, JobStatus.DE
 
 
 class JobQueue:
-    """Raises `redis.exceptions.ConnectionError` or `TimeoutError` where Redis is away."""
+    """Raises one of `jobs.connection.REDIS_AWAY` where Redis cannot serve."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
@@ -79,7 +81,11 @@ class JobQueue:
     def is_alive(self, job_id: str) -> bool:
         """Whether the job waits, runs, or will be tried again."""
         queued = self._fetch(job_id)
-        return queued is not None and queued.get_status(refresh=False) in _ALIVE
+        if queued is not None and queued.get_status(refresh=False) in _ALIVE:
+            return True
+        # RQ's word on a job is the last that any of its executions gave; what is being worked on stands by itself.
+        running = self._redis.zrangebyscore(self._queue.started_job_registry.key, time.time(), "+inf")
+        return any(entry.startswith(f"{job_id}:".encode()) for entry in cast("list[bytes]", running))
 
     def is_known(self, job_id: str) -> bool:
         """Whether the queue still remembers the job, alive or not."""

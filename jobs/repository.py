@@ -38,7 +38,7 @@ class JobPage(Part):
 
 
 class JobRepository:
-    """Reads and changes records. Raises `redis.exceptions.ConnectionError` or `TimeoutError` where Redis is away."""
+    """Reads and changes records. Raises one of `jobs.connection.REDIS_AWAY` where Redis cannot serve."""
 
     def __init__(self, redis: Redis, prefix: str, *, retention_seconds: float = 7 * 24 * 3600) -> None:
         self._redis = redis
@@ -188,9 +188,13 @@ class JobRepository:
         return self._change(job_id, ("processing",), known, owner=execution_id)
 
     def finish(self, job_id: str, execution_id: str, *, variants: Sequence[Variant], progress: Progress) -> bool:
-        """The job has succeeded; False where it is no longer this execution's."""
+        """The job has succeeded; False where it is no longer this execution's.
+
+        Said again, since the answer to the first time was lost, it is true still.
+        """
         fields = self._ending("succeeded") | {"variants": variants, "progress": progress, "phase": None}
-        return self._change(job_id, ("processing",), fields, owner=execution_id)
+        done = self._change(job_id, ("processing",), fields, owner=execution_id)
+        return done or self.status(job_id) == ("succeeded", execution_id)
 
     def fail(self, job_id: str, execution_id: str | None, error: JobFailure) -> bool:
         """The job has failed, as its execution says or, with None, whoever owns it; False where it had ended before.

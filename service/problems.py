@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import redis.exceptions
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from jobs.connection import REDIS_AWAY
 from jobs.errors import (
     FieldError,
     InternalError,
@@ -105,9 +105,10 @@ def as_request_error(error: Exception) -> RequestError:
     """What a user is told about `error`; the unexpected says nothing of the inside."""
     if isinstance(error, RequestError):
         return error
-    if isinstance(error, (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)):
+    if isinstance(error, REDIS_AWAY):
         return RedisUnavailable(
-            "Redis, which holds the jobs, does not answer. Nothing was changed; try again in a few seconds.",
+            "Redis, which holds the jobs, does not answer or takes nothing now. Nothing was changed; try again "
+            "in a few seconds.",
             retry_after=REDIS_RETRY_SECONDS,
         )
     if isinstance(error, RequestValidationError):
@@ -134,12 +135,7 @@ def request_id_of(request: Request) -> str:
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Make `app` answer every error that reaches a handler as a problem."""
-    for kind in (
-        RequestError,
-        RequestValidationError,
-        redis.exceptions.ConnectionError,
-        redis.exceptions.TimeoutError,
-    ):
+    for kind in (RequestError, RequestValidationError, *REDIS_AWAY):
         app.add_exception_handler(kind, _answer)
     app.add_exception_handler(HTTPException, _answer_http_exception)
 

@@ -4,8 +4,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import redis.exceptions
 import structlog
+
+from jobs.connection import REDIS_AWAY
 
 INTERVAL_SECONDS = 15.0
 
@@ -23,7 +24,7 @@ def sweeping(sweep: Callable[[], None], *, interval: float = INTERVAL_SECONDS) -
             try:
                 sweep()
                 away = False
-            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+            except REDIS_AWAY as error:
                 # Said once per outage: the next sweep makes up for what this one missed.
                 if not away:
                     log.warning("sweep_skipped", cause=str(error))

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-import redis.exceptions
 import structlog
 
+from jobs.connection import REDIS_AWAY
 from jobs.errors import Internal, JobCanceled, JobFailure
 from jobs.record import Variant
 from jobs.repository import JobRepository
 from jobs.settings import Settings
 from jobs.store import Store
+from jobs.uploads import drop_unwanted_input
 from worker.failures import failures_for_users
 from worker.observer import Observer
 from worker.reporting import RedisObserver
@@ -77,19 +78,20 @@ def execute(job_id: str, *, execution_id: str, workplace: Workplace) -> None:
         started = time.monotonic()
         try:
             _colorize_and_publish(job_id, execution_id, workplace)
+            _drop_unwanted_input(job_id, workplace)
             log.info("job_succeeded", seconds=round(time.monotonic() - started, 2))
         except JobCanceled:
             log.info("job_given_up")
         except JobFailure as failure:
             log.warning("job_failed", code=failure.code, detail=failure.detail)
-            _fail(job_id, execution_id, failure, repository=repository)
+            _fail(job_id, execution_id, failure, workplace=workplace)
         except Exception:
             if not _is_owned(job_id, execution_id, repository):
                 # Its files were taken away under its hands.
                 log.info("job_given_up")
                 return
             log.exception("job_failed", code=Internal.code)
-            _fail(job_id, execution_id, _internal(job_id), repository=repository)
+            _fail(job_id, execution_id, _internal(job_id), workplace=workplace)
         finally:
             store.discard_execution(job_id, execution_id)
 
@@ -119,8 +121,6 @@ def _colorize_and_publish(job_id: str, execution_id: str, workplace: Workplace) 
     progress = observer.final_progress()
     if not _persist(lambda: repository.finish(job_id, execution_id, variants=variants, progress=progress)):
         raise JobCanceled("The job was canceled while its files were published.")
-    if not task.options.keep_input:
-        store.drop_input(job_id)
 
 
 def _task(job_id: str, execution_id: str, workplace: Workplace) -> ColorizationTask:
@@ -178,8 +178,13 @@ def _is_owned(job_id: str, execution_id: str, repository: JobRepository) -> bool
     return _persist(lambda: repository.status(job_id)) == ("processing", execution_id)
 
 
-def _fail(job_id: str, execution_id: str, failure: JobFailure, *, repository: JobRepository) -> None:
-    _persist(lambda: repository.fail(job_id, execution_id, failure))
+def _fail(job_id: str, execution_id: str, failure: JobFailure, *, workplace: Workplace) -> None:
+    _persist(lambda: workplace.repository.fail(job_id, execution_id, failure))
+    _drop_unwanted_input(job_id, workplace)
+
+
+def _drop_unwanted_input(job_id: str, workplace: Workplace) -> None:
+    _persist(lambda: drop_unwanted_input(job_id, repository=workplace.repository, store=workplace.store))
 
 
 def _internal(job_id: str) -> Internal:
@@ -187,12 +192,12 @@ def _internal(job_id: str) -> Internal:
 
 
 def _persist(call: Callable[[], T]) -> T:
-    """Call until Redis answers: hours of work must not be lost to a restart of it."""
+    """Call until Redis can serve: hours of work must not be lost to a restart of it, or to its memory being full."""
     deadline = time.monotonic() + PERSISTENCE_SECONDS
     while True:
         try:
             return call()
-        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
+        except REDIS_AWAY:
             if time.monotonic() > deadline:
                 raise
             time.sleep(1.0)

@@ -10,15 +10,16 @@ from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
-import redis.exceptions
 import structlog
 from rq import Worker, worker_registration
 
+from jobs.connection import REDIS_AWAY
 from jobs.errors import WorkerLost
 from jobs.housekeeping import WORKER_LOST_DETAIL
 from jobs.process import die_with_parent
 from jobs.queue import SERIALIZER, JobQueue
 from jobs.record import TERMINAL_STATUSES
+from jobs.uploads import drop_unwanted_input
 from worker.execution import ASSIGNMENT, Assignment, Workplace
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from rq import Queue
     from rq.executions import Execution
     from rq.job import Job
+    from rq.registry import StartedJobRegistry
 
 HEARTBEAT_SECONDS = 3
 SILENCE_SECONDS = 12
@@ -37,7 +39,6 @@ MAINTENANCE_SECONDS = 3
 SECOND_THOUGHT = timedelta(seconds=1)
 """Two signals closer together are one: a terminal and a supervisor may both have sent it."""
 
-_REDIS_AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 log = structlog.stdlib.get_logger("retint.worker")
 
 
@@ -102,7 +103,15 @@ class ForkingWorker(Worker):
         ASSIGNMENT.set(Assignment(execution_id=execution.id, workplace=self._workplace))
         return super().perform_job(job, queue, execution)
 
-    # After it died
+    # After it ended
+
+    def handle_job_success(
+        self, job: Job, queue: Queue, started_job_registry: StartedJobRegistry, execution: Execution
+    ) -> None:
+        if self._is_given_up(job, execution):
+            self._leave_to_others(job, execution)
+        else:
+            super().handle_job_success(job, queue, started_job_registry, execution)
 
     def handle_job_failure(
         self,
@@ -113,6 +122,9 @@ class ForkingWorker(Worker):
         execution: Execution | None = None,
     ) -> None:
         """An execution died, by our hand or another's: free its files, and try again where that can help."""
+        if execution is not None and self._is_given_up(job, execution):
+            self._leave_to_others(job, execution)
+            return
         status, _ = self._workplace.repository.status(job.id)
         stopped = self._stopped_job_id == job.id
         ended = status is None or status in TERMINAL_STATUSES
@@ -135,6 +147,7 @@ class ForkingWorker(Worker):
         if not retried and not stopped:
             owner = execution.id if execution is not None else None
             self._workplace.repository.fail(job.id, owner, WorkerLost(WORKER_LOST_DETAIL))
+        drop_unwanted_input(job.id, repository=self._workplace.repository, store=self._workplace.store)
         if handed_back:
             log.info("job_handed_back", job_id=job.id, cause="this worker stops")
         elif stopped or ended:
@@ -145,6 +158,23 @@ class ForkingWorker(Worker):
     def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int | None, rusage: Any) -> None:  # noqa: ARG002
         """Keep how it died for our own line; negative: by which signal."""
         self._exit_status = None if ret_val is None else os.waitstatus_to_exitcode(ret_val)
+
+    def _is_given_up(self, job: Job, execution: Execution) -> bool:
+        """Whether the queue missed this worker's beats, held the execution for dead and has handed the job on.
+
+        What RQ knows of the job is about another execution then, or about the job waiting for one.
+        """
+        return self.connection.zscore(job.started_job_registry.key, execution.composite_key) is None
+
+    def _leave_to_others(self, job: Job, execution: Execution) -> None:
+        """Clean up after an execution that was given up, and after nothing else."""
+        if self._stopped_job_id == job.id:
+            self._stopped_job_id = None
+        self._workplace.store.discard_execution(job.id, execution.id)
+        with self.connection.pipeline() as pipeline:
+            self.cleanup_execution(job, pipeline=pipeline, execution=execution)
+            pipeline.execute()
+        log.info("execution_given_up", job_id=job.id, cause="this worker was silent, and its job was handed on")
 
     # Signs of life
 
@@ -168,7 +198,7 @@ class ForkingWorker(Worker):
             super().maintain_heartbeats(job, execution)
             self._register_again()
             self._on_heartbeat()
-        except _REDIS_AWAY as error:
+        except REDIS_AWAY as error:
             log.warning("redis_away", job_id=job.id, cause=str(error))
 
     def _register_again(self) -> None:
@@ -200,7 +230,7 @@ def work_until_stopped(make_worker: Callable[[], ForkingWorker]) -> None:
             # What RQ warns of, the worker says in its own words.
             worker.work(logging_level="ERROR")
             away = False
-        except _REDIS_AWAY as error:
+        except REDIS_AWAY as error:
             if not away:
                 log.warning("redis_away", cause=str(error), pid=os.getpid())
             away = True

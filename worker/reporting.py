@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self, TypedDict
 
-import redis.exceptions
 import structlog
 
+from jobs.connection import REDIS_AWAY
 from jobs.errors import JobCanceled, RetintError, TimedOut
 from jobs.options import JobOptions
 from jobs.record import Phase, PlacedReference, Progress, Shot, VideoFacts
@@ -138,7 +138,7 @@ class RedisObserver:
         try:
             owned = self._write_news() if self._news else self._is_owned()
             self._redis_away = False
-        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+        except REDIS_AWAY as error:
             if not self._redis_away:
                 log.warning("redis_away", job_id=self._job_id, cause=str(error))
             self._redis_away, owned = True, True
@@ -151,7 +151,7 @@ class RedisObserver:
         """Write what is left to say.
 
         Raises:
-            redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: Redis is away.
+            One of `jobs.connection.REDIS_AWAY`: Redis cannot serve.
         """
         if self._news:
             self._write_news()
@@ -173,8 +173,16 @@ class RedisObserver:
         self._thread.join()
 
     def _run(self) -> None:
+        stumbled = False
         while not self._stopping.wait(TICK_SECONDS):
-            self.tick()
+            try:
+                self.tick()
+                stumbled = False
+            except Exception:
+                # Without this thread a job has no progress, no end and no deadline. Said once, not four times a second.
+                if not stumbled:
+                    log.exception("observer_stumbled", job_id=self._job_id)
+                stumbled = True
 
     def _break_silence(self, now: float) -> None:
         with self._lock:
@@ -188,7 +196,7 @@ class RedisObserver:
             owned = self._repository.update(self._job_id, self._execution_id, **news)
             self._written_at = self._clock()
             return owned
-        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
+        except REDIS_AWAY:
             with self._lock:
                 self._news = _News(**{**news, **self._news})
             raise
@@ -218,7 +226,7 @@ class RedisObserver:
         if isinstance(self._verdict, TimedOut):
             try:
                 self._repository.fail(self._job_id, self._execution_id, self._verdict)
-            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+            except REDIS_AWAY as error:
                 # The next tick says it again: killed without a word, the job would only be retried.
                 log.warning("redis_away", job_id=self._job_id, cause=str(error))
                 return

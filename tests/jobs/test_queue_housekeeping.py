@@ -15,6 +15,7 @@ from rq.job import JobStatus
 from jobs.cancellation import cancel_job, delete_job
 from jobs.errors import JobAlreadyFinished, JobExpired, JobNotFound
 from jobs.housekeeping import sweep
+from jobs.options import JobOptions
 from jobs.queue import JobQueue
 from jobs.record import Job, Progress
 from jobs.repository import JobRepository
@@ -146,6 +147,20 @@ def test_a_processing_job_that_the_queue_forgot_is_lost(
     error = repository.get(job.id).error
     assert error is not None
     assert error.code == "worker_lost"
+
+
+def test_a_lost_job_keeps_no_upload_that_was_not_to_be_kept(
+    repository: JobRepository, queue: JobQueue, store: FolderStore
+) -> None:
+    options = JobOptions(keep_input=False)
+    repository.create(Job(id="job_1", status="queued", options=options, created_at=now() - timedelta(minutes=5)))
+    repository.claim("job_1", "a")
+    store.create("job_1")
+    with store.open_input_writer("job_1", "video") as writer:
+        writer.write(b"film")
+    sweep(repository, queue, store, now())
+    assert repository.get("job_1").status == "failed"
+    assert not store.input_video("job_1").exists()
 
 
 def test_a_waiting_job_that_never_reached_the_queue_is_queued(

@@ -4,8 +4,10 @@ import errno
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis.exceptions
 import torch
 
 from jobs.connection import connect
@@ -31,7 +33,7 @@ class Desk:
         self.settings = settings
         self.store: FolderStore = open_store(settings)
 
-    def submit(self) -> str:
+    def submit(self, *, keep_input: bool = True) -> str:
         job_id = new_job_id()
         self.store.create(job_id)
         for index in range(2):
@@ -39,7 +41,7 @@ class Desk:
                 writer.write(b"picture %d" % index)
         with self.store.open_input_writer(job_id, "video") as writer:
             writer.write(b"film")
-        job = Job(id=job_id, status="queued", options=JobOptions(), created_at=datetime.now(UTC))
+        job = Job(id=job_id, status="queued", options=JobOptions(keep_input=keep_input), created_at=datetime.now(UTC))
         self.repository.create(job, ["../evil.png", "b.png"])
         return job_id
 
@@ -166,6 +168,33 @@ def test_an_upload_that_vanished_is_said(desk: Desk) -> None:
     error = desk.execute(job_id, color).error
     assert error is not None
     assert "Submit the job again" in error.detail
+
+
+@pytest.mark.parametrize("behavior", [color, raising(MemoryError()), raising(ZeroDivisionError())])
+def test_an_upload_goes_with_the_end_of_its_job_where_it_is_not_to_be_kept(desk: Desk, behavior: Behavior) -> None:
+    kept, dropped = desk.submit(), desk.submit(keep_input=False)
+    for job_id in (kept, dropped):
+        desk.execute(job_id, behavior)
+    assert desk.store.input_video(kept).exists()
+    assert not desk.store.input_video(dropped).exists()
+
+
+def test_a_success_whose_acknowledgement_was_lost_is_one(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish = desk.repository.finish
+    answers: list[bool] = []
+
+    def finish_unheard(*args: Any, **kwargs: Any) -> bool:
+        answers.append(finish(*args, **kwargs))
+        if len(answers) == 1:
+            raise redis.exceptions.ConnectionError("the line broke")
+        return answers[-1]
+
+    monkeypatch.setattr(desk.repository, "finish", finish_unheard)
+    monkeypatch.setattr("worker.execution.time.sleep", lambda _: None)
+    job_id = desk.submit(keep_input=False)
+    assert desk.execute(job_id, color).status == "succeeded"
+    assert answers == [True, True]
+    assert not desk.store.input_video(job_id).exists()
 
 
 def test_a_deleted_job_leaves_nothing_behind(desk: Desk) -> None:

@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,50 @@ def test_news_wait_for_redis_to_come_back(bench: Bench, monkeypatch: pytest.Monk
     bench.tick(after=0.25)
     assert (bench.job.phase, bench.job.warnings) == ("tuning", ["new"])
     assert bench.kills == 0
+
+
+@pytest.fixture
+def full_redis(bench: Bench, redis_url: str) -> Iterator[Callable[[], None]]:
+    """Redis with no memory left; call it to free some."""
+    with connect(redis_url) as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", 1)
+        yield lambda: client.config_set("maxmemory", 0)
+        client.config_set("maxmemory", 0)
+
+
+def test_news_wait_for_a_full_redis_to_have_room(bench: Bench, full_redis: Callable[[], None]) -> None:
+    bench.observer.entered("tuning")
+    bench.tick(after=0.25)
+    bench.observer.check()
+    full_redis()
+    bench.tick(after=0.25)
+    assert bench.job.phase == "tuning"
+
+
+@pytest.mark.usefixtures("full_redis")
+def test_a_full_redis_does_not_put_off_the_deadline(bench: Bench) -> None:
+    bench.observer.entered("tuning")
+    bench.tick(after=BEFORE_FACTS_SECONDS + 1)
+    with pytest.raises(TimedOut):
+        bench.observer.check()
+
+
+def test_the_thread_outlives_what_nobody_expected(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    second = threading.Event()
+    ticks = 0
+
+    def stumble() -> None:
+        nonlocal ticks
+        ticks += 1
+        if ticks == 2:
+            second.set()
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("worker.reporting.TICK_SECONDS", 0.001)
+    monkeypatch.setattr(bench.observer, "tick", stumble)
+    with bench.observer:
+        assert second.wait(10)
 
 
 def test_pace_is_that_of_the_last_half_minute() -> None:
