@@ -1,4 +1,5 @@
 import struct
+import tracemalloc
 import zlib
 from fractions import Fraction
 from pathlib import Path
@@ -93,6 +94,18 @@ def test_sixteen_bits_alpha_and_gray_become_eight_bit_rgb(tmp_path: Path) -> Non
     assert read_image(save(tmp_path / "alpha.png", alpha))[0, 0].tolist() == [90, 0, 0]
     gray = np.full((4, 4), 33, np.uint8)
     assert read_image(save(tmp_path / "gray.png", gray)).tolist() == [[[33] * 3] * 4] * 4
+
+
+def test_sixteen_bits_are_rounded_in_little_memory(tmp_path: Path) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (500, 700, 3), dtype=np.uint16)
+    path = save(tmp_path / "deep.png", deep)
+    tracemalloc.start()
+    rgb = read_image(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < path.stat().st_size + 2 * deep.nbytes
+    exact = deep[..., ::-1] * (255 / 65535)
+    assert np.abs(rgb - exact).max() <= 0.5 + 1e-4
 
 
 def test_exif_orientation_is_applied(tmp_path: Path) -> None:
