@@ -1,5 +1,6 @@
 import itertools
 import resource
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from worker.media import film
 from worker.media.decode import VideoReader, open_video
 from worker.media.encode import VideoWriter, open_writer
 from worker.media.passengers import Passengers
+from worker.media.source import demux
 
 
 def recolor(source: Path, target: Path, **options: Any) -> list[str]:
@@ -331,6 +333,43 @@ def test_a_disk_that_fills_up_on_the_way_is_told_and_the_file_removed(make_video
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not target.exists()
+
+
+def test_sound_that_could_not_be_converted_is_told(make_video: Any, tmp_path: Path) -> None:
+    made = make_video("in.avi", audio="adpcm_ms", frames=50)
+    damaged = tmp_path / "damaged.avi"
+    with av.open(str(made.path)) as source, av.open(str(damaged), "w") as out:
+        streams = {s.index: out.add_stream_from_template(s, opaque=True) for s in source.streams}
+        spoilt = 0
+        for packet in source.demux():
+            if packet.dts is None:
+                continue
+            stream = streams[packet.stream.index]
+            if packet.stream.type == "audio" and 0.4 < packet.pts * packet.time_base < 1.1:
+                spoilt += 1
+                garbage: Any = av.Packet(b"\xff" * packet.size)
+                garbage.pts, garbage.dts, garbage.time_base = packet.pts, packet.dts, packet.time_base
+                packet = garbage
+            packet.stream = stream
+            out.mux(packet)
+    assert spoilt > 1
+    warnings = recolor(damaged, tmp_path / "out.mp4")
+    assert any(warning.startswith(f"{spoilt} packets of a sound track could not be converted") for warning in warnings)
+
+
+def test_sound_that_breaks_off_is_told_with_its_time(
+    make_video: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(container: Any, *streams: Any) -> Iterator[Any]:
+        for packet in demux(container, *streams):
+            if packet.pts is not None and packet.pts * packet.time_base > 1.2:
+                raise av.error.InvalidDataError(1, "damaged here")
+            yield packet
+
+    made = make_video(audio="aac", frames=50)
+    monkeypatch.setattr("worker.media.passengers.demux", broken)
+    warnings = recolor(made.path, tmp_path / "out.mp4")
+    assert ["damaged at 1.2 s" in warning for warning in warnings] == [True]
 
 
 def test_a_stream_that_the_container_refuses_at_last_does_not_cost_the_film(

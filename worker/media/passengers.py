@@ -101,6 +101,8 @@ class Passengers:
         self._origin = origin
         self._warn = warn
         self._refused = 0
+        self._reached = Fraction(0)
+        self._breaks_off = False
         self._source: InputContainer = open_source(source)
         try:
             film = video_stream(self._source)
@@ -132,6 +134,17 @@ class Passengers:
             self._write(passenger.finish())
         if self._refused:
             self._warn(f"{self._refused} packets of sound or subtitles were damaged and left out.")
+        for passenger in self._passengers.values():
+            if isinstance(passenger, ConvertedAudio) and passenger.refused:
+                self._warn(
+                    f"{passenger.refused} packets of a sound track could not be converted: they are damaged, or the "
+                    "sound changes its form there. It is silent at those places."
+                )
+        if self._breaks_off:
+            self._warn(
+                f"The file is damaged at {float(self._reached):.1f} s: sound, subtitles and the like are missing from "
+                "there on."
+            )
 
     def close(self) -> None:
         self._source.close()
@@ -244,9 +257,10 @@ class Passengers:
         try:
             for packet in demux(self._source, *streams):
                 if packet.size or packet.pts is not None:
+                    self._reached = max(self._reached, self._time(packet))
                     yield packet
         except av.error.InvalidDataError:
-            self._refused += 1
+            self._breaks_off = True
 
     def _time(self, packet: Packet[Any]) -> Fraction:
         stamp = packet.dts if packet.dts is not None else packet.pts

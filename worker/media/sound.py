@@ -31,6 +31,8 @@ class ConvertedAudio:
             out.codec_context.bit_rate = _AAC_BITS_PER_CHANNEL * stream.codec_context.layout.nb_channels
         self._out = out
         self._origin = origin
+        self.refused = 0
+        """Packets of the source that gave no sound."""
 
     @property
     def out(self) -> Any:
@@ -41,6 +43,7 @@ class ConvertedAudio:
             return [self._moved(p) for frame in packet.decode() for p in self._out.encode(frame)]
         except (av.error.FFmpegError, ValueError):
             # Damaged sound, or sound that changes its form on the way: silence there, not a failed film.
+            self.refused += 1
             return []
 
     def finish(self) -> list[Packet[Any]]:
