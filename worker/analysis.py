@@ -10,10 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scenedetect import AdaptiveDetector, FrameTimecode
 
-from jobs.errors import VideoTooLarge, VideoTooLong
 from worker.media.frames import LumaFrame, VideoInfo
 from worker.signatures import SignatureFile, signature_of
-from worker.task import Limits
 
 ANALYSIS_WIDTH = 192
 """Width at which shots are detected: enough for cuts, and no more time than decoding takes."""
@@ -49,31 +47,6 @@ class Analysis:
     shots: tuple[ShotRange, ...]
     """In order, without gaps, covering the video."""
     warnings: tuple[str, ...]
-
-
-def refuse_too_much(info: VideoInfo, limits: Limits) -> None:
-    """Raise where a video is beyond the limits.
-
-    Raises:
-        VideoTooLarge: more pixels per frame than allowed.
-        VideoTooLong: more seconds or frames than allowed.
-    """
-    pixels = info.width * info.height
-    if pixels > limits.max_pixels:
-        raise VideoTooLarge(
-            f"The video's picture is {info.width}x{info.height}, {pixels} pixels; at most {limits.max_pixels} are "
-            "allowed. Scale the video down and use that."
-        )
-    if info.duration_seconds > limits.max_duration_seconds:
-        raise VideoTooLong(
-            f"The video is {info.duration_seconds:.1f} seconds long; at most {limits.max_duration_seconds:.1f} are "
-            "allowed. Cut it into parts and colorize them one by one."
-        )
-    if info.frames > limits.max_frames:
-        raise VideoTooLong(
-            f"The video has {info.frames} frames; at most {limits.max_frames} are allowed. "
-            "Cut it into parts and colorize them one by one."
-        )
 
 
 def unit_luma(frame: LumaFrame, *, info: VideoInfo, size: tuple[int, int]) -> NDArray[np.float32]:

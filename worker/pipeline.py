@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 from jobs.options import VariantName
 from models.base import Colorizer, Reference, select_device
 from models.registry import load
-from worker.analysis import refuse_too_much
 from worker.coloring import FinishedFrame, Finisher
 from worker.failures import failures_for_users
 from worker.journal import STILL_WIDTH, BeforeAfter, frames_to_show, video_facts
@@ -50,8 +49,7 @@ def colorize_video(
     with failures_for_users(), ExitStack() as stack:
         progress = Progress(observer, tuning_steps=task.options.resolved_tuning.iterations)
         progress.enter("probing")
-        reader = stack.enter_context(open_video(task.video))
-        refuse_too_much(reader.info, task.limits)
+        reader = stack.enter_context(open_video(task.video, limits=task.limits, on_packet=progress.found))
         observer.learned(video=video_facts(reader.info))
         progress.expect_frames(reader.info.frames)
         refuse_references(task, reader)
@@ -89,7 +87,11 @@ class _Job:
         self._shown = frames_to_show(self._journal.plans)
         self._preview: BeforeAfter | None = None
         self._tuner = ShotTuner(
-            model, options=tuning_that_fits(task, preparation.canvas), matrix=reader.info.matrix, folder=scratch
+            model,
+            options=tuning_that_fits(task, preparation.canvas),
+            matrix=reader.info.matrix,
+            folder=scratch,
+            order=[plan.tuned_on for plan in self._journal.plans if plan.tuned_on],
         )
 
     def run(self) -> tuple[VariantFile, ...]:
@@ -170,6 +172,8 @@ class _Job:
             pictures=lambda: [self._reference(number) for number in plan.tuned_on],
             on_step=lambda _: self._progress.tuned_step(),
         )
+        if tuned.note is not None:
+            self._journal.warnings.append(f"Shot {plan.index} was not tuned: {tuned.note}")
         if tuned.record is not None:
             self._journal.tunings[plan.index] = tuned.record
             self._progress.tuned(self._tuner.sets_tuned * self._tuner.iterations)

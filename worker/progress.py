@@ -53,6 +53,14 @@ class Progress:
         self._phase, self._phase_since = phase, self._clock()
         self._observer.entered(phase)
 
+    def found(self, frames: int) -> None:
+        """So many frames of the video were found so far, or fewer, where they are counted a second time. The job stops
+        here if it is to stop."""
+        self._observer.check()
+        if frames > self._frames_total:
+            self._frames_total = frames
+            self._observer.advanced(fraction=0.0, frames_done=0, frames_total=frames)
+
     def expect_frames(self, count: int) -> None:
         self._frames_total = self._feeds_total = count
 

@@ -1,7 +1,9 @@
 """Tunes a copy of the pretrained network on the references of each shot, once for each set of references."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -24,16 +26,27 @@ class TunedColorizer:
     colorizer: Colorizer
     record: ShotTuning | None
     """None where tuning is off."""
+    note: str | None = None
+    """Why nothing was learned, as a sentence, where the set was to be tuned now."""
 
 
 class ShotTuner:
     """Tunes, and remembers what it tuned.
 
-    The weights of one set are in memory, those of the others in files of `folder`: a hundred shots with references of
-    their own take no more memory than one. Every tuning starts from the pretrained weights.
+    The weights of one set are in memory, those of others that come again in files of `folder`: a hundred shots with
+    references of their own take no more room than one. Every tuning starts from the pretrained weights.
     """
 
-    def __init__(self, pretrained: Colorizer, *, options: TuningOptions, matrix: Matrix, folder: Path) -> None:
+    def __init__(
+        self,
+        pretrained: Colorizer,
+        *,
+        options: TuningOptions,
+        matrix: Matrix,
+        folder: Path,
+        order: Sequence[ReferenceSet],
+    ) -> None:
+        """`order` has the set of every shot that will be asked for, in that order."""
         self._pretrained = pretrained
         self._settings = TuningSettings(
             iterations=options.iterations,
@@ -43,6 +56,8 @@ class ShotTuner:
         )
         self._matrix = matrix
         self._folder = folder
+        # Neighbors with the same set are one use.
+        self._uses_left = Counter(references for references, _ in groupby(order))
         self._records: dict[ReferenceSet, ShotTuning] = {}
         self._current: tuple[ReferenceSet, Colorizer] | None = None
 
@@ -77,15 +92,22 @@ class ShotTuner:
             return TunedColorizer(self._current[1], record=self._records[references])
         # The one before goes first, so that at no time there are two copies beside the pretrained network.
         self._current = None
+        self._uses_left[references] -= 1
+        comes_again = self._uses_left[references] > 0
         colorizer = self._pretrained.clone()
+        note = None
         if references in self._records:
             self._restore(references, colorizer)
+            if not comes_again:
+                self._file(references).unlink()
         else:
             report = tune(colorizer, pictures(), matrix=self._matrix, settings=self._settings, on_step=on_step)
             self._records[references] = as_record(report)
-            self._keep(references, colorizer)
+            note = report.note
+            if comes_again:
+                self._keep(references, colorizer)
         self._current = (references, colorizer)
-        return TunedColorizer(colorizer, record=self._records[references])
+        return TunedColorizer(colorizer, record=self._records[references], note=note)
 
     def _keep(self, references: ReferenceSet, colorizer: Colorizer) -> None:
         weights = [parameter.detach().cpu() for parameter in colorizer.tunable_parameters()]

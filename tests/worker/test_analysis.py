@@ -6,17 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from jobs.errors import VideoTooLarge, VideoTooLong
-from worker.analysis import Analysis, ShotRange, ShotsOption, analyze, ranges, refuse_too_much
+from worker.analysis import Analysis, ShotRange, ShotsOption, analyze, ranges
 from worker.media.decode import open_video
 from worker.media.frames import LumaFrame, VideoInfo
 from worker.signatures import SignatureFile, signature_of, similarities
-from worker.task import Limits
 
 
 def analyzed(path: Path, folder: Path, shots: ShotsOption = "auto") -> Analysis:
@@ -98,29 +95,6 @@ def facts(**changed: Any) -> VideoInfo:
         "has_audio": False,
     }
     return VideoInfo(**{**known, **changed})
-
-
-LIMITS = Limits(max_pixels=64 * 48, max_duration_seconds=4.0, max_frames=100)
-
-
-def test_a_video_at_its_limits_passes() -> None:
-    refuse_too_much(facts(), LIMITS)
-
-
-@pytest.mark.parametrize(
-    ("changed", "error", "figures"),
-    [
-        ({"width": 65}, VideoTooLarge, ("65x48", "3120", "3072")),
-        ({"duration_seconds": 4.5}, VideoTooLong, ("4.5", "4.0")),
-        ({"frames": 101}, VideoTooLong, ("101", "100")),
-    ],
-)
-def test_a_video_beyond_a_limit_is_refused_with_both_figures(
-    changed: dict[str, Any], error: type[Exception], figures: tuple[str, ...]
-) -> None:
-    with pytest.raises(error) as refused:
-        refuse_too_much(facts(**changed), LIMITS)
-    assert all(figure in str(refused.value) for figure in figures)
 
 
 def test_a_single_frame_is_a_shot(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_opening_can_be_stopped(make_video: Any) -> None:
     made = make_video(frames=50)
     packets = 0
 
-    def stop_at_ten() -> None:
+    def stop_at_ten(_: int) -> None:
         nonlocal packets
         packets += 1
         if packets == 10:
@@ -143,6 +143,16 @@ def test_opening_can_be_stopped(make_video: Any) -> None:
     with pytest.raises(KeyError, match="stop"):
         open_video(made.path, on_packet=stop_at_ten)
     assert packets == 10
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libvpx"])
+def test_frames_are_counted_while_opening(make_video: Any, codec: str) -> None:
+    options = {"auto-alt-ref": "1", "lag-in-frames": "16"} if codec == "libvpx" else None
+    made = make_video("clip.mkv", frames=30, codec=codec, options=options)
+    counts: list[int] = []
+    open_video(made.path, on_packet=counts.append)
+    assert counts == sorted(counts)
+    assert 20 < counts[-1] <= 30
 
 
 def test_a_range_outside_the_video_is_a_programming_error(make_video: Any) -> None:

@@ -277,6 +277,16 @@ def test_a_tiny_film_is_colored_untuned_by_the_default_model(
     assert any("too small to tune" in warning for warning in watcher.facts["warnings"])
 
 
+def test_why_a_shot_was_not_tuned_is_a_warning(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    class Untaught(Painter):
+        def tunable_parameters(self) -> list[nn.Parameter]:
+            return []
+
+    film, watcher = make_film(), Watcher()
+    run(task_of(film, tmp_path, film.pictures[0], tuning="fast"), model=Untaught(), watcher=watcher)
+    assert "Shot 0 was not tuned: The model has no weights to tune." in watcher.facts["warnings"]
+
+
 def test_only_the_variants_asked_for_are_made(make_film: Callable[..., Any], tmp_path: Path) -> None:
     film = make_film()
     assert set(run(task_of(film, tmp_path, film.pictures[0], variants=["preview"]))) == {"video", "preview"}
@@ -299,11 +309,12 @@ def test_restoring_with_a_model_that_cannot_is_a_warning(make_film: Callable[...
 @pytest.mark.parametrize(
     "when",
     [
+        lambda watcher: watcher.phases == ["probing"] and len(watcher.fractions) > 5,
         lambda watcher: watcher.phases[-1:] == ["detecting_shots"] and len(watcher.fractions) > 5,
         lambda watcher: watcher.phases[-1:] == ["tuning"],
         lambda watcher: watcher.frames[-1:] == [7],
     ],
-    ids=["analyzing", "tuning", "coloring"],
+    ids=["probing", "analyzing", "tuning", "coloring"],
 )
 def test_a_canceled_job_leaves_nothing(
     make_film: Callable[..., Any], tmp_path: Path, when: Callable[[Watcher], bool]

@@ -57,6 +57,17 @@ def test_the_fraction_rises_though_the_plan_grows() -> None:
     assert listener.fractions[-2] < 1
 
 
+def test_a_video_being_probed_is_told_and_can_be_stopped() -> None:
+    listener = Listener()
+    progress = Progress(listener, tuning_steps=5)
+    for count in (0, 1, 1, 2):
+        progress.found(count)
+    assert listener.fractions == [0.0, 0.0]
+    listener.stop = True
+    with pytest.raises(JobCanceled):
+        progress.found(2)
+
+
 def test_phases_that_come_again_add_up() -> None:
     clock = Clock()
     progress = Progress(Listener(), tuning_steps=0, clock=clock)

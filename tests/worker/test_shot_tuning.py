@@ -55,13 +55,20 @@ def picture(level: float) -> Reference:
     return Reference(rgb=torch.full((3, 32, 32), level), luma=torch.zeros(32, 32), is_frame=True)
 
 
-def tuner_of(model: Learner, folder: Path, iterations: int) -> ShotTuner:
-    return ShotTuner(model, options=TuningOptions(iterations=iterations), matrix="bt601", folder=folder)
+def tuner_of(model: Learner, folder: Path, iterations: int, *order: int) -> ShotTuner:
+    """`order` are the references of the shots, one each."""
+    return ShotTuner(
+        model,
+        options=TuningOptions(iterations=iterations),
+        matrix="bt601",
+        folder=folder,
+        order=[(number,) for number in order],
+    )
 
 
 def test_a_set_met_again_has_the_weights_that_it_was_tuned_to(tmp_path: Path) -> None:
     model, calls = Learner(), []
-    tuner = tuner_of(model, tmp_path, 5)
+    tuner = tuner_of(model, tmp_path, 5, 0, 1, 0)
 
     def tuned(number: int) -> Any:
         def pictures() -> list[Reference]:
@@ -83,8 +90,24 @@ def test_a_set_met_again_has_the_weights_that_it_was_tuned_to(tmp_path: Path) ->
     assert tuner.sets_tuned == 2
 
 
+def test_only_weights_that_are_needed_again_are_on_the_disk(tmp_path: Path) -> None:
+    order = [0, 0, 1, 2, 1, 3]
+    tuner = tuner_of(Learner(), tmp_path, 1, *order)
+    files = []
+    for number in order:
+        tuner.tuned((number,), pictures=lambda: [picture(0.5)], on_step=lambda _: None)
+        files.append([path.stem for path in tmp_path.iterdir()])
+    assert files == [[], [], ["tuned-1"], ["tuned-1"], [], []]
+
+
+def test_why_nothing_was_learned_is_said_once(tmp_path: Path) -> None:
+    tuner = tuner_of(Learner(), tmp_path, 5, 0, 0)
+    notes = [tuner.tuned((0,), pictures=lambda: [], on_step=lambda _: None).note for _ in range(2)]
+    assert notes == ["There is no reference to tune on.", None]
+
+
 def test_neighboring_shots_share_one_network(tmp_path: Path) -> None:
-    tuner = tuner_of(Learner(), tmp_path, 2)
+    tuner = tuner_of(Learner(), tmp_path, 2, 0, 0)
     first = tuner.tuned((0,), pictures=lambda: [picture(0.5)], on_step=lambda _: None)
     second = tuner.tuned((0,), pictures=lambda: [], on_step=lambda _: None)
     assert second.colorizer is first.colorizer
@@ -92,7 +115,7 @@ def test_neighboring_shots_share_one_network(tmp_path: Path) -> None:
 
 def test_without_tuning_the_pretrained_network_itself_colors(tmp_path: Path) -> None:
     model = Learner()
-    tuned = tuner_of(model, tmp_path, 0).tuned((0,), pictures=lambda: [], on_step=lambda _: None)
+    tuned = tuner_of(model, tmp_path, 0, 0).tuned((0,), pictures=lambda: [], on_step=lambda _: None)
     assert tuned.colorizer is model
     assert tuned.record is None
     assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ from worker.media.luma import luma_codes
 from worker.media.probe import Examination, examine
 from worker.media.source import demux, open_source, video_stream
 from worker.media.timeline import Timeline
+from worker.task import Limits
 
 DECODER_THREADS = 2
 """Beyond two, decoding is faster than anything that follows and only takes memory: a frame per thread."""
@@ -21,17 +22,21 @@ SEEK_WORTHWHILE = 48
 """Frames that are sooner decoded on the way than sought: two seconds of film, the usual distance of key frames."""
 
 
-def open_video(path: Path, *, on_packet: Callable[[], None] = lambda: None) -> "VideoReader":
+def open_video(
+    path: Path, *, limits: Limits | None = None, on_packet: Callable[[int], None] = lambda _: None
+) -> "VideoReader":
     """Open a video for reading luma; a context manager.
 
-    Opening reads all packets once: seconds for a film of an hour. `on_packet` is called for each of them; what it
-    raises ends the opening, so that a job can be canceled meanwhile.
+    Opening reads all packets once, seconds for a film of an hour, or decodes all frames where the packets do not tell
+    where they stand. `on_packet` is called for each packet, with the number of frames found so far; what it raises
+    ends the opening, so that a job can be canceled meanwhile.
 
     Raises:
         VideoUndecodable: not a video, no frames, cut off or damaged.
         VideoUnsupported: a playlist, or pixels that are no luma codes.
+        VideoTooLarge, VideoTooLong: it is beyond `limits`; raised as soon as it shows.
     """
-    return VideoReader(path, examination=examine(path, on_packet=on_packet))
+    return VideoReader(path, examination=examine(path, limits=limits, on_packet=on_packet))
 
 
 class VideoReader:

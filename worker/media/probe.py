@@ -12,9 +12,11 @@ import numpy as np
 from jobs.errors import VideoUndecodable, VideoUnsupported
 from models.base import Matrix
 from worker.media.frames import VideoInfo
+from worker.media.limits import refuse_announced, refuse_frames, refuse_too_much
 from worker.media.luma import bit_depth, conversion_note, is_gray, is_rgb
 from worker.media.source import open_source, video_stream
 from worker.media.timeline import Timeline, read_timeline
+from worker.task import Limits
 
 # Codes of ITU-T H.273 (CICP), as FFmpeg numbers them.
 _UNTAGGED = frozenset({0, 2})
@@ -46,13 +48,34 @@ def probe(path: Path) -> VideoInfo:
     return examine(path).info
 
 
-def examine(path: Path, *, on_packet: Callable[[], None] = lambda: None) -> Examination:
-    """Facts and timeline of the film in `path`; `on_packet` is called for every packet read, and may raise.
+def examine(
+    path: Path, *, limits: Limits | None = None, on_packet: Callable[[int], None] = lambda _: None
+) -> Examination:
+    """Facts and timeline of the film in `path`.
+
+    `on_packet` is called for every packet read, with the number of frames found so far, and may raise.
 
     Raises:
         VideoUndecodable: not a video, no frames, cut off or damaged.
         VideoUnsupported: a playlist, or pixels that are no luma codes.
+        VideoTooLarge, VideoTooLong: it is beyond `limits`; raised as soon as it shows.
     """
+    if limits is None:
+        return _examine(path, on_packet)
+    with open_source(path) as container:
+        refuse_announced(video_stream(container), limits)
+
+    def count(frames: int) -> None:
+        refuse_frames(frames, limits)
+        on_packet(frames)
+
+    examination = _examine(path, count)
+    # The header may have told a lie.
+    refuse_too_much(examination.info, limits)
+    return examination
+
+
+def _examine(path: Path, on_packet: Callable[[int], None]) -> Examination:
     timeline = read_timeline(path, on_packet=on_packet)
     with open_source(path) as container:
         stream = video_stream(container)

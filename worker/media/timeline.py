@@ -1,6 +1,7 @@
 """When each frame of a video stands, read from the packets without decoding them."""
 
 import math
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -64,10 +65,11 @@ class Timeline:
         return float(int(self.pts[index] - self.pts[0]) * self.time_base)
 
 
-def read_timeline(path: Path, *, on_packet: Callable[[], None] = lambda: None) -> Timeline:
+def read_timeline(path: Path, *, on_packet: Callable[[int], None] = lambda _: None) -> Timeline:
     """Read the place of every frame of the film in `path`; one pass over the file, a few bytes per frame in memory.
 
-    `on_packet` is called for every packet read; what it raises ends the reading.
+    `on_packet` is called for every packet read, with the number of frames found so far; what it raises ends the
+    reading. A file whose packets do not tell its frames is read twice, and its frames are counted anew.
 
     Raises:
         VideoUndecodable: no frames, or the file ends earlier than it announces.
@@ -85,10 +87,13 @@ def read_timeline(path: Path, *, on_packet: Callable[[], None] = lambda: None) -
     return timeline
 
 
-def _from_packets(container: Any, stream: Any, on_packet: Callable[[], None]) -> tuple[Timeline | None, Announcement]:
+def _from_packets(
+    container: Any, stream: Any, on_packet: Callable[[int], None]
+) -> tuple[Timeline | None, Announcement]:
     """The timeline where the packets tell it; and how the file's length compares with what it announces."""
-    pts: list[int] = []
-    keys: list[int] = []
+    pts, keys = array("q"), array("q")
+    # A packet without a picture is no frame yet.
+    tells = stream.codec_context.name not in _HIDDEN_FRAMES
     missing = damaged = False
     packets = 0
     latest, duration = -math.inf, 0
@@ -97,7 +102,7 @@ def _from_packets(container: Any, stream: Any, on_packet: Callable[[], None]) ->
         for packet in demux(container):
             if packet.size == 0 and packet.pts is None:
                 continue
-            on_packet()
+            on_packet(len(pts) if tells else 0)
             extent.add(packet)
             if packet.stream.index != stream.index:
                 continue
@@ -169,7 +174,7 @@ def _first_frame_agrees(path: Path, timeline: Timeline) -> bool:
         return first is not None and first.pts == timeline.pts[0]
 
 
-def _from_frames(path: Path, on_packet: Callable[[], None]) -> Timeline:
+def _from_frames(path: Path, on_packet: Callable[[int], None]) -> Timeline:
     """The timeline by decoding everything: slow, for files whose packets do not tell."""
     stamps: list[int | None] = []
     keys: list[int] = []
@@ -178,7 +183,7 @@ def _from_frames(path: Path, on_packet: Callable[[], None]) -> Timeline:
         stream.thread_type = "AUTO"
         step = 0
         for packet in demux(container, stream):
-            on_packet()
+            on_packet(len(stamps))
             try:
                 frames = packet.decode()
             except av.error.FFmpegError as error:
