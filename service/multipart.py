@@ -11,6 +11,11 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from jobs.errors import InvalidRequest, UnsupportedMediaType, UploadIncomplete
 
+MAX_PART_HEADERS = 8
+"""Browsers and clients send two or three."""
+MAX_HEADER_BYTES = 4096
+"""Of one header line: a file name of 255 characters fits several times over."""
+
 
 @dataclass(frozen=True, slots=True)
 class PartStarted:
@@ -77,6 +82,8 @@ class MultipartReader:
                     "on_part_end": self._end_part,
                     "on_end": self._end,
                 },
+                max_header_count=MAX_PART_HEADERS,
+                max_header_size=MAX_HEADER_BYTES,
             )
         except FormParserError as error:
             raise UnsupportedMediaType(f"The boundary of the multipart body cannot be used: {error}.") from error

@@ -4,7 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.errors import InvalidRequest, UnsupportedMediaType, UploadIncomplete
-from service.multipart import MultipartReader, PartData, PartEnded, PartStarted, boundary_of
+from service.multipart import (
+    MAX_HEADER_BYTES,
+    MAX_PART_HEADERS,
+    MultipartReader,
+    PartData,
+    PartEnded,
+    PartStarted,
+    boundary_of,
+)
 
 Files = list[tuple[str, tuple[str, bytes, str]]]
 
@@ -72,6 +80,29 @@ def test_garbage_is_named_as_such() -> None:
 def test_a_part_without_a_name_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="has no name"):
         MultipartReader(b"b").feed(b"--b\r\nContent-Type: text/plain\r\n\r\nx\r\n--b--\r\n")
+
+
+def body_with(*further: bytes) -> bytes:
+    """A part with a name and `further` header lines."""
+    headers = [b'Content-Disposition: form-data; name="video"', *further]
+    return b"--b\r\n" + b"".join(header + b"\r\n" for header in headers) + b"\r\nx\r\n--b--\r\n"
+
+
+def test_headers_of_a_part_are_bounded_in_number_and_length() -> None:
+    long = b"X-Note: ".ljust(MAX_HEADER_BYTES, b"x")
+    assert parts_of(MultipartReader(b"b"), [body_with(long)]) == [("video", None, None, b"x")]
+    with pytest.raises(InvalidRequest, match="header size"):
+        MultipartReader(b"b").feed(body_with(long + b"x"))
+    with pytest.raises(InvalidRequest, match="header count"):
+        MultipartReader(b"b").feed(body_with(*[b"X-Note: x"] * MAX_PART_HEADERS))
+
+
+def test_a_header_that_never_ends_is_refused_as_it_comes() -> None:
+    reader = MultipartReader(b"b")
+    reader.feed(b"--b\r\nX-Note: ")
+    with pytest.raises(InvalidRequest, match="header size"):
+        for _ in range(MAX_HEADER_BYTES):
+            reader.feed(b"x" * 64)
 
 
 @pytest.mark.parametrize("given", [None, "application/json", "multipart/form-data", "multipart/mixed; boundary=x"])
