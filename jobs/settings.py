@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, NonNegativeInt, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -26,27 +26,27 @@ class Settings(BaseSettings):
     """Bearer key that every call must carry; required where `host` is not a loopback address."""
     device: str = "auto"
     """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`."""
-    threads: Annotated[int, Field(ge=1)] | None = None
+    threads: PositiveInt | None = None
     """CPU threads of a worker; absent: all cores."""
     queue_name: str = "retint"
     """RQ queue, and prefix of every Redis key."""
-    max_upload_bytes: int = 16 * 1024**3
+    max_upload_bytes: PositiveInt = 16 * 1024**3
     """Largest whole upload."""
-    max_reference_bytes: int = 64 * 1024**2
+    max_reference_bytes: PositiveInt = 64 * 1024**2
     """Largest reference image."""
-    max_references: int = 64
+    max_references: PositiveInt = 64
     """References per job at most."""
-    max_pixels: int = 4096 * 2304
+    max_pixels: PositiveInt = 4096 * 2304
     """Pixels per frame at most."""
-    max_duration_seconds: float = 4 * 3600
+    max_duration_seconds: Annotated[float, Field(gt=0)] = 4 * 3600
     """Longest video."""
-    max_frames: int = 500_000
+    max_frames: PositiveInt = 500_000
     """Frames per video at most."""
-    min_free_bytes: int = 256 * 1024**2
+    min_free_bytes: NonNegativeInt = 256 * 1024**2
     """Free disk space below which uploads are refused (507)."""
-    retention_seconds: float = 7 * 24 * 3600
-    """How long after its end a job and its files are kept."""
-    retries: int = 2
+    retention_seconds: Annotated[float, Field(ge=0, le=100 * 365 * 24 * 3600)] = 7 * 24 * 3600
+    """How long after its end a job and its files are kept, a hundred years at most."""
+    retries: NonNegativeInt = 2
     """How often a job whose worker died is started again."""
     log_format: Literal["console", "json"] = "console"
     """How log lines look."""

@@ -78,7 +78,7 @@ def test_a_signal_unwinds_and_has_the_status_of_shells(sent: str, status: int) -
     assert (done.returncode, done.stdout, done.stderr) == (status, "cleaned up\n", "")
 
 
-@pytest.mark.parametrize(("name", "value"), [("PORT", "many"), ("PORT", "99999"), ("PORT", "-1"), ("THREADS", "0")])
+@pytest.mark.parametrize(("name", "value"), [("PORT", "many"), ("RETRIES", "-1")])
 def test_a_setting_that_cannot_be_used_is_named(name: str, value: str) -> None:
     done = retint("worker", **{f"RETINT_{name}": value})
     assert done.returncode == 1
