@@ -11,6 +11,8 @@ from jobs.queue import JobQueue
 from jobs.repository import JobRepository
 from jobs.settings import Settings
 from jobs.store import open_store
+from models.base import select_device
+from models.errors import DeviceUnavailable
 from worker.execution import Colorize, Workplace
 from worker.forking import ForkingWorker, work_until_stopped
 from worker.publishing import CatalogPublisher
@@ -24,7 +26,7 @@ def run_worker(settings: Settings, *, colorize: Colorize | None = None) -> None:
     `colorize` stands in for the pipeline, for tests.
 
     Raises:
-        StartupError: a setting is missing or wrong.
+        StartupError: a setting is missing or wrong, or names a device that is not here.
     """
     configure_logging(settings.log_format)
     if settings.redis_url is None:
@@ -32,6 +34,7 @@ def run_worker(settings: Settings, *, colorize: Colorize | None = None) -> None:
             "RETINT_REDIS_URL is not set, so the worker knows no queue. Set it, or use `retint serve`, which brings "
             "its own Redis server."
         )
+    _require_device(settings.device)
     store = open_store(settings)
     redis = connect(settings.redis_url)
     repository = JobRepository(redis, settings.queue_name, retention_seconds=settings.retention_seconds)
@@ -58,13 +61,21 @@ def run_worker(settings: Settings, *, colorize: Colorize | None = None) -> None:
     log.info("worker_stopped", pid=os.getpid())
 
 
+def _require_device(name: str) -> None:
+    # torch asks the driver through NVML then, which makes no context: one made here would be broken in the processes
+    # forked for jobs.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+    try:
+        select_device(name)
+    except DeviceUnavailable as error:
+        raise StartupError(str(error)) from error
+
+
 def _import_pipeline() -> Colorize:
     """Import what a job needs once, so that the processes forked for jobs have it at once.
 
     Only import: a thread pool or a CUDA context made here would be broken in the forked processes.
     """
-    # torch asks the driver through NVML then, which makes no context.
-    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     import models.registry
     from worker.pipeline import colorize_video
 

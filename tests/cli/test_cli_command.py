@@ -103,6 +103,15 @@ def test_api_and_worker_want_to_know_where_redis_is(command: str, tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("device", ["cuda:99", "toaster"])
+def test_a_worker_without_its_device_does_not_start(device: str, tmp_path: Path) -> None:
+    address = f"unix://{tmp_path}/nobody.sock"
+    done = retint("worker", "--device", device, folder=tmp_path, RETINT_REDIS_URL=address)
+    assert done.returncode == 1
+    assert f"device `{device}`" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_weights_are_listed_and_not_fetched_before_their_licence_is_accepted(tmp_path: Path) -> None:
     listed = json.loads(retint("weights", "list", "--json", RETINT_WEIGHTS_FOLDER=str(tmp_path)).stdout)
     assert [(entry["name"], entry["path"]) for entry in listed] == [("deepremaster", None)]
