@@ -29,7 +29,9 @@ def colorize(
     out: Annotated[Path, typer.Option("--out", "-o", help="The colored video: .mp4, .mkv or .mov.")],
     model: Annotated[str, typer.Option(help="`retint` or `deepremaster`.")] = "retint",
     tuning: Annotated[str, typer.Option(help="`off`, `fast`, `quality`, or a number of iterations.")] = "quality",
-    device: Annotated[str | None, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`; default: RETINT_DEVICE.")
+    ] = None,
     quality: Annotated[int, typer.Option(help="H.264 CRF, 0 (lossless) to 51.")] = 18,
     codec: Annotated[str | None, typer.Option(help="`h264`, `ffv1` or `prores`; default: by container.")] = None,
     working_size: Annotated[int | None, typer.Option(help="Short side at which color is predicted.")] = None,
@@ -114,25 +116,19 @@ def _task(
         references=tuple(ReferenceFile(name=path.name, path=path) for path in references),
         options=options,
         folder=folder,
-        limits=Limits(
-            max_pixels=settings.max_pixels,
-            max_duration_seconds=settings.max_duration_seconds,
-            max_frames=settings.max_frames,
-        ),
+        limits=Limits.of(settings),
     )
 
 
 def _run(
     task: "ColorizationTask", *, settings: "Settings", quiet: bool
 ) -> "tuple[TerminalObserver, Sequence[VariantFile]]":
-    import torch
-
     from cli.progress_bar import ProgressBar
     from cli.terminal_observer import TerminalObserver
     from worker.pipeline import colorize_video
+    from worker.threads import limit_threads
 
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
+    limit_threads(settings.threads)
     with ProgressBar(enabled=not quiet) as bar:
         observer = TerminalObserver(bar)
         variants = colorize_video(

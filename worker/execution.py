@@ -22,6 +22,7 @@ from worker.failures import failures_for_users
 from worker.observer import Observer
 from worker.reporting import RedisObserver
 from worker.task import ColorizationTask, Limits, ReferenceFile, VariantFile
+from worker.threads import limit_threads
 
 CHUNK_BYTES = 8 * 1024**2
 PERSISTENCE_SECONDS = 300.0
@@ -100,7 +101,7 @@ def _colorize_and_publish(job_id: str, execution_id: str, workplace: Workplace) 
     settings, repository, store = workplace.settings, workplace.repository, workplace.store
     with failures_for_users():
         task = _task(job_id, execution_id, workplace)
-        _limit_threads(settings.threads)
+        limit_threads(settings.threads)
         observer = RedisObserver(
             repository,
             job_id=job_id,
@@ -135,11 +136,7 @@ def _task(job_id: str, execution_id: str, workplace: Workplace) -> ColorizationT
         references=tuple(ReferenceFile(name, path) for name, path in zip(names, references, strict=True)),
         options=job.options,
         folder=store.open_execution(job_id, execution_id),
-        limits=Limits(
-            max_pixels=settings.max_pixels,
-            max_duration_seconds=settings.max_duration_seconds,
-            max_frames=settings.max_frames,
-        ),
+        limits=Limits.of(settings),
     )
 
 
@@ -161,17 +158,6 @@ def _finish_file(file: VariantFile, *, into: Path, job_id: str, check: Callable[
         sha256=digest.hexdigest(),
         href=f"/v1/jobs/{job_id}/content?variant={file.name}",
     )
-
-
-def _limit_threads(threads: int | None) -> None:
-    """Absent: the libraries' own choice, which is all cores."""
-    if threads is None:
-        return
-    import cv2
-    import torch
-
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
 
 
 def _is_owned(job_id: str, execution_id: str, repository: JobRepository) -> bool:

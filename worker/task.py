@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from jobs.options import JobOptions, VariantName
+from jobs.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,14 @@ class Limits:
     max_pixels: int
     max_duration_seconds: float
     max_frames: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        return cls(
+            max_pixels=settings.max_pixels,
+            max_duration_seconds=settings.max_duration_seconds,
+            max_frames=settings.max_frames,
+        )
 
 
 @dataclass(frozen=True, slots=True)

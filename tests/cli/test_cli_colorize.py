@@ -4,13 +4,16 @@ import json
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner, Result
 
 from cli.arguments import build_options, parse_reference
 from cli.errors import CommandError
 from cli.main import app
+from jobs.errors import ReferenceNotColor, VideoTooLong
 from worker.media.stills import write_png
 
 FORMATS = ".mp4 (h264), .mkv (h264 or ffv1) or .mov (prores)"
@@ -74,9 +77,20 @@ def test_a_film_is_colorized_without_a_server(film: Path) -> None:
     assert red > green + 40
 
 
-def test_a_failure_leaves_nothing_behind(film: Path) -> None:
-    from jobs.errors import ReferenceNotColor
+def test_settings_limit_the_work_and_its_threads(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    monkeypatch.setenv("RETINT_MAX_FRAMES", "5")
+    monkeypatch.setenv("RETINT_THREADS", "1")
+    try:
+        with pytest.raises(VideoTooLong):
+            retint(film, "-r", f"{film.parent}/frame.png", "-o", film.parent / "color.mp4", "--device", "cpu")
+        assert (torch.get_num_threads(), cv2.getNumThreads()) == (1, 1)
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
 
+
+def test_a_failure_leaves_nothing_behind(film: Path) -> None:
     folder = film.parent
     write_png(folder / "gray.png", np.full((96, 128, 3), 90, np.uint8))
     with pytest.raises(ReferenceNotColor):
