@@ -4,10 +4,10 @@ from jobs.errors import JobAlreadyFinished
 from jobs.queue import JobQueue
 from jobs.record import Job
 from jobs.repository import JobRepository
-from jobs.store import Store
+from jobs.store import FolderStore
 
 
-def cancel_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store: Store) -> Job:
+def cancel_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store: FolderStore) -> Job:
     """Cancel the job, stop its execution and free its files; a canceled job stays canceled.
 
     A running execution is killed at once by its worker, which removes the execution's folder; it also looks at the
@@ -27,7 +27,7 @@ def cancel_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store
     return job
 
 
-def delete_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store: Store) -> None:
+def delete_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store: FolderStore) -> None:
     """Remove the job's record and files, and stop it where it runs.
 
     Raises:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal, Protocol, Self
+from typing import IO, Literal, Self
 from uuid import uuid4
 
 from jobs.errors import StartupError, VariantNotFound
@@ -81,71 +81,11 @@ class InputWriter:
             self.abort()
 
 
-class Store(Protocol):
-    """Files of jobs. Every `job_id` may come from outside: a malformed one raises `JobNotFound`."""
-
-    def create(self, job_id: str) -> None:
-        """Make room for a new job; raises `FileExistsError` where there is one."""
-        ...
-
-    def open_input_writer(self, job_id: str, kind: InputKind, index: int = 0) -> InputWriter: ...
-
-    def input_video(self, job_id: str) -> Path: ...
-
-    def input_references(self, job_id: str) -> list[Path]:
-        """In the order of their indices."""
-        ...
-
-    def drop_input(self, job_id: str) -> None: ...
-
-    def open_execution(self, job_id: str, execution_id: str) -> Path:
-        """An empty work folder of the execution's own."""
-        ...
-
-    def finished_folder(self, job_id: str, execution_id: str) -> Path:
-        """Where an execution puts `{variant}{suffix}` files for `publish`; on the same disk as its work folder."""
-        ...
-
-    def publish(self, job_id: str, execution_id: str, *, owns: Callable[[], bool]) -> bool:
-        """Make the execution's finished files the job's results, all at once.
-
-        `owns` is asked while every other publisher waits: where it says no, nothing happens and the answer is False.
-        """
-        ...
-
-    def discard_execution(self, job_id: str, execution_id: str) -> None: ...
-
-    def has_executions(self, job_id: str) -> bool:
-        """Whether an execution has a folder there."""
-        ...
-
-    def discard_executions(self, job_id: str) -> None: ...
-
-    def drop_results(self, job_id: str) -> None: ...
-
-    def variant_path(self, job_id: str, name: VariantName) -> Path:
-        """Raises `VariantNotFound` where the job has no such result."""
-        ...
-
-    def delete(self, job_id: str) -> None:
-        """Remove everything; nothing happens where there is nothing."""
-        ...
-
-    def job_ids(self) -> Iterator[str]: ...
-
-    def last_touched(self, job_id: str) -> float:
-        """Newest modification among the job's files, seconds since the epoch; 0 where there are none."""
-        ...
-
-    def free_bytes(self) -> int: ...
-
-    def check_writable(self) -> None:
-        """Raises `OSError` where files cannot be written."""
-        ...
-
-
 class FolderStore:
-    """A store in a folder of a file system that all processes share."""
+    """Files of jobs, in a folder of a file system that all processes share.
+
+    Every `job_id` may come from outside: a malformed one raises `JobNotFound`.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
@@ -155,6 +95,7 @@ class FolderStore:
         self._trash.mkdir(exist_ok=True)
 
     def create(self, job_id: str) -> None:
+        """Make room for a new job; raises `FileExistsError` where there is one."""
         folder = self._job(job_id)
         folder.mkdir()
         (folder / "input" / "references").mkdir(parents=True)
@@ -168,6 +109,7 @@ class FolderStore:
         return self._job(job_id) / "input" / "video"
 
     def input_references(self, job_id: str) -> list[Path]:
+        """In the order of their indices."""
         folder = self._job(job_id) / "input" / "references"
         return sorted(path for path in folder.glob("*") if not path.name.startswith("."))
 
@@ -175,16 +117,22 @@ class FolderStore:
         self._remove(self._job(job_id) / "input")
 
     def open_execution(self, job_id: str, execution_id: str) -> Path:
+        """An empty work folder of the execution's own."""
         work = self._execution(job_id, execution_id) / "work"
         work.mkdir(parents=True)
         return work
 
     def finished_folder(self, job_id: str, execution_id: str) -> Path:
+        """Where an execution puts `{variant}{suffix}` files for `publish`; on the same disk as its work folder."""
         folder = self._execution(job_id, execution_id) / "finished"
         folder.mkdir(exist_ok=True)
         return folder
 
     def publish(self, job_id: str, execution_id: str, *, owns: Callable[[], bool]) -> bool:
+        """Make the execution's finished files the job's results, all at once.
+
+        `owns` is asked while every other publisher waits: where it says no, nothing happens and the answer is False.
+        """
         finished = self.finished_folder(job_id, execution_id)
         with self._publishing(job_id) as results:
             if not owns():
@@ -198,6 +146,7 @@ class FolderStore:
         self._remove(self._execution(job_id, execution_id))
 
     def has_executions(self, job_id: str) -> bool:
+        """Whether an execution has a folder there."""
         try:
             with os.scandir(self._job(job_id) / "executions") as found:
                 return next(found, None) is not None
@@ -214,11 +163,13 @@ class FolderStore:
                 self._remove(results)
 
     def variant_path(self, job_id: str, name: VariantName) -> Path:
+        """Raises `VariantNotFound` where the job has no such result."""
         for path in (self._job(job_id) / "results").glob(f"{name}.*"):
             return path
         raise VariantNotFound(f"Job {job_id} has no variant {name!r}; its `variants` list those that it has.")
 
     def delete(self, job_id: str) -> None:
+        """Remove everything; nothing happens where there is nothing."""
         self._remove(self._job(job_id))
 
     def job_ids(self) -> Iterator[str]:
@@ -226,6 +177,7 @@ class FolderStore:
             yield folder.name
 
     def last_touched(self, job_id: str) -> float:
+        """Newest modification among the job's files, seconds since the epoch; 0 where there are none."""
         newest = 0.0
         for folder, _, files in os.walk(self._job(job_id)):
             for path in (Path(folder), *(Path(folder, file) for file in files)):
@@ -239,6 +191,7 @@ class FolderStore:
         return shutil.disk_usage(self._folder).free
 
     def check_writable(self) -> None:
+        """Raises `OSError` where files cannot be written."""
         probe = self._folder / f".probe-{uuid4().hex}"
         try:
             probe.write_bytes(b"1")

@@ -16,7 +16,7 @@ from jobs.errors import (
 )
 from jobs.options import JobOptions
 from jobs.settings import Settings
-from jobs.store import InputWriter, Store
+from jobs.store import FolderStore, InputWriter
 from service.multipart import Event, MultipartReader, PartData, PartEnded, PartStarted
 from service.options_part import parse_options, require_uploaded
 from service.problems import json_pointer
@@ -51,7 +51,7 @@ class Intake:
         self,
         boundary: bytes,
         *,
-        store: Store,
+        store: FolderStore,
         job_id: str,
         settings: Settings,
         check_options: Callable[[JobOptions], None],

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from jobs.errors import UploadIncomplete
 from jobs.options import JobOptions
 from jobs.settings import Settings
-from jobs.store import Store
+from jobs.store import FolderStore
 from service.intake import Intake, Upload, too_large
 from service.multipart import boundary_of
 
@@ -51,7 +51,7 @@ class UploadsUnderWay:
 async def receive_upload(
     request: Request,
     *,
-    store: Store,
+    store: FolderStore,
     job_id: str,
     settings: Settings,
     check_options: Callable[[JobOptions], None],

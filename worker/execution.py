@@ -16,7 +16,7 @@ from jobs.errors import Internal, JobCanceled, JobFailure
 from jobs.record import Variant
 from jobs.repository import JobRepository
 from jobs.settings import Settings
-from jobs.store import Store
+from jobs.store import FolderStore
 from jobs.uploads import drop_unwanted_input
 from worker.failures import failures_for_users
 from worker.observer import Observer
@@ -46,7 +46,7 @@ class Workplace:
 
     settings: Settings
     repository: JobRepository
-    store: Store
+    store: FolderStore
     colorize: Colorize
 
 
