@@ -65,11 +65,11 @@ def build_options(
     *,
     model: str,
     tuning: str,
-    out: Path | None,
-    quality: int,
-    codec: str | None,
-    working_size: int | None,
-    references: Sequence[tuple[Path, int | None]],
+    out: Path | None = None,
+    quality: int = 18,
+    codec: str | None = None,
+    working_size: int | None = None,
+    references: Sequence[tuple[Path, int | None]] = (),
     variants: Sequence[str] | None = None,
 ) -> "JobOptions":
     """The options of the HTTP API from those of the command line, checked by the same model.

@@ -34,6 +34,7 @@ RetintError
 │   ├── TimedOut                 timed_out
 │   ├── StorageFull              storage_full
 │   └── Internal                 internal
+├── ClipUnusable                 what `retint evaluate` cannot measure
 ├── StartupError                 what keeps a process from starting: a setting, a missing program
 └── JobCanceled                  control flow inside a worker, never shown
 """
@@ -200,6 +201,12 @@ class StorageFull(JobFailure):
 
 class Internal(JobFailure):
     code, title = "internal", "Something went wrong inside the worker"
+
+
+class ClipUnusable(RetintError):
+    """A path given to `retint evaluate` holds no clip, or one from which nothing can be measured."""
+
+    code, title = "clip_unusable", "The clip cannot be measured"
 
 
 class StartupError(RetintError):
