@@ -29,10 +29,10 @@ table { border-collapse: collapse; width: 100%; } td, th { border-bottom: 1px so
        text-align: left; font-variant-numeric: tabular-nums; } th { color: var(--faint); font-weight: normal; }
 .wide { overflow-x: auto; } figure { margin: 0 0 1rem; } figcaption { color: var(--faint); }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 4px; } .pair img { width: 100%; display: block; }
-.curves { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1rem; }
+.curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(28rem, 100%), 1fr)); gap: 1rem; }
 svg { width: 100%; height: auto; display: block; } svg text { fill: var(--faint); font: 11px system-ui, sans-serif; }
 .axis { stroke: var(--line); } .curve { stroke: var(--accent); fill: none; stroke-width: 1.5; }
-.low { stroke: var(--faint); fill: none; stroke-width: 1; stroke-dasharray: 3 3; } .mark { stroke: var(--faint); }
+.low { stroke: var(--faint); fill: none; stroke-width: 1.5; stroke-dasharray: 5 3; } .mark { stroke: var(--faint); }
 """
 
 
