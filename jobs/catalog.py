@@ -6,22 +6,25 @@ from typing import cast
 from pydantic import TypeAdapter
 from redis import Redis
 
-from jobs.record import Part
+from jobs.options import StrictModel
 
 CATALOG_TTL_SECONDS = 120
 """How long a worker's word holds; it repeats itself several times in that time."""
 
 
-class CatalogModel(Part):
+class CatalogModel(StrictModel):
     """One model, as `GET /v1/models` shows it."""
 
     name: str
+    """For a job's `model`."""
     title: str
+    """For people."""
     license: str
     """SPDX identifier of the weights' licence."""
     source: str
     """Where the weights come from."""
     weights_present: bool
+    """Whether a job can use it now."""
     restores: bool
     """Whether it can change luma too."""
     working_size: int

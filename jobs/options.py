@@ -20,9 +20,13 @@ CODECS_BY_CONTAINER: dict[Container, tuple[Codec, ...]] = {
 
 
 class StrictModel(BaseModel):
-    """Unknown fields are errors, so that a misspelt option is never ignored in silence."""
+    """What every shape that users see is built on.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Unknown fields are errors, so that a misspelt option is never ignored in silence; the sentence under a field is its
+    description in the HTTP API's documentation.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class TuningOptions(StrictModel):
@@ -60,7 +64,9 @@ class ReferenceOptions(StrictModel):
 
 
 class OutputOptions(StrictModel):
-    container: Container = "mp4"
+    """The colored video's file."""
+
+    container: Annotated[Container, Field(description="mov carries ProRes, the others H.264; mkv FFV1 too.")] = "mp4"
     codec: Annotated[Codec | None, Field(description="Absent: the container's own (h264, or prores for mov).")] = None
     quality: Annotated[
         int, Field(ge=0, le=51, description="H.264 CRF: 0 lossless, 18 visually lossless; others ignore it.")
@@ -91,19 +97,28 @@ class OutputOptions(StrictModel):
 class JobOptions(StrictModel):
     """Everything has a default: an empty object is a whole job."""
 
-    model: ModelName = "retint"
-    tuning: TuningPreset | TuningOptions = "quality"
+    model: Annotated[ModelName, Field(description="Which model colors; `GET /v1/models` tells of each.")] = "retint"
+    tuning: Annotated[
+        TuningPreset | TuningOptions,
+        Field(
+            description="How long the model is fitted to the references first: `off`, `fast` (5 steps at most), "
+            "`quality` (20), or options."
+        ),
+    ] = "quality"
     restore: Annotated[bool, Field(description="Let a model that restores change the luma too.")] = False
     working_size: Annotated[
         int | None,
         Field(ge=64, le=2160, description="Short side at which color is predicted; absent: the model's."),
     ] = None
-    references: Annotated[list[ReferenceOptions], Field(max_length=64)] = []
+    references: Annotated[
+        list[ReferenceOptions],
+        Field(max_length=64, description="Where references stand; those not named are placed by matching luma."),
+    ] = []
     shots: Annotated[
         Literal["auto", "single"] | list[Annotated[int, Field(ge=1)]],
         Field(description="`auto`, `single`, or the first frame of every shot but the first."),
     ] = "auto"
-    output: OutputOptions = OutputOptions()
+    output: Annotated[OutputOptions, Field(description="The colored video's file.")] = OutputOptions()
     variants: Annotated[list[VariantName], Field(description="What to make beside the video.")] = [
         "video",
         "comparison",

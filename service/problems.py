@@ -7,7 +7,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from jobs.connection import REDIS_AWAY
@@ -23,6 +23,7 @@ from jobs.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
+from jobs.options import StrictModel
 
 MEDIA_TYPE = "application/problem+json"
 REDIS_RETRY_SECONDS = 5
@@ -30,14 +31,16 @@ REDIS_RETRY_SECONDS = 5
 log = structlog.stdlib.get_logger("retint.api")
 
 
-class ProblemField(BaseModel):
+class ProblemField(StrictModel):
     """One offending place in the request."""
 
-    pointer: str = Field(description="JSON pointer: `#/options/...`, `#/video`, `#/references/0`, `#/query/limit`.")
+    pointer: str
+    """JSON pointer: `#/options/...`, `#/video`, `#/references/0`, `#/query/limit`."""
     detail: str
+    """What is wrong there."""
 
 
-class Problem(BaseModel):
+class Problem(StrictModel):
     """What went wrong, in the shape of RFC 9457."""
 
     model_config = ConfigDict(
@@ -56,13 +59,20 @@ class Problem(BaseModel):
         }
     )
 
-    type: str = Field(description="Stable address of the kind of problem, relative to this server.")
+    type: str
+    """Stable address of the kind of problem, relative to this server."""
     title: str
+    """The kind of problem in words."""
     status: int
-    detail: str = Field(description="What was wrong, what was expected, what to do.")
-    code: str = Field(description="Stable name of the kind of problem, for programs.")
-    request_id: str = Field(description="The answer's `X-Request-ID`; the server's log has it too.")
-    errors: list[ProblemField] = []
+    """The answer's HTTP status."""
+    detail: str
+    """What was wrong, what was expected, what to do."""
+    code: str
+    """Stable name of the kind of problem, for programs."""
+    request_id: str
+    """The answer's `X-Request-ID`; the server's log has it too."""
+    errors: list[ProblemField] = Field(default_factory=list)
+    """The offending places, where they are known."""
 
 
 def describe_problems(*errors: type[RequestError], asks_redis: bool = True) -> dict[int | str, dict[str, Any]]:

@@ -6,9 +6,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
-from jobs.options import JobOptions
+from jobs.options import JobOptions, StrictModel
 from jobs.record import Phase, PlacedReference, Shot, VideoFacts
 from models.base import ModelDescription
 from worker.journal import Journal
@@ -20,17 +19,15 @@ _HELPFUL_BELOW = 0.5
 _PACKAGES = ("retint-service", "torch", "av", "opencv-python-headless", "scenedetect-headless", "numpy")
 
 
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ReportedModel(StrictModel):
+    """What colored the video."""
 
-
-class ReportedModel(Part):
     name: str
     title: str
     license: str
 
 
-class ConfidencePoint(Part):
+class ConfidencePoint(StrictModel):
     """Mean and lowest confidence of a stretch of frames."""
 
     frame: int
@@ -39,7 +36,7 @@ class ConfidencePoint(Part):
     lowest: float
 
 
-class WeakestFrame(Part):
+class WeakestFrame(StrictModel):
     """Where in a shot a reference would help most."""
 
     shot: int
@@ -49,7 +46,9 @@ class WeakestFrame(Part):
     reference_would_help: bool
 
 
-class Speed(Part):
+class Speed(StrictModel):
+    """How long the job took, and what it took."""
+
     seconds: float
     """All phases together."""
     seconds_by_phase: dict[Phase, float]
@@ -60,7 +59,7 @@ class Speed(Part):
     """Of the worker's process since it started."""
 
 
-class Report(Part):
+class Report(StrictModel):
     """The `report_json` variant."""
 
     options: JobOptions
@@ -78,7 +77,7 @@ class Report(Part):
 def build_report(
     journal: Journal, *, options: JobOptions, model: ModelDescription, phase_seconds: dict[Phase, float]
 ) -> Report:
-    """The report of a finished job.."""
+    """The report of a finished job."""
     return Report(
         options=options,
         model=ReportedModel(name=model.name, title=model.title, license=model.license),

@@ -7,10 +7,10 @@ from typing import Literal
 
 import structlog
 from fastapi import APIRouter
-from pydantic import BaseModel
 from redis.exceptions import RedisError
 
 from jobs.errors import FieldError, InvalidRequest, NotReady
+from jobs.options import StrictModel
 from service.dependencies import QueueDep, StoreDep
 from service.problems import describe_problems
 
@@ -20,20 +20,29 @@ log = structlog.stdlib.get_logger("retint.api")
 router = APIRouter(tags=["health"])
 
 
-class Health(BaseModel):
+class Health(StrictModel):
+    """The process answers."""
+
     status: Literal["ok"] = "ok"
 
 
-class Readiness(BaseModel):
+class Readiness(StrictModel):
+    """Jobs can be taken and done."""
+
     status: Literal["ready"] = "ready"
     workers: int
     """Workers that live."""
 
 
-class Version(BaseModel):
+class Version(StrictModel):
+    """What is running."""
+
     service: str
+    """Version of the service."""
     api: str = "v1"
+    """Version of the API, as in the addresses of its calls."""
     python: str
+    """Version of Python."""
 
 
 @router.get(

@@ -1,17 +1,19 @@
 """`/v1/models`: what can color a video here."""
 
 from fastapi import APIRouter
-from pydantic import BaseModel
 
 from jobs.catalog import CatalogModel
 from jobs.errors import InvalidRequest, Unauthorized
+from jobs.options import StrictModel
 from service.dependencies import RepositoryDep
 from service.problems import describe_problems
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
-class ModelList(BaseModel):
+class ModelList(StrictModel):
+    """The models of the workers."""
+
     data: list[CatalogModel]
     """Empty where no worker was heard for two minutes: models live with the workers."""
 

@@ -100,9 +100,10 @@ def test_headers_of_a_part_are_bounded_in_number_and_length() -> None:
 def test_a_header_that_never_ends_is_refused_as_it_comes() -> None:
     reader = MultipartReader(b"b")
     reader.feed(b"--b\r\nX-Note: ")
+    for _ in range(MAX_HEADER_BYTES - len("X-Note: ")):
+        reader.feed(b"x")
     with pytest.raises(InvalidRequest, match="header size"):
-        for _ in range(MAX_HEADER_BYTES):
-            reader.feed(b"x" * 64)
+        reader.feed(b"x")
 
 
 @pytest.mark.parametrize("given", [None, "application/json", "multipart/form-data", "multipart/mixed; boundary=x"])

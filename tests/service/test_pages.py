@@ -64,6 +64,14 @@ def test_every_error_is_described_as_a_problem(app: FastAPI) -> None:
                 assert schema == {"$ref": "#/components/schemas/Problem"}
 
 
+def test_every_shape_and_every_number_in_it_is_explained(app: FastAPI) -> None:
+    for name, schema in app.openapi()["components"]["schemas"].items():
+        assert schema.get("description"), name
+        for field, shape in schema.get("properties", {}).items():
+            kinds = {kind.get("type") for kind in [shape, *shape.get("anyOf", [])]}
+            assert "description" in shape or not kinds & {"integer", "number"}, f"{name}.{field}"
+
+
 def test_the_form_is_described_with_its_parts(app: FastAPI) -> None:
     form = app.openapi()["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["multipart/form-data"]
     assert form["schema"]["required"] == ["video", "references"]
@@ -102,6 +110,10 @@ async def test_the_reference_names_every_call_and_every_code(client: httpx.Async
 
     for kind in leaves(RequestError):
         assert text.count(f'id="{kind.code}"') == 1, "the problem's `type` is the address of this section"
+
+
+async def test_the_reference_explains_fields(client: httpx.AsyncClient) -> None:
+    assert "Seconds that are left at the present speed" in (await client.get("/docs")).text
 
 
 async def test_links_within_the_reference_lead_somewhere(client: httpx.AsyncClient) -> None:
