@@ -24,7 +24,7 @@ class ProgressBar:
         self._progress = Progress(
             TextColumn(f"{self._title}{{task.description}}"),
             BarColumn(bar_width=30),
-            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[percent]}"),
             TextColumn("{task.fields[facts]}"),
             console=self._console,
             disable=not (enabled and self._live),
@@ -35,7 +35,7 @@ class ProgressBar:
 
     def __enter__(self) -> Self:
         self._progress.start()
-        self._task = self._progress.add_task("starting", total=1.0, facts="")
+        self._task = self._progress.add_task("starting", total=1.0, percent="", facts="")
         return self
 
     def __exit__(
@@ -62,23 +62,29 @@ class ProgressBar:
             facts.append(f"{format_seconds(seconds_left)} left")
         self._show(phase.replace("_", " "), fraction=fraction, facts=", ".join(facts))
 
-    def transferred(self, what: str, *, done: int, total: int) -> None:
-        """Bytes sent or received."""
+    def transferred(self, what: str, *, done: int, total: int | None) -> None:
+        """Bytes sent or received; `total` is None where nobody said how many there are."""
+        if total is None:
+            self._show(what, fraction=None, facts=format_bytes(done))
+            return
         fraction = done / total if total else 1.0
         self._show(what, fraction=fraction, facts=f"{format_bytes(done)} of {format_bytes(total)}")
 
-    def _show(self, description: str, *, fraction: float, facts: str) -> None:
+    def _show(self, description: str, *, fraction: float | None, facts: str) -> None:
         if self._task is None or not self._enabled:
             return
+        percent = "" if fraction is None else f"{fraction:.0%}"
+        done = fraction or 0.0
         if self._live:
-            self._progress.update(self._task, description=description, completed=fraction, facts=facts)
+            self._progress.update(
+                self._task, description=description, completed=done, percent=f"{percent:>4}", facts=facts
+            )
             return
         previous, since = self._line
         now = time.monotonic()
-        completed = fraction >= 1.0 and not self._complete
+        completed = done >= 1.0 and not self._complete
         if description != previous or completed or now - since >= LINE_SECONDS:
             self._line = (description, now)
-            self._complete = fraction >= 1.0
-            self._console.print(
-                f"{self._title}{description} {fraction:.0%} {facts}".rstrip(), highlight=False, markup=False
-            )
+            self._complete = done >= 1.0
+            line = " ".join(word for word in (description, percent, facts) if word)
+            self._console.print(f"{self._title}{line}", highlight=False, markup=False)

@@ -1,10 +1,11 @@
 """Watches a job that runs in this process."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cli.progress_bar import ProgressBar
-from jobs.record import Phase, PlacedReference, Shot, VideoFacts
+from jobs.record import Phase, PlacedReference, Progress, Shot, VideoFacts
+from worker.pace import Pace
 
 REFRESH_SECONDS = 0.1
 """The pipeline tells far more often than a terminal needs to be drawn."""
@@ -13,14 +14,13 @@ REFRESH_SECONDS = 0.1
 class TerminalObserver:
     """An `Observer` (worker/observer.py) that draws a bar and keeps the facts for `--json`."""
 
-    def __init__(self, bar: ProgressBar) -> None:
+    def __init__(self, bar: ProgressBar, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._bar = bar
+        self._clock = clock
         self._phase: Phase = "probing"
-        self._started = time.monotonic()
-        self._coloring_since: float | None = None
+        self._pace = Pace()
+        self._progress = Progress()
         self._drawn = float("-inf")
-        self._fraction = 0.0
-        self._frames: tuple[int, int | None] = (0, None)
         self.video: VideoFacts | None = None
         self.references: tuple[PlacedReference, ...] = ()
         self.shots: tuple[Shot, ...] = ()
@@ -28,14 +28,13 @@ class TerminalObserver:
 
     def entered(self, phase: Phase) -> None:
         self._phase = phase
-        if phase == "colorizing" and self._coloring_since is None:
-            self._coloring_since = time.monotonic()
+        self._pace.restart()
         self._draw()
 
     def advanced(self, *, fraction: float, frames_done: int, frames_total: int) -> None:
-        self._fraction = fraction
-        self._frames = (frames_done, frames_total)
-        if time.monotonic() - self._drawn >= REFRESH_SECONDS:
+        now = self._clock()
+        self._progress = self._pace.mark(now, fraction=fraction, frames_done=frames_done, frames_total=frames_total)
+        if now - self._drawn >= REFRESH_SECONDS:
             self._draw()
 
     def learned(
@@ -59,9 +58,12 @@ class TerminalObserver:
         """Ctrl-C raises by itself."""
 
     def _draw(self) -> None:
-        now = self._drawn = time.monotonic()
-        done = self._frames[0]
-        fps = done / (now - self._coloring_since) if self._coloring_since is not None and done else None
-        elapsed = now - self._started
-        left = elapsed / self._fraction * (1 - self._fraction) if self._fraction > 0.02 else None
-        self._bar.update(self._phase, fraction=self._fraction, frames=self._frames, fps=fps, seconds_left=left)
+        self._drawn = self._clock()
+        progress = self._progress
+        self._bar.update(
+            self._phase,
+            fraction=progress.fraction,
+            frames=(progress.frames_done, progress.frames_total),
+            fps=progress.fps,
+            seconds_left=progress.eta_seconds,
+        )

@@ -62,7 +62,7 @@ def fetch_weights(
     with ProgressBar(enabled=not as_json) as bar:
 
         def show(progress: DownloadProgress) -> None:
-            bar.transferred("downloading", done=progress.bytes_done, total=progress.bytes_total or 0)
+            bar.transferred("downloading", done=progress.bytes_done, total=progress.bytes_total)
 
         path = fetch(name, Settings().weights_folder, accept_license=accept_license, url=url, on_progress=show)
     _report(name, path, as_json=as_json)

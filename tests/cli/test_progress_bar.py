@@ -28,6 +28,12 @@ def test_without_a_terminal_the_end_is_told_too(capsys: pytest.CaptureFixture[st
     ]
 
 
+def test_what_has_no_known_size_is_told_by_its_bytes_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBar() as bar:
+        bar.transferred("downloading", done=7, total=None)
+    assert capsys.readouterr().err.splitlines() == ["downloading 7 B"]
+
+
 def test_a_disabled_bar_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressBar(enabled=False) as bar:
         bar.update("colorizing", fraction=0.5)
