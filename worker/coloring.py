@@ -3,9 +3,7 @@
 from dataclasses import dataclass, replace
 
 import cv2
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from models.color import dequantize_luma, quantize_chroma, quantize_luma
 from models.upsampling import resize_chroma, resize_luma, site_left, upsample_chroma
@@ -91,5 +89,5 @@ class Finisher:
         luma = dequantize_luma(torch.from_numpy(frame.luma), bit_depth=depth, full_range=full_range)
         before = self.canvas.crop(self.canvas.luma(frame, info=self.info))
         change = resize_luma(self.canvas.crop(restored.cpu()) - before, (luma.shape[0], luma.shape[1]))
-        codes: NDArray[np.uint8] = quantize_luma(luma + change, bit_depth=depth, full_range=full_range).numpy()
+        codes: Codes = quantize_luma(luma + change, bit_depth=depth, full_range=full_range).numpy()
         return codes
