@@ -1,6 +1,6 @@
 """What a colorizer is: the contract between the networks here and the pipeline in `worker/`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self
 
@@ -51,6 +51,13 @@ class Reference:
     own luma otherwise."""
     is_frame: bool
     """Whether the first frame that `colorize` is fed is this reference's own frame."""
+    nearby: tuple[Tensor, ...] = ()
+    """[H, W] luma of a few frames of the same shot, nearest first, from which tuning learns the film's own motion."""
+
+
+Example = Callable[[], tuple[Tensor, Tensor]]
+"""A labelled sample, asked again as often as the weights change: Lab as the model predicts it now, differentiable, and
+Lab as it should be. Both [3, h, w], L in 0..100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +102,11 @@ class Colorizer(Protocol):
         """The weights that test-time tuning trains."""
         ...
 
-    def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> tuple[Tensor, Tensor]:
-        """One labelled sample made from the reference: Lab as predicted, differentiable, and Lab as it should be.
+    def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> Example:
+        """A labelled sample made from the reference.
 
-        Both [3, h, w], L in 0..100. `variation` 0 is the fixed sample for measuring; every other number is another
-        training sample, the same for the same number.
+        Variations 0 and 1 are the fixed samples for measuring; every other number is another training sample, the same
+        for the same number.
         """
         ...
 

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from models.adam import Adam
-from models.base import Colorizer, Matrix, Reference
+from models.base import Colorizer, Example, Matrix, Reference
 from models.held_out import split_picture
 from models.memory import memory_checked
 from models.objectives import Objective, ab_psnr_db, lightness_psnr_db, objective_error
 
 PATIENCE = 5
 """Steps without a better held-out part after which tuning stops."""
+MEASURED_VARIATIONS = (0, 1)
+"""Samples of each reference that are measured and never trained on; models may make odd and even ones differently."""
 SMALLEST_GAIN_DB = 0.005
 """Less than this is no better."""
 MEASURED_REFERENCES = 4
@@ -150,20 +152,26 @@ class _Run:
 
     def loss(self, step: int) -> Tensor:
         """The objective on the trained part of this step's sample; the references take turns."""
-        reference = self.references[(step - 1) % len(self.references)]
-        # Never 0, which is the measured sample; another seed gives other samples.
-        variation = 1 + step + 1_000_003 * self.settings.seed
-        predicted, truth = self.colorizer.example(reference, matrix=self.matrix, variation=variation)
+        turn, place = divmod(step - 1, len(self.references))
+        # Never a measured one; another seed gives other samples, and every reference gets both kinds by turns.
+        variation = len(MEASURED_VARIATIONS) + turn + 1_000_004 * self.settings.seed
+        predicted, truth = self.colorizer.example(self.references[place], matrix=self.matrix, variation=variation)()
         height, width = predicted.shape[-2:]
         trained = split_picture(height, width, device=predicted.device).trained
         return objective_error(predicted, truth, objective=self.settings.objective, mask=trained)
 
+    def measured_examples(self) -> list[Example]:
+        return [
+            self.colorizer.example(reference, matrix=self.matrix, variation=variation)
+            for reference in self.references[:MEASURED_REFERENCES]
+            for variation in MEASURED_VARIATIONS
+        ]
+
     @torch.no_grad()
-    def measure(self) -> _Measurement:
+    def measure(self, examples: Sequence[Example]) -> _Measurement:
         losses, ab, lightness = [], [], []
-        measured = self.references[:MEASURED_REFERENCES]
-        for reference in measured:
-            predicted, truth = self.colorizer.example(reference, matrix=self.matrix, variation=0)
+        for example in examples:
+            predicted, truth = example()
             height, width = predicted.shape[-2:]
             split = split_picture(height, width, device=predicted.device)
             losses.append(
@@ -199,7 +207,8 @@ class _Run:
 def _tune(run: _Run, *, on_step: Callable[[TuningStep], None], started: float) -> TuningReport:
     settings = run.settings
     with memory_checked("Tuning"):
-        untuned = best = run.measure()
+        examples = run.measured_examples()
+        untuned = best = run.measure(examples)
         if not untuned.is_finite:
             return _untouched("What the model predicts for its reference is not finite.", started=started)
         best_weights = run.weights()
@@ -222,7 +231,7 @@ def _tune(run: _Run, *, on_step: Callable[[TuningStep], None], started: float) -
                 stopped_early = True
                 break
             optimizer.step()
-            now = run.measure()
+            now = run.measure(examples)
         if not now.is_finite:
             stopped_early = True
             break

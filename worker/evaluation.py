@@ -3,60 +3,94 @@
 import math
 import resource
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
 
-from jobs.errors import InvalidRequest
+from jobs.errors import ClipUnusable
 from jobs.options import TuningOptions
-from models.base import Colorizer, Prediction, Reference
+from models.base import Colorizer, ModelDescription, Reference
 from models.color import dequantize_luma, ycbcr_to_rgb
 from models.metrics import ab_psnr, ciede2000, color_distribution_consistency, rgb_psnr, ssim
-from models.tuning import TuningSettings, tune
+from models.tuning import TuningReport, TuningSettings, tune
 from models.upsampling import resize_chroma, upsample_chroma
+from worker.analysis import ShotRange
 from worker.canvas import Canvas
-from worker.evaluation_clips import Clip, ClipFrame, count_frames, first_picture, mono_info, read_frames
+from worker.evaluation_clips import Clip, OpenClip, open_clip
 from worker.media.frames import LumaFrame, VideoInfo
+from worker.nearby import nearby_frames
+from worker.propagation import Anchor, ColoredFrame, Feed, FrameSource, ShotColors, color_shot, frames_to_feed
 
 _MOST_DB = 100.0
 """What a frame without any error counts as in a mean of PSNR."""
 
+Item = TypeVar("Item")
+
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Means over all frames but the reference, on 8-bit RGB of the source's own size."""
+    """Means over all frames but those of the references, on 8-bit RGB of the source's own size."""
 
     rgb_psnr_db: float
     ssim: float
     ab_psnr_db: float
     ciede2000: float
     cdc: float
-    """Color distribution consistency of the result; the nearer to the truth's the better."""
+    """Color distribution consistency of the result, references included; the nearer to the truth's the better."""
     seconds_per_frame: float
-    """Of prediction alone: decoding, upsampling and measuring not counted."""
+    """Of prediction alone, both ways where a frame is colored both ways: decoding, upsampling and measuring not
+    counted."""
 
 
 @dataclass(frozen=True, slots=True)
-class TuningOutcome:
-    iterations: int
-    gain_db: float
-    """PSNR of ab on the held-out part of the reference."""
-    seconds: float
+class SeedResult:
+    """One tuning, and the clip colored by what it made."""
+
+    seed: int
+    scores: Scores
+    tuning: TuningReport
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """PSNR of RGB in dB, tuned minus untuned, over the seeds."""
+
+    mean_db: float
+    lowest_db: float
+    highest_db: float
+
+    @classmethod
+    def of(cls, gains: list[float]) -> Self:
+        return cls(mean_db=sum(gains) / len(gains), lowest_db=min(gains), highest_db=max(gains))
 
 
 @dataclass(frozen=True, slots=True)
 class ClipResult:
     clip: str
+    references: tuple[int, ...]
+    """Frames whose colors were given."""
     frames: int
-    """Measured: the reference not counted."""
+    """Measured: the references not counted."""
     untuned: Scores
-    tuned: Scores | None
-    tuning: TuningOutcome | None
+    seeds: tuple[SeedResult, ...]
+    """Empty where tuning is off."""
     peak_memory_megabytes: float
     """Of the whole process up to the end of this clip."""
+
+    @property
+    def tuned(self) -> Scores | None:
+        """The mean over the seeds."""
+        return mean_scores([seed.scores for seed in self.seeds]) if self.seeds else None
+
+    @property
+    def gains_db(self) -> list[float]:
+        """What tuning adds to the PSNR of RGB, seed by seed."""
+        return [seed.scores.rgb_psnr_db - self.untuned.rgb_psnr_db for seed in self.seeds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +98,15 @@ class EvaluationSettings:
     tuning: TuningOptions
     frames: int | None = None
     """Measure the first so many only."""
-    seed: int = 0
+    references: int = 1
+    """Frames whose colors are given: the first, and from two on the last, the others evenly between them."""
+    seeds: int = 1
+    """How often tuning is repeated, with seeds 0, 1, 2 and so on."""
+
+    @property
+    def passes(self) -> int:
+        """How often a clip is colored."""
+        return 1 + (self.seeds if self.tuning.iterations > 0 else 0)
 
 
 def evaluate_clip(
@@ -74,28 +116,57 @@ def evaluate_clip(
     settings: EvaluationSettings,
     on_frame: Callable[[], None] = lambda: None,
 ) -> ClipResult:
-    """Colorize `clip` from its first frame and compare it with the truth; `colorizer` is left as it is.
+    """Colorize `clip` from its references as a job does and compare it with the truth; `colorizer` is left as it is.
 
-    Holds a bounded number of frames. `on_frame` is called after every frame of every pass.
+    Holds a bounded number of frames; color that waits for its frame lies in a temporary folder. `on_frame` is called
+    before every frame fed, `frames_fed` times in all.
 
     Raises:
         JobFailure: a video of the clip cannot be decoded.
-        InvalidRequest: the clip has fewer than two frames.
+        ClipUnusable: the clip has no frame beside the references.
         OutOfMemory: the clip does not fit the device.
     """
-    run = _Run.prepare(clip, colorizer, settings=settings)
-    untuned, frames = run.measure(colorizer, on_frame=on_frame)
-    tuned, outcome = None, None
-    if settings.tuning.iterations > 0:
-        copy, outcome = run.tuned(colorizer)
-        tuned, _ = run.measure(copy, on_frame=on_frame)
+    with (
+        open_clip(clip, frames=settings.frames) as opened,
+        TemporaryDirectory(prefix="retint-evaluate-") as scratch,
+    ):
+        run = _Run.prepare(opened, colorizer.description, settings=settings, scratch=Path(scratch), on_frame=on_frame)
+        untuned = run.measure(colorizer)
+        seeds = tuple(run.tune_and_measure(colorizer)) if settings.tuning.iterations > 0 else ()
+    references = tuple(anchor.frame for anchor in run.anchors)
     # ru_maxrss is in kilobytes on Linux, where workers run.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return ClipResult(clip.name, frames, untuned, tuned, outcome, peak)
+    return ClipResult(clip.name, references, opened.frames - len(references), untuned, seeds, peak)
+
+
+def frames_fed(clip: Clip, description: ModelDescription, *, settings: EvaluationSettings) -> int:
+    """How many frames `evaluate_clip` feeds to the model, those that are colored both ways counted twice.
+
+    Raises:
+        JobFailure: a video of the clip cannot be opened.
+        ClipUnusable: the clip has no frame beside the references.
+    """
+    with open_clip(clip, frames=settings.frames) as opened:
+        anchors = reference_frames(opened, count=settings.references)
+        return settings.passes * frames_to_feed(_shot(opened), anchors, propagates=description.propagates)
+
+
+def reference_frames(clip: OpenClip, *, count: int) -> tuple[int, ...]:
+    """Frames of `count` references: the first, and from two on the last, the others evenly between them.
+
+    Raises:
+        ClipUnusable: no frame would be left to measure.
+    """
+    if clip.frames <= count:
+        raise ClipUnusable(
+            f"{clip.name} is too short: of {clip.frames} to color {count} would be references, which do not count. "
+            f"Give {count + 1} frames or more, or fewer references."
+        )
+    return (0,) if count == 1 else tuple(round(i * (clip.frames - 1) / (count - 1)) for i in range(count))
 
 
 def mean_scores(scores: list[Scores]) -> Scores:
-    """The mean over clips."""
+    """The mean over clips, or over seeds."""
     count = len(scores)
     return Scores(
         rgb_psnr_db=sum(s.rgb_psnr_db for s in scores) / count,
@@ -107,26 +178,56 @@ def mean_scores(scores: list[Scores]) -> Scores:
     )
 
 
-@dataclass(slots=True)
-class _Feed:
-    """Hands lumas to a colorizer, remembers their frames until the prediction is there, and counts its own time."""
+def mean_gains_db(results: list[ClipResult]) -> list[float]:
+    """What tuning adds to the PSNR of RGB, mean over the clips, seed by seed."""
+    return [sum(gains) / len(gains) for gains in zip(*(result.gains_db for result in results), strict=True)]
 
-    frames: Iterator[ClipFrame]
+
+def _shot(clip: OpenClip) -> ShotRange:
+    return ShotRange(0, clip.frames - 1)
+
+
+@dataclass(slots=True)
+class _Stopwatch:
+    """Adds up the time spent inside of it, with `with`."""
+
+    seconds: float = 0.0
+    _started: float = 0.0
+
+    def __enter__(self) -> None:
+        self._started = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.monotonic() - self._started
+
+    def timed(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Yield `items`, counting how long each takes to come."""
+        while True:
+            with self:
+                item = next(items, None)
+            if item is None:
+                return
+            yield item
+
+
+@dataclass(frozen=True, slots=True)
+class _TimedSource:
+    """A source whose own time is known, so that it can be taken off that of prediction."""
+
+    source: FrameSource
     canvas: Canvas
     info: VideoInfo
-    waiting: deque[ClipFrame] = field(default_factory=deque)
-    seconds: float = 0.0
+    watch: _Stopwatch = field(default_factory=_Stopwatch)
 
-    def lumas(self) -> Iterator[Tensor]:
-        while True:
-            started = time.monotonic()
-            frame = next(self.frames, None)
-            if frame is None:
-                return
-            self.waiting.append(frame)
-            luma = self.canvas.luma(frame.mono, info=self.info)
-            self.seconds += time.monotonic() - started
-            yield luma
+    def frames(self, first: int = 0, last: int | None = None) -> Iterator[LumaFrame]:
+        return self.watch.timed(self.source.frames(first, last))
+
+    def reversed_frames(self, first: int = 0, last: int | None = None) -> Iterator[LumaFrame]:
+        return self.watch.timed(self.source.reversed_frames(first, last))
+
+    def luma(self, frame: LumaFrame) -> Tensor:
+        with self.watch:
+            return self.canvas.luma(frame, info=self.info)
 
 
 @dataclass(slots=True)
@@ -138,8 +239,6 @@ class _Sums:
     ssim: float = 0.0
     ab_psnr_db: float = 0.0
     ciede2000: float = 0.0
-    seconds: float = 0.0
-    """Spent waiting for predictions, feeding included."""
 
     def add(self, result: Tensor, truth: Tensor) -> None:
         self.frames += 1
@@ -151,83 +250,107 @@ class _Sums:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    clip: Clip
-    info: VideoInfo
+    clip: OpenClip
     canvas: Canvas
-    reference: Reference
+    anchors: tuple[Anchor, ...]
     settings: EvaluationSettings
+    scratch: Path
+    on_frame: Callable[[], None]
 
     @classmethod
-    def prepare(cls, clip: Clip, colorizer: Colorizer, *, settings: EvaluationSettings) -> "_Run":
-        info = mono_info(clip, frames=count_frames(clip))
-        canvas = Canvas.fit(info, description=colorizer.description, working_size=None)
-        first = next(read_frames(clip, frames=1))
-        rgb = canvas.rgb(first_picture(clip))
-        reference = Reference(rgb=rgb, luma=canvas.luma(first.mono, info=info), is_frame=True)
-        return cls(clip, info, canvas, reference, settings)
+    def prepare(
+        cls,
+        clip: OpenClip,
+        description: ModelDescription,
+        *,
+        settings: EvaluationSettings,
+        scratch: Path,
+        on_frame: Callable[[], None],
+    ) -> Self:
+        canvas = Canvas.fit(clip.info, description=description, working_size=None)
+        anchors = tuple(
+            Anchor(frame, _reference(clip, canvas, frame=frame))
+            for frame in reference_frames(clip, count=settings.references)
+        )
+        return cls(clip, canvas, anchors, settings, scratch, on_frame)
 
-    def tuned(self, colorizer: Colorizer) -> tuple[Colorizer, TuningOutcome]:
-        copy = colorizer.clone()
+    def tune_and_measure(self, colorizer: Colorizer) -> Iterator[SeedResult]:
+        """Yield what tuning of each seed makes of the clip."""
+        learned = [replace(anchor.reference, nearby=self._nearby(anchor.frame)) for anchor in self.anchors]
         options = self.settings.tuning
-        report = tune(
-            copy,
-            [self.reference],
-            matrix=self.info.matrix,
-            settings=TuningSettings(
-                iterations=options.iterations,
-                learning_rate=options.learning_rate or colorizer.description.learning_rate,
-                objective=options.objective,
-                weight_noise=options.weight_noise,
-                seed=self.settings.seed,
-            ),
-        )
-        return copy, TuningOutcome(iterations=report.iterations, gain_db=report.gain_db, seconds=report.seconds)
+        for seed in range(self.settings.seeds):
+            copy = colorizer.clone()
+            report = tune(
+                copy,
+                learned,
+                matrix=self.clip.info.matrix,
+                settings=TuningSettings(
+                    iterations=options.iterations,
+                    learning_rate=options.learning_rate or colorizer.description.learning_rate,
+                    objective=options.objective,
+                    weight_noise=options.weight_noise,
+                    seed=seed,
+                ),
+            )
+            yield SeedResult(seed=seed, scores=self.measure(copy), tuning=report)
 
-    def measure(self, colorizer: Colorizer, *, on_frame: Callable[[], None]) -> tuple[Scores, int]:
-        feed = _Feed(read_frames(self.clip, frames=self.settings.frames), self.canvas, self.info)
-        sums = _Sums()
-        results = self._results(colorizer, feed=feed, sums=sums, on_frame=on_frame)
-        cdc = color_distribution_consistency(results)
-        count = sums.frames
-        if count == 0:
-            raise InvalidRequest(f"{self.clip.name} has one frame, which is the reference; a clip needs two or more.")
-        scores = Scores(
-            rgb_psnr_db=sums.rgb_psnr_db / count,
-            ssim=sums.ssim / count,
-            ab_psnr_db=sums.ab_psnr_db / count,
-            ciede2000=sums.ciede2000 / count,
+    def measure(self, colorizer: Colorizer) -> Scores:
+        """Color the clip and compare."""
+        source = _TimedSource(self.clip.mono, self.canvas, self.clip.info)
+        feed = Feed(
+            source=source,
+            colorizer=colorizer,
+            matrix=self.clip.info.matrix,
+            restore=False,
+            to_luma=source.luma,
+            spool_folder=self.scratch,
+            before_frame=self.on_frame,
+        )
+        watch, sums = _Stopwatch(), _Sums()
+        colors = ShotColors(shot=_shot(self.clip), anchors=self.anchors, examples=())
+        cdc = color_distribution_consistency(self._results(watch.timed(color_shot(colors, feed=feed)), sums=sums))
+        return Scores(
+            rgb_psnr_db=sums.rgb_psnr_db / sums.frames,
+            ssim=sums.ssim / sums.frames,
+            ab_psnr_db=sums.ab_psnr_db / sums.frames,
+            ciede2000=sums.ciede2000 / sums.frames,
             cdc=cdc,
-            seconds_per_frame=(sums.seconds - feed.seconds) / (count + 1),
+            seconds_per_frame=(watch.seconds - source.watch.seconds) / self.clip.frames,
         )
-        return scores, count
 
-    def _results(
-        self, colorizer: Colorizer, *, feed: _Feed, sums: _Sums, on_frame: Callable[[], None]
-    ) -> Iterator[Tensor]:
-        """Yield the colored frames, the reference's own first, adding up what each costs and scores on the way."""
-        predictions = colorizer.colorize(feed.lumas(), [self.reference], matrix=self.info.matrix)
-        index = 0
-        while True:
-            started = time.monotonic()
-            prediction = next(predictions, None)
-            sums.seconds += time.monotonic() - started
-            if prediction is None:
-                return
-            frame = feed.waiting.popleft()
-            result = self._result(frame.mono, prediction)
-            if index > 0:
-                sums.add(result, torch.from_numpy(frame.truth).permute(2, 0, 1))
-            index += 1
-            on_frame()
+    def _nearby(self, frame: int) -> tuple[Tensor, ...]:
+        """Luma of frames near a reference, as the model is fed; the clip is one shot."""
+        indices = nearby_frames(frame, first=0, last=self.clip.frames - 1)
+        return tuple(_luma(self.clip, self.canvas, frame=index) for index in indices)
+
+    def _results(self, colored: Iterator[ColoredFrame], *, sums: _Sums) -> Iterator[Tensor]:
+        """Yield the colored frames, adding up how those that are no references score on the way."""
+        references = {anchor.frame for anchor in self.anchors}
+        truths = self.clip.truth.pictures(0, self.clip.frames - 1)
+        for one, truth in zip(colored, truths, strict=True):
+            self.clip.check_size(truth)
+            result = self._result(one)
+            if one.frame.index not in references:
+                sums.add(result, torch.from_numpy(truth).permute(2, 0, 1))
             yield result
 
-    def _result(self, mono: LumaFrame, prediction: Prediction) -> Tensor:
-        """[3, H, W] uint8: the input's luma with the predicted chroma, at the source's own size."""
+    def _result(self, colored: ColoredFrame) -> Tensor:
+        """[3, H, W] uint8: the input's luma with the predicted chroma, at the source's own size, before any codec."""
+        info = self.clip.info
         luma = dequantize_luma(
-            torch.from_numpy(mono.luma), bit_depth=self.info.bit_depth, full_range=self.info.full_range
+            torch.from_numpy(colored.frame.luma), bit_depth=info.bit_depth, full_range=info.full_range
         )
-        chroma = self.canvas.crop(prediction.chroma).float().cpu()
+        chroma = self.canvas.crop(colored.prediction.chroma).float().cpu()
         low = resize_chroma(luma[None], (chroma.shape[-2], chroma.shape[-1]))[0]
         chroma = upsample_chroma(chroma, luma_low=low, luma_high=luma)
-        rgb = ycbcr_to_rgb(torch.cat([luma[None], chroma]), matrix=self.info.matrix)
+        rgb = ycbcr_to_rgb(torch.cat([luma[None], chroma]), matrix=info.matrix)
         return (rgb * 255.0).round().clamp(0, 255).to(torch.uint8)
+
+
+def _reference(clip: OpenClip, canvas: Canvas, *, frame: int) -> Reference:
+    rgb = canvas.rgb(clip.reference_picture(frame))
+    return Reference(rgb=rgb, luma=_luma(clip, canvas, frame=frame), is_frame=True)
+
+
+def _luma(clip: OpenClip, canvas: Canvas, *, frame: int) -> Tensor:
+    return canvas.luma(next(clip.mono.frames(frame, frame)), info=clip.info)

@@ -1,21 +1,22 @@
-"""Finds clips with known colors on disk and reads them frame by frame, for `worker.evaluation`."""
+"""Finds clips with known colors on disk and reads them from anywhere in them, for `worker.evaluation`."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.errors import InvalidRequest, VideoUndecodable
-from worker.media.decode import open_video
+from jobs.errors import ClipUnusable, VideoUndecodable
+from worker.media.decode import SEEK_WORTHWHILE, Decoding, VideoReader, open_video
 from worker.media.frames import LumaFrame, VideoInfo
-from worker.media.source import open_source, video_stream
+from worker.media.timeline import Timeline
+from worker.propagation import FrameSource
 
 Picture = NDArray[np.uint8]
 """[H, W, 3] uint8, R'G'B'."""
@@ -24,6 +25,8 @@ InputChoice = Literal["luma", "gray"]
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 VIDEOS = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".ts", ".m4v", ".mpg", ".mpeg"}
+_CHUNK = 32
+"""Frames of luma held when color pictures are read backward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,42 @@ class Clip:
     """The first frame in color; absent: the first frame of `truth`."""
 
 
+class Colors(Protocol):
+    """Color pictures in order, in a folder or in a video."""
+
+    def __len__(self) -> int: ...
+
+    def pictures(self, first: int, last: int) -> Iterator[Picture]:
+        """Yield those numbered `first` to `last`, both included."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class ClipFrame:
-    truth: Picture
-    mono: LumaFrame
+class OpenClip:
+    """A clip as it is read; holds no frames."""
+
+    name: str
+    frames: int
+    """How many are colorized and measured, the first ones."""
+    truth: Colors
+    mono: FrameSource
+    info: VideoInfo
+    """Facts of what is colorized: those of the monochrome video, or of 8-bit full-range BT.601 luma."""
+    reference: Path | None
+
+    def reference_picture(self, frame: int) -> Picture:
+        """The colors of frame `frame`: the clip's own reference at the first frame, the truth elsewhere."""
+        if frame == 0 and self.reference is not None:
+            return read_picture(self.reference)
+        return next(self.truth.pictures(frame, frame))
+
+    def check_size(self, truth: Picture) -> None:
+        """Raise VideoUndecodable where a picture of the truth has another size than what is colorized."""
+        if truth.shape[:2] != (self.info.height, self.info.width):
+            raise VideoUndecodable(
+                f"{self.name} has true colors of {truth.shape[1]}x{truth.shape[0]} for monochrome frames of "
+                f"{self.info.width}x{self.info.height}; both must have one size, from the first frame to the last."
+            )
 
 
 def find_clips(paths: list[Path], *, source: InputChoice | None) -> list[Clip]:
@@ -50,13 +85,13 @@ def find_clips(paths: list[Path], *, source: InputChoice | None) -> list[Clip]:
     `source` None takes the clip's own monochrome video where it has one.
 
     Raises:
-        InvalidRequest: a path holds no clip, or one without a monochrome video where `source` is "gray".
+        ClipUnusable: a path holds no clip, or one without a monochrome video where `source` is "gray".
     """
     clips = [clip for path in paths for clip in _clips_at(path, source=source)]
     if source == "gray":
         for clip in clips:
             if clip.mono is None:
-                raise InvalidRequest(f"{clip.name} has no gray.* or mono.*; leave out --input, or give --input luma.")
+                raise ClipUnusable(f"{clip.name} has no gray.* or mono.*; leave out --input, or give --input luma.")
     return clips
 
 
@@ -64,7 +99,7 @@ def _clips_at(path: Path, *, source: InputChoice | None) -> list[Clip]:
     if path.is_file() and path.suffix.lower() in VIDEOS:
         return [Clip(name=path.stem, truth=path, mono=None, reference=None)]
     if not path.is_dir():
-        raise InvalidRequest(f"{path} is no clip; give a video, a folder of color frames, or a folder of such folders.")
+        raise ClipUnusable(f"{path} is no clip; give a video, a folder of color frames, or a folder of such folders.")
     truth = _named(path, "truth")
     if truth is not None:
         reference = path / "reference.png"
@@ -74,7 +109,7 @@ def _clips_at(path: Path, *, source: InputChoice | None) -> list[Clip]:
         return [Clip(name=path.name, truth=path, mono=None, reference=None)]
     inside = sorted(p for p in path.iterdir() if p.is_dir() or p.suffix.lower() in VIDEOS)
     if not inside:
-        raise InvalidRequest(
+        raise ClipUnusable(
             f"{path} holds no clip; a clip is a video, a folder of color frames, or a folder with truth."
         )
     return [clip for entry in inside for clip in _clips_at(entry, source=source)]
@@ -91,28 +126,67 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
 
 
-def first_picture(clip: Clip) -> Picture:
-    """The clip's reference."""
-    if clip.reference is not None:
-        return read_picture(clip.reference)
-    return next(_colors(clip.truth))
-
-
-def mono_info(clip: Clip, *, frames: int) -> VideoInfo:
-    """Facts of what is colorized: those of the monochrome video, or of 8-bit full-range BT.601 luma.
+@contextmanager
+def open_clip(clip: Clip, *, frames: int | None) -> Iterator[OpenClip]:
+    """Open `clip` for reading the first `frames` of it (None: all).
 
     Raises:
-        VideoUndecodable: the monochrome video cannot be read.
+        ClipUnusable: a folder holds no pictures.
+        VideoUndecodable: a video cannot be read, or the monochrome one has another size than the truth or ends first.
     """
-    if clip.mono is not None and clip.mono.is_file():
-        with open_video(clip.mono) as video:
-            return video.info
-    sample = next(_colors(clip.mono or clip.truth))
+    with ExitStack() as stack:
+        truth = _colors(clip.truth, stack)
+        count = min(len(truth), frames or len(truth))
+        mono: VideoReader | LumaOfColors
+        if clip.mono is not None and clip.mono.is_file():
+            mono = stack.enter_context(open_video(clip.mono))
+        else:
+            mono = LumaOfColors(truth if clip.mono is None else _colors(clip.mono, stack))
+        info = mono.info
+        if info.frames < count:
+            raise VideoUndecodable(
+                f"The monochrome video of {clip.name} ends at frame {info.frames}, before the truth does."
+            )
+        opened = OpenClip(clip.name, count, truth, mono, info, clip.reference)
+        opened.check_size(next(truth.pictures(0, 0)))
+        yield opened
+
+
+class LumaOfColors:
+    """BT.601 luma of color pictures, as a source of frames."""
+
+    def __init__(self, colors: Colors) -> None:
+        self._colors = colors
+        self.info = _info_of(colors)
+
+    def frames(self, first: int = 0, last: int | None = None) -> Iterator[LumaFrame]:
+        end = len(self._colors) - 1 if last is None else last
+        for offset, picture in enumerate(self._colors.pictures(first, end)):
+            yield luma_frame(picture, index=first + offset)
+
+    def reversed_frames(self, first: int = 0, last: int | None = None) -> Iterator[LumaFrame]:
+        """Yield the frames from `last` down to `first`, holding at most `_CHUNK` of them."""
+        end = len(self._colors) - 1 if last is None else last
+        for stop in range(end, first - 1, -_CHUNK):
+            held = list(self.frames(max(first, stop - _CHUNK + 1), stop))
+            while held:
+                yield held.pop()
+
+
+def luma_frame(picture: Picture, *, index: int) -> LumaFrame:
+    """BT.601 luma of a color picture as a full-range frame."""
+    luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    return LumaFrame(index=index, pts=index, time_base=Fraction(1, 25), luma=np.asarray(luma, np.uint8))
+
+
+def _info_of(colors: Colors) -> VideoInfo:
+    """Facts of the luma of `colors`."""
+    sample = next(colors.pictures(0, 0))
     return VideoInfo(
         width=sample.shape[1],
         height=sample.shape[0],
-        frames=frames,
-        duration_seconds=frames / 25,
+        frames=len(colors),
+        duration_seconds=len(colors) / 25,
         frame_rate=Fraction(25),
         codec="pictures",
         pixel_format="gray",
@@ -123,53 +197,63 @@ def mono_info(clip: Clip, *, frames: int) -> VideoInfo:
     )
 
 
-def count_frames(clip: Clip) -> int:
-    """Frames whose colors are known."""
-    if clip.truth.is_dir():
-        return len(_pictures(clip.truth))
-    with open_video(clip.truth) as video:
-        return video.info.frames
-
-
-def read_frames(clip: Clip, *, frames: int | None) -> Iterator[ClipFrame]:
-    """Yield frames of `clip` in order, the first `frames` of them (None: all).
-
-    Raises:
-        VideoUndecodable: the monochrome video has another size than the truth, or ends before it.
-    """
-    monos = None if clip.mono is None else _monos(clip.mono)
-    for index, truth in enumerate(islice(_colors(clip.truth), frames)):
-        mono = luma_frame(truth, index=index) if monos is None else next(monos, None)
-        if mono is None:
-            raise VideoUndecodable(f"The monochrome video of {clip.name} ends at frame {index}, before the truth does.")
-        if mono.luma.shape != truth.shape[:2]:
-            raise VideoUndecodable(f"The monochrome video of {clip.name} has another size than the truth.")
-        yield ClipFrame(truth=truth, mono=mono)
-
-
-def luma_frame(picture: Picture, *, index: int) -> LumaFrame:
-    """BT.601 luma of a color picture as a full-range frame."""
-    luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    return LumaFrame(index=index, pts=index, time_base=Fraction(1, 25), luma=np.asarray(luma, np.uint8))
-
-
-def _monos(path: Path) -> Iterator[LumaFrame]:
+def _colors(path: Path, stack: ExitStack) -> Colors:
     if path.is_dir():
-        for index, picture in enumerate(_colors(path)):
-            yield luma_frame(picture, index=index)
-        return
-    with open_video(path) as video:
-        yield from video.frames()
+        files = _pictures(path)
+        if not files:
+            raise ClipUnusable(f"{path} holds no pictures; put the frames there or leave the clip out.")
+        return _FolderColors(files)
+    return _VideoColors(path, stack.enter_context(open_video(path)).timeline)
 
 
-def _colors(path: Path) -> Iterator[Picture]:
-    if path.is_dir():
-        for picture in _pictures(path):
-            yield read_picture(picture)
-        return
-    with open_source(path) as container:
-        for frame in container.decode(video_stream(container)):
-            yield _rgb(frame)
+class _FolderColors:
+    def __init__(self, files: list[Path]) -> None:
+        self._files = files
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def pictures(self, first: int, last: int) -> Iterator[Picture]:
+        return map(read_picture, self._files[first : last + 1])
+
+
+class _VideoColors:
+    def __init__(self, path: Path, timeline: Timeline) -> None:
+        self._path = path
+        self._timeline = timeline
+
+    def __len__(self) -> int:
+        return len(self._timeline)
+
+    def pictures(self, first: int, last: int) -> Iterator[Picture]:
+        """Decode from the nearest key frame that turns out to be early enough.
+
+        Raises:
+            VideoUndecodable: a frame of the range is damaged.
+        """
+        expected = first
+        for start in self._starting_points(first):
+            with closing(Decoding(self._path, self._timeline, start=start)) as decoding:
+                for index, frame in decoding:
+                    if index > expected:
+                        break
+                    if index == expected:
+                        yield _rgb(frame)
+                        expected += 1
+                    if expected > last:
+                        return
+            if expected > first:
+                break
+        raise VideoUndecodable(f"{self._path.name} cannot be decoded at frame {expected}; export the clip again.")
+
+    def _starting_points(self, first: int) -> Iterator[int | None]:
+        """Times to seek to, best first; None is the start of the file."""
+        timeline = self._timeline
+        if timeline.exact and first >= SEEK_WORTHWHILE:
+            # Demuxers seek by decoding time, which lies before the frame's own: the second try is a key frame earlier.
+            for key in timeline.keys[timeline.keys <= timeline.pts[first]][::-1][:2]:
+                yield int(key)
+        yield None
 
 
 def _rgb(frame: av.VideoFrame) -> Picture:
@@ -180,9 +264,9 @@ def read_picture(path: Path) -> Picture:
     """A picture file as 8-bit RGB.
 
     Raises:
-        InvalidRequest: it cannot be read.
+        ClipUnusable: it cannot be read.
     """
     data = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     if data is None:
-        raise InvalidRequest(f"{path} cannot be read as a picture; replace it or leave the clip out.")
+        raise ClipUnusable(f"{path} cannot be read as a picture; replace it or leave the clip out.")
     return np.asarray(cv2.cvtColor(data, cv2.COLOR_BGR2RGB), np.uint8)

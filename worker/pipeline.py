@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from torch import Tensor
 
 from jobs.options import VariantName
 from models.base import Colorizer, Reference, select_device
@@ -16,6 +19,7 @@ from worker.media.comparison import ComparisonWriter
 from worker.media.decode import VideoReader, open_video
 from worker.media.encode import VideoWriter, open_writer
 from worker.media.stills import to_rgb, write_png
+from worker.nearby import nearby_frames
 from worker.observer import Observer
 from worker.plan import ShotPlan
 from worker.preparation import Preparation, prepare, refuse_references, tuning_that_fits
@@ -169,7 +173,7 @@ class _Job:
             self._progress.enter("tuning")
         tuned = self._tuner.tuned(
             plan.tuned_on,
-            pictures=lambda: [self._reference(number) for number in plan.tuned_on],
+            pictures=lambda: [self._lesson(number) for number in plan.tuned_on],
             on_step=lambda _: self._progress.tuned_step(),
         )
         if tuned.note is not None:
@@ -192,12 +196,20 @@ class _Job:
         located = self._references[number]
         if located.frame is None:
             return self._example(number)
-        frame = next(iter(self._reader.frames(located.frame, located.frame)))
-        return Reference(
-            rgb=self._canvas.rgb(located.picture),
-            luma=self._canvas.luma(frame, info=self._info),
-            is_frame=True,
-        )
+        return Reference(rgb=self._canvas.rgb(located.picture), luma=self._luma(located.frame), is_frame=True)
+
+    def _lesson(self, number: int) -> Reference:
+        """A reference as tuning learns from it: where it is a frame, with frames near it of its own shot."""
+        located = self._references[number]
+        if located.frame is None:
+            return self._example(number)
+        shot = next(plan.shot for plan in self._journal.plans if located.frame in plan.shot)
+        nearby = nearby_frames(located.frame, first=shot.first, last=shot.last)
+        return replace(self._reference(number), nearby=tuple(self._luma(frame) for frame in nearby))
+
+    def _luma(self, frame: int) -> Tensor:
+        """[H, W]: luma of one frame of the video as the model is fed."""
+        return self._canvas.luma(next(self._reader.frames(frame, frame)), info=self._info)
 
     def _example(self, number: int) -> Reference:
         rgb = self._canvas.rgb(self._references[number].picture)

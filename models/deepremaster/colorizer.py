@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.base import Matrix, ModelDescription, Prediction, Reference
+from models.base import Example, Matrix, ModelDescription, Prediction, Reference
 from models.color import lab_to_chroma, lab_to_rgb, rgb_to_lab, rgb_to_ycbcr
 from models.deepremaster.checkpoint import build_networks, read_checkpoint
 from models.deepremaster.colorization import ColorizationNetwork, ReferenceFeatures
@@ -110,7 +110,7 @@ class DeepRemasterColorizer:
         *,
         matrix: Matrix,  # noqa: ARG002 (Lab is made of R'G'B', whichever matrix the video has)
         variation: int,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Example:
         """See `Colorizer.example`: the frame held still for one block, colored from its own reference.
 
         `variation` says which of the block's frames is the sample: 0 is the first, as in the paper; the others let
@@ -118,11 +118,15 @@ class DeepRemasterColorizer:
         """
         luma = reference.luma.to(self._device)
         place = variation % BLOCK_FRAMES
-        restored = self._restoration(luma.expand(1, 1, BLOCK_FRAMES, *luma.shape))
-        features = self._colorization.look_at(self._fed([reference]))
-        ab = self._colorization.color(restored, features).ab
-        predicted = torch.cat([restored[0, :, place] * 100.0, ab[0, :, place] * 255.0 - 128.0])
-        return predicted, rgb_to_lab(reference.rgb.to(self._device))
+        fed = self._fed([reference])
+        truth = rgb_to_lab(reference.rgb.to(self._device))
+
+        def ask() -> tuple[Tensor, Tensor]:
+            restored = self._restoration(luma.expand(1, 1, BLOCK_FRAMES, *luma.shape))
+            ab = self._colorization.color(restored, self._colorization.look_at(fed)).ab
+            return torch.cat([restored[0, :, place] * 100.0, ab[0, :, place] * 255.0 - 128.0]), truth
+
+        return ask
 
     def _fed(self, references: Sequence[Reference]) -> Tensor:
         """References as C is fed: [1, N, 3, H', W'] with a short side of 256."""

@@ -1,24 +1,31 @@
-"""The default colorizer: chroma carried by motion and matching, blended by the evidence for each."""
+"""The default colorizer: chroma offered by motion and by matching, fused by the evidence for each."""
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.base import Matrix, ModelDescription, Prediction, Reference
+from models.base import Example, Matrix, ModelDescription, Prediction, Reference
 from models.color import rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
 from models.features import STRIDE, FeatureTrunk, load_trunk
-from models.matching import Keys, Matching
-from models.motion import Luma8, Motion, measure_motion, warp
-from models.retint.blend import Blend, Candidate
+from models.motion import Luma8, Motion, measure_motion
+from models.retint.network import (
+    CARRIED,
+    FARTHEST_FLOW_ERROR,
+    Fused,
+    Offers,
+    RetintNetwork,
+    load_network,
+    matched_planes,
+    warp_planes,
+)
 from models.retint.samples import move_reference
 
 DESCRIPTION = ModelDescription(
@@ -35,13 +42,25 @@ DESCRIPTION = ModelDescription(
     learning_rate=3e-3,
 )
 
-MOVED_REFERENCES = 2
-"""Direct flow is estimated from the nearest references only: each costs two flows per frame."""
 MATCHED_REFERENCES = 4
 """Matching costs time and memory in proportion to the references looked up."""
+REMEMBERED_EVERY = 5
+"""Frames between two that are remembered."""
+REMEMBERED = 2
+"""Frames remembered at once, the latest."""
 FEATURE_SIDE = 320
 """Short side at which features are taken: 480 would give 0.2 dB to matching for three times the time."""
 TRUNK_WEIGHTS = Path(__file__).with_name("efficientnet_lite0.safetensors")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A colored picture as matching looks it up."""
+
+    keys: Tensor
+    """[1, D, N]."""
+    values: Tensor
+    """[1, 4, N]: chroma, luma, trust."""
 
 
 @dataclass(slots=True)
@@ -50,10 +69,21 @@ class ReferenceState:
 
     luma: Luma8
     chroma: Tensor
-    """[2, h, w]."""
-    keys: Keys
+    """[1, 2, h, w]."""
+    source: Source
     motion: Motion | None = None
     """From the frame before: where this frame's search starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Colored:
+    """A frame and its color."""
+
+    luma: Luma8
+    chroma: Tensor
+    """[1, 2, h, w]."""
+    confidence: Tensor
+    """[1, 1, h, w] in 0..1."""
 
 
 @dataclass(slots=True)
@@ -61,37 +91,73 @@ class ShotState:
     """Everything that passes from frame to frame; its size does not grow."""
 
     references: list[ReferenceState]
-    luma: Luma8 | None = None
+    memory: list[Source]
+    """Frames as they were colored, the latest last."""
+    before: Colored | None = None
+    since_remembered: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """A frame and its features, which no weight that is tuned changes."""
+
+    luma: Tensor
+    """[1, 1, H, W]."""
+    half: Luma8
+    features: list[Tensor]
     chroma: Tensor | None = None
-    confidence: Tensor | None = None
+    """[1, 2, h, w], where the frame is colored."""
+    trust: Tensor | None = None
+    """[1, 1, h, w], beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A frame to color, and all that does not change with the weights: it may be asked again and again."""
+
+    asked: Glance
+    known: Glance
+    """Colored: where matching looks."""
+    previous: Tensor
+    direct: Tensor
+    """[1, CARRIED, h, w]."""
 
 
 class RetintColorizer:
-    """Colorizes by blending three offers per pixel: the previous output and the references moved by optical flow, and
-    the references' colors found again by matching features."""
+    """Fuses offers per pixel: the previous output and the reference moved by optical flow, and the colors of the
+    references found again by matching features. A trained network refines that, and remembers earlier frames too."""
 
-    def __init__(self, trunk: FeatureTrunk, matching: Matching, blend: Blend, *, device: torch.device) -> None:
+    def __init__(self, trunk: FeatureTrunk, network: RetintNetwork, *, device: torch.device) -> None:
         self._trunk = trunk.to(device)
-        self._matching = matching.to(device)
-        self._blend = blend.to(device)
+        self._network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._device = device
 
     @classmethod
-    def load(cls, device: torch.device) -> Self:
-        """Read the weights that come with the project."""
-        return cls(load_trunk(TRUNK_WEIGHTS), Matching(), Blend(), device=device)
+    def load(cls, device: torch.device, *, trained: Path | None = None) -> Self:
+        """Read the weights that come with the project, and those of a training run where one is given.
+
+        Raises:
+            WeightsMissing, WeightsInvalid: a file is not there, or damaged.
+        """
+        network = RetintNetwork(refined=False) if trained is None else load_network(trained)
+        return cls(load_trunk(TRUNK_WEIGHTS), network, device=device)
 
     @property
     def description(self) -> ModelDescription:
         return DESCRIPTION
 
+    @property
+    def _remembers(self) -> bool:
+        return self._network.fusion.refinement is not None
+
     def clone(self) -> Self:
         # The trunk is never trained, so that copies may share it.
-        matching, blend = copy.deepcopy(self._matching), copy.deepcopy(self._blend)
-        return type(self)(self._trunk, matching, blend, device=self._device)
+        return type(self)(self._trunk, copy.deepcopy(self._network), device=self._device)
 
     def tunable_parameters(self) -> list[nn.Parameter]:
-        return [*self._matching.parameters(), *self._blend.parameters()]
+        # How pictures are matched and what evidence is believed: few weights, of which a picture can tell enough. Were
+        # a refinement tuned too, the held-out part of the reference would gain and the film lose.
+        return [*self._network.description.parameters(), *self._network.fusion.prior.parameters()]
 
     def colorize(
         self,
@@ -102,8 +168,7 @@ class RetintColorizer:
         restore: bool = False,  # noqa: ARG002 - this model has no restoration to offer
     ) -> Iterator[Prediction]:
         """See `models.base.Colorizer.colorize`; one frame is held at a time."""
-        with torch.no_grad():
-            state = ShotState([self._prepare(reference, matrix=matrix) for reference in references])
+        state = ShotState([self._prepare(reference, matrix=matrix) for reference in references], memory=[])
         first_is_reference = bool(references) and references[0].is_frame
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="flow") as pool:
             for index, luma in enumerate(lumas):
@@ -114,121 +179,183 @@ class RetintColorizer:
                 else:
                     yield self._predict(state, luma, pool=pool)
 
-    def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> tuple[Tensor, Tensor]:
-        """The reference moved by a random smooth motion, predicted from itself: see `models.base.Colorizer.example`."""
-        prepared = self._prepare(reference, matrix=matrix)
-        still = prepared.chroma.permute(1, 2, 0).contiguous().cpu().numpy()
-        moved = move_reference(prepared.luma, still, variation=variation)
-        sure = torch.ones_like(prepared.chroma[0])
-        # The frame before is predicted too: were its color perfect, tuning would learn to trust it too much.
-        with torch.no_grad():
-            before = unit_luma(moved.previous_luma, device=self._device)
-            first = measure_motion(moved.previous_luma, prepared.luma)
-            previous_chroma, previous_trust = self._blend(
-                [
-                    self._carried("direct", first, chroma=prepared.chroma, trust=sure),
-                    self._matched(before, self._features(before), keys=[prepared.keys]),
-                ]
-            )
-        luma = unit_luma(moved.luma, device=self._device)
-        from_previous = measure_motion(moved.luma, moved.previous_luma)
-        from_reference = measure_motion(moved.luma, prepared.luma, initial=first.flow, initial_backward=first.backward)
-        candidates = [
-            self._carried("previous", from_previous, chroma=previous_chroma, trust=previous_trust),
-            self._carried("direct", from_reference, chroma=prepared.chroma, trust=sure),
-            self._matched(luma, self._features(luma), keys=[prepared.keys]),
-        ]
-        predicted, _ = self._blend(candidates)
-        true = torch.from_numpy(moved.chroma).permute(2, 0, 1).to(self._device)
-        return color_at(luma, predicted, matrix=matrix), color_at(luma, true, matrix=matrix)
+    def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> Example:
+        """The reference itself colored from a picture whose color is known; see `models.base.Colorizer.example`.
 
-    def _prepare(self, reference: Reference, *, matrix: Matrix) -> ReferenceState:
-        chroma = F.avg_pool2d(rgb_to_ycbcr(reference.rgb.to(self._device), matrix=matrix)[None, 1:], 2)[0]
-        luma = reference.luma.to(self._device)
-        description = self._matching.describe(self._features(luma))
-        planes = torch.cat([chroma, F.avg_pool2d(luma[None], 2)])
-        return ReferenceState(
-            luma=half_luma(reference.luma), chroma=chroma, keys=self._matching.keys(description, planes=planes)
+        Odd variations go around a cycle where the reference has frames nearby: from the reference to a later frame of
+        the film, and back. The others move the reference by a random smooth motion.
+        """
+        make = self._cycle if variation % 2 and len(reference.nearby) > 1 else self._moved
+        question, chroma = make(reference, matrix=matrix, variation=variation)
+        luma = F.avg_pool2d(question.asked.luma, 2)[0, 0]
+        truth = color_at(luma, chroma[0], matrix=matrix)
+
+        def ask() -> tuple[Tensor, Tensor]:
+            return color_at(luma, self._answer(question).chroma[0], matrix=matrix), truth
+
+        return ask
+
+    def _moved(self, reference: Reference, *, matrix: Matrix, variation: int) -> tuple[Question, Tensor]:
+        """The reference moved by a random smooth motion, twice: asked is the later one."""
+        known = self._glance_at_reference(reference, matrix=matrix)
+        assert known.chroma is not None
+        still = known.chroma[0].permute(1, 2, 0).contiguous().cpu().numpy()
+        moved = move_reference(eight_bit(reference.luma), still, variation=variation)
+        before = self._colored(self._glance(unit_luma(moved.previous_luma)), known=known)
+        question = self._question(self._glance(unit_luma(moved.luma)), known=known, before=before)
+        return question, torch.from_numpy(moved.chroma).permute(2, 0, 1)[None].to(self._device)
+
+    def _cycle(self, reference: Reference, *, matrix: Matrix, variation: int) -> tuple[Question, Tensor]:
+        """To a later frame and back: asked is the reference, from the later frame as the model colors it."""
+        start = self._glance_at_reference(reference, matrix=matrix)
+        near, *farther = reference.nearby
+        far = self._colored(self._glance(farther[(variation // 2) % len(farther)]), known=start)
+        before = self._colored(self._glance(near), known=far)
+        assert start.chroma is not None
+        return self._question(start, known=far, before=before), start.chroma
+
+    def _glance_at_reference(self, reference: Reference, *, matrix: Matrix) -> Glance:
+        seen = self._glance(reference.luma)
+        chroma = F.avg_pool2d(rgb_to_ycbcr(reference.rgb.to(self._device), matrix=matrix)[None, 1:], 2)
+        return replace(seen, chroma=chroma, trust=torch.ones_like(chroma[:, :1]))
+
+    def _glance(self, luma: Tensor) -> Glance:
+        planes = luma.to(self._device)[None, None]
+        return Glance(luma=planes, half=half_luma(luma), features=self._features(planes))
+
+    @torch.no_grad()
+    def _colored(self, frame: Glance, *, known: Glance) -> Glance:
+        fused = self._answer(self._question(frame, known=known, before=None))
+        return replace(frame, chroma=fused.chroma, trust=fused.confidence)
+
+    @torch.no_grad()
+    def _question(self, asked: Glance, *, known: Glance, before: Glance | None) -> Question:
+        direct = self._moved_color(asked, known)
+        previous = absent(direct) if before is None else self._moved_color(asked, before)
+        return Question(asked=asked, known=known, previous=previous, direct=direct)
+
+    def _moved_color(self, asked: Glance, source: Glance) -> Tensor:
+        assert source.chroma is not None
+        assert source.trust is not None
+        return self._carried(measure_motion(asked.half, source.half), chroma=source.chroma, trust=source.trust)
+
+    def _answer(self, question: Question) -> Fused:
+        """Differentiable in the network's weights."""
+        asked, known = question.asked, question.known
+        assert known.chroma is not None
+        assert known.trust is not None
+        source = self._source(
+            self._network.description(known.features), luma=known.luma, chroma=known.chroma, trust=known.trust
         )
+        matched = self._found(self._network.description(asked.features), [source], luma=asked.luma)
+        fused: Fused = self._network.fusion(
+            Offers(
+                luma=asked.luma,
+                previous=question.previous,
+                direct=question.direct,
+                matched=matched,
+                remembered=matched if self._remembers else None,
+            )
+        )
+        return fused
+
+    @torch.no_grad()
+    def _prepare(self, reference: Reference, *, matrix: Matrix) -> ReferenceState:
+        seen = self._glance_at_reference(reference, matrix=matrix)
+        assert seen.chroma is not None
+        assert seen.trust is not None
+        description = self._network.description(seen.features)
+        source = self._source(description, luma=seen.luma, chroma=seen.chroma, trust=seen.trust)
+        return ReferenceState(luma=seen.half, chroma=seen.chroma, source=source)
 
     @torch.no_grad()
     def _features(self, luma: Tensor) -> list[Tensor]:
-        height, width = feature_size(luma.shape[0], luma.shape[1])
-        resized = F.interpolate(
-            luma[None, None], size=(height, width), mode="bilinear", antialias=True, align_corners=False
-        )
+        height, width = feature_size(luma.shape[-2], luma.shape[-1])
+        resized = F.interpolate(luma, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
         features: list[Tensor] = self._trunk(resized.contiguous(memory_format=torch.channels_last))
         return features
 
+    def _description(self, luma: Tensor) -> Tensor:
+        """[1, D, h, w] of luma [1, 1, H, W]."""
+        description: Tensor = self._network.description(self._features(luma))
+        return description
+
+    def _source(self, description: Tensor, *, luma: Tensor, chroma: Tensor, trust: Tensor) -> Source:
+        planes = torch.cat([chroma, F.avg_pool2d(luma, 2), trust], 1)
+        values = F.adaptive_avg_pool2d(planes, (description.shape[-2], description.shape[-1])).flatten(2)
+        return Source(keys=self._network.description.as_keys(description), values=values)
+
+    def _found(self, description: Tensor, sources: Sequence[Source], *, luma: Tensor) -> Tensor:
+        """[1, MATCHED, gh, gw]: what all sources together know of this frame."""
+        found = self._network.description.look_up(
+            self._network.description.placed(description),
+            torch.cat([source.keys for source in sources], -1),
+            torch.cat([source.values for source in sources], -1),
+        )
+        return matched_planes(found, luma)
+
+    def _carried(self, motion: Motion, *, chroma: Tensor, trust: Tensor) -> Tensor:
+        """[1, CARRIED, h, w]: color moved by flow, and the evidence for it."""
+        flow, residual, error = (
+            torch.from_numpy(plane).to(self._device) for plane in (motion.flow, motion.residual, motion.disagreement)
+        )
+        moved = warp_planes(torch.cat([chroma, trust], 1), flow.permute(2, 0, 1)[None])
+        evidence = torch.stack([residual, error.clamp(max=FARTHEST_FLOW_ERROR) / FARTHEST_FLOW_ERROR])[None]
+        return torch.cat([moved[:, :2], evidence, moved[:, 2:]], 1)
+
     def _start_on_reference(self, state: ShotState) -> Prediction:
         reference = state.references[0]
-        state.luma = reference.luma
-        state.chroma = reference.chroma
-        state.confidence = torch.ones_like(reference.chroma[0])
-        return Prediction(chroma=state.chroma, confidence=state.confidence)
+        state.before = Colored(reference.luma, reference.chroma, torch.ones_like(reference.chroma[:, :1]))
+        return as_prediction(state.before)
 
     @torch.no_grad()
     def _predict(self, state: ShotState, luma: Tensor, *, pool: ThreadPoolExecutor) -> Prediction:
         target = half_luma(luma)
-        from_previous = None
-        if state.luma is not None:
-            from_previous = pool.submit(measure_motion, target, state.luma)
-        moved = state.references[:MOVED_REFERENCES]
-        from_references = []
-        for reference in moved:
-            before = reference.motion
-            from_references.append(
-                pool.submit(
-                    measure_motion,
-                    target,
-                    reference.luma,
-                    initial=None if before is None else before.flow,
-                    initial_backward=None if before is None else before.backward,
-                )
-            )
+        reference, before = state.references[0], state.before
+        from_before: Future[Motion] | None = None
+        if before is not None:
+            from_before = pool.submit(measure_motion, target, before.luma)
+        last = reference.motion
+        from_reference = pool.submit(
+            measure_motion,
+            target,
+            reference.luma,
+            initial=None if last is None else last.flow,
+            initial_backward=None if last is None else last.backward,
+        )
         # The flows are done before torch begins: both at once would fight for the cores, and torch's threads spin.
-        wait([pending for pending in [from_previous, *from_references] if pending is not None])
-        small = F.avg_pool2d(luma.to(self._device)[None], 2)[0]
-        keys = [reference.keys for reference in state.references[:MATCHED_REFERENCES]]
-        candidates = [self._matched(small, self._features(luma.to(self._device)), keys=keys)]
-        if from_previous is not None:
-            assert state.chroma is not None
-            assert state.confidence is not None
-            candidates.append(
-                self._carried("previous", from_previous.result(), chroma=state.chroma, trust=state.confidence)
-            )
-        for reference, pending in zip(moved, from_references, strict=True):
-            reference.motion = pending.result()
-            trust = torch.ones_like(reference.chroma[0])
-            candidates.append(self._carried("direct", reference.motion, chroma=reference.chroma, trust=trust))
-        chroma, confidence = self._blend(candidates)
-        state.luma, state.chroma, state.confidence = target, chroma, confidence
-        return Prediction(chroma=chroma, confidence=confidence)
-
-    def _matched(self, luma: Tensor, features: Sequence[Tensor], *, keys: Sequence[Keys]) -> Candidate:
-        match = self._matching(self._matching.describe(features), keys)
-        # The found luma is as coarse as the grid: only what the frame shows at that scale can speak against it.
-        residual = F.adaptive_avg_pool2d(luma[None], match.similarity.shape) - match.values[2:]
-        planes = torch.cat([match.values[:2], residual, match.similarity[None]])
-        planes = F.interpolate(planes[None], size=luma.shape, mode="bilinear", align_corners=False)[0]
-        return Candidate(
-            kind="match",
-            chroma=planes[:2],
-            residual=planes[2],
-            disagreement=torch.zeros_like(luma),
-            trust=planes[3].clamp(0, 1),
+        wait([pending for pending in (from_before, from_reference) if pending is not None])
+        reference.motion = from_reference.result()
+        planes = luma.to(self._device)[None, None]
+        sure = torch.ones_like(reference.chroma[:, :1])
+        direct = self._carried(reference.motion, chroma=reference.chroma, trust=sure)
+        if before is None or from_before is None:
+            previous = absent(direct)
+        else:
+            previous = self._carried(from_before.result(), chroma=before.chroma, trust=before.confidence)
+        description = self._description(planes)
+        sources = [reference.source for reference in state.references[:MATCHED_REFERENCES]]
+        matched = self._found(description, sources, luma=planes)
+        remembered = None
+        if self._remembers:
+            # A shot's first frames have nothing to remember but the references.
+            remembered = self._found(description, state.memory, luma=planes) if state.memory else matched
+        fused = self._network.fusion(
+            Offers(luma=planes, previous=previous, direct=direct, matched=matched, remembered=remembered)
         )
+        state.before = Colored(target, fused.chroma, fused.confidence)
+        if self._remembers:
+            self._remember(state, description, luma=planes)
+        return as_prediction(state.before)
 
-    def _carried(self, kind: str, motion: Motion, *, chroma: Tensor, trust: Tensor) -> Candidate:
-        planes = torch.cat([chroma, trust[None]]).permute(1, 2, 0).contiguous().cpu().numpy()
-        moved = torch.from_numpy(warp(planes, motion.flow)).permute(2, 0, 1).to(self._device)
-        return Candidate(
-            kind="previous" if kind == "previous" else "direct",
-            chroma=moved[:2],
-            residual=torch.from_numpy(motion.residual).to(self._device),
-            disagreement=torch.from_numpy(motion.disagreement).to(self._device),
-            trust=moved[2],
-        )
+    def _remember(self, state: ShotState, description: Tensor, *, luma: Tensor) -> None:
+        state.since_remembered += 1
+        if state.since_remembered < REMEMBERED_EVERY:
+            return
+        assert state.before is not None
+        source = self._source(description, luma=luma, chroma=state.before.chroma, trust=state.before.confidence)
+        state.memory = [*state.memory, source][-REMEMBERED:]
+        state.since_remembered = 0
 
 
 def feature_size(height: int, width: int) -> tuple[int, int]:
@@ -238,20 +365,35 @@ def feature_size(height: int, width: int) -> tuple[int, int]:
     return rows, columns
 
 
+def absent(like: Tensor) -> Tensor:
+    """[1, CARRIED, h, w]: an offer that is not there, as training knows it."""
+    planes = torch.zeros_like(like)
+    planes[:, CARRIED - 2] = 1.0
+    return planes
+
+
+def as_prediction(colored: Colored) -> Prediction:
+    return Prediction(chroma=colored.chroma[0], confidence=colored.confidence[0, 0])
+
+
 def color_at(luma: Tensor, chroma: Tensor, *, matrix: Matrix) -> Tensor:
     """Lab [3, h, w] of `luma` [h, w] with `chroma` [2, h, w]; colors outside of sRGB are brought to its edge."""
     return rgb_to_lab(ycbcr_to_rgb(torch.cat([luma[None], chroma]), matrix=matrix).clamp(0, 1))
 
 
-def unit_luma(codes: Luma8, *, device: torch.device) -> Tensor:
-    """[h, w] uint8 to float32 in 0..1."""
-    return torch.from_numpy(codes).to(device, torch.float32) / 255.0
-
-
-def half_luma(luma: Tensor) -> NDArray[np.uint8]:
+def half_luma(luma: Tensor) -> Luma8:
     """[H, W] in 0..1 to [H/2, W/2] uint8: chroma's resolution, at which flow is estimated."""
-    small = F.avg_pool2d(luma[None], 2)[0]
-    return np.asarray((small * 255.0).round().clamp(0, 255).to(torch.uint8).cpu().numpy(), np.uint8)
+    return eight_bit(F.avg_pool2d(luma[None], 2)[0])
+
+
+def eight_bit(luma: Tensor) -> Luma8:
+    """[h, w] in 0..1 to uint8."""
+    return np.asarray((luma * 255.0).round().clamp(0, 255).to(torch.uint8).cpu().numpy(), np.uint8)
+
+
+def unit_luma(codes: Luma8) -> Tensor:
+    """[h, w] uint8 to float32 in 0..1."""
+    return torch.from_numpy(codes).to(torch.float32) / 255.0
 
 
 def uncolored(luma: Tensor) -> Prediction:

@@ -30,23 +30,32 @@ class MovedReference:
 
 
 def move_reference(luma: Luma8, chroma: Plane, *, variation: int) -> MovedReference:
-    """Move `luma` [h, w] and `chroma` [h, w, 2] by a random smooth motion, the same for the same `variation`.
+    """Move `luma` [2 h, 2 w] and `chroma` [h, w, 2] by a random smooth motion, the same for the same `variation`.
 
     In the last frame a part of the mirrored picture lies over the rest, as something that newly appears: no flow finds
     it, while matching can.
     """
     random = np.random.default_rng(variation)
-    motion = smooth_motion(luma.shape[0], luma.shape[1], random=random)
+    height, width = chroma.shape[:2]
+    motion = smooth_motion(height, width, random=random)
     before = np.asarray(motion * random.uniform(0.5, 0.9), np.float32)
-    newcomer = _newcomer(luma.shape[0], luma.shape[1], random=random)
-    later_luma, later_chroma = warp(luma.astype(np.float32), motion), warp(chroma, motion)
-    later_luma += newcomer * (luma[:, ::-1] - later_luma)
+    newcomer = _newcomer(height, width, random=random)
+    shape = (luma.shape[1], luma.shape[0])
+    covered = cv2.resize(newcomer, shape, interpolation=cv2.INTER_LINEAR)
+    later_luma, later_chroma = warp(luma.astype(np.float32), _enlarged(motion)), warp(chroma, motion)
+    later_luma += covered * (luma[:, ::-1] - later_luma)
     later_chroma += newcomer[..., None] * (chroma[:, ::-1] - later_chroma)
     return MovedReference(
-        previous_luma=_noisy(warp(luma.astype(np.float32), before), random=random),
+        previous_luma=_noisy(warp(luma.astype(np.float32), _enlarged(before)), random=random),
         luma=_noisy(later_luma, random=random),
         chroma=later_chroma,
     )
+
+
+def _enlarged(motion: Flow) -> Flow:
+    """The same motion for planes of twice the size."""
+    size = (2 * motion.shape[1], 2 * motion.shape[0])
+    return np.asarray(cv2.resize(motion, size, interpolation=cv2.INTER_LINEAR) * 2, np.float32)
 
 
 def smooth_motion(height: int, width: int, *, random: np.random.Generator) -> Flow:

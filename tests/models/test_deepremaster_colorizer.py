@@ -99,7 +99,7 @@ def test_no_more_than_a_block_of_frames_is_taken_ahead(deepremaster: DeepRemaste
 
 def test_the_sample_is_the_references_own_frame_in_lab(deepremaster: DeepRemasterColorizer) -> None:
     pair = reference()
-    predicted, truth = deepremaster.example(pair, matrix="bt601", variation=0)
+    predicted, truth = deepremaster.example(pair, matrix="bt601", variation=0)()
     torch.testing.assert_close(truth, rgb_to_lab(pair.rgb))
     [prediction] = colorized(deepremaster, pair.luma[None].expand(5, -1, -1), pair)[:1]
     ab = predicted[1:].detach().clamp(-100, 100)
@@ -111,7 +111,7 @@ def test_the_sample_is_the_references_own_frame_in_lab(deepremaster: DeepRemaste
 def test_variations_repeat_and_differ(deepremaster: DeepRemasterColorizer) -> None:
     def predicted(variation: int) -> Tensor:
         with torch.no_grad():
-            return deepremaster.example(reference(), matrix="bt601", variation=variation)[0]
+            return deepremaster.example(reference(), matrix="bt601", variation=variation)()[0]
 
     assert torch.equal(predicted(2), predicted(2))
     assert not torch.equal(predicted(0), predicted(2))

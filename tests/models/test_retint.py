@@ -1,6 +1,7 @@
 """The default colorizer, on a colored texture that moves."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,9 +11,8 @@ from torch import Tensor
 from models.base import Prediction, Reference
 from models.color import rgb_to_ycbcr
 from models.features import FeatureTrunk
-from models.matching import Matching
-from models.retint.blend import Blend
-from models.retint.colorizer import RetintColorizer, feature_size
+from models.retint.colorizer import RetintColorizer, color_at, feature_size
+from models.retint.network import RetintNetwork
 from models.retint.samples import move_reference
 from models.tuning import TuningSettings, tune
 
@@ -165,26 +165,41 @@ def test_nothing_carries_a_graph_and_two_runs_are_equal(colorizer: RetintColoriz
     assert all(torch.equal(a.chroma, b.chroma) for a, b in zip(one, two, strict=True))
 
 
-def test_an_example_is_the_same_for_the_same_variation_and_differentiable(colorizer: RetintColorizer) -> None:
-    pair = reference(frames(1)[0])
-    predicted, true = colorizer.example(pair, matrix="bt601", variation=3)
-    again, true_again = colorizer.example(pair, matrix="bt601", variation=3)
-    _, other = colorizer.example(pair, matrix="bt601", variation=4)
+@pytest.mark.parametrize("variation", [2, 3], ids=["moved", "around a cycle"])
+def test_an_example_is_the_same_for_the_same_variation_and_differentiable(
+    colorizer: RetintColorizer, variation: int
+) -> None:
+    film = frames(20)
+    pair = replace(reference(film[0]), nearby=tuple(luma(film[index]) for index in (1, 10, 19)))
+    predicted, true = colorizer.example(pair, matrix="bt601", variation=variation)()
+    again, true_again = colorizer.example(pair, matrix="bt601", variation=variation)()
+    other, _ = colorizer.example(pair, matrix="bt601", variation=variation + 2)()
     assert predicted.shape == true.shape == (3, HEIGHT // 2, WIDTH // 2)
     assert torch.equal(predicted, again)
     assert torch.equal(true, true_again)
-    assert not torch.equal(true, other)
+    assert not torch.equal(predicted, other)
     parameters = colorizer.tunable_parameters()
     gradients = torch.autograd.grad((predicted - true).square().mean(), parameters)
     assert all(gradient.abs().sum() > 0 for gradient in gradients)
 
 
-def test_a_moved_reference_holds_something_new(colorizer: RetintColorizer) -> None:
-    still = luma(frames(1)[0])
-    codes = (still * 255).byte().numpy()
-    moved = move_reference(codes, chroma(frames(1)[0]).permute(1, 2, 0).numpy().repeat(2, 0).repeat(2, 1), variation=1)
+def test_around_a_cycle_the_truth_is_the_reference_and_a_later_frame_is_what_is_known(
+    colorizer: RetintColorizer,
+) -> None:
+    film = frames(5)
+    pair = replace(reference(film[0]), nearby=tuple(luma(film[index]) for index in (1, 4)))
+    predicted, true = colorizer.example(pair, matrix="bt601", variation=1)()
+    expected = color_at(F.avg_pool2d(pair.luma[None], 2)[0], chroma(pair.rgb), matrix="bt601")
+    torch.testing.assert_close(true, expected)
+    gray = true * torch.tensor([1.0, 0.0, 0.0])[:, None, None]
+    assert (predicted - true).abs().mean() < 0.6 * (gray - true).abs().mean()
+
+
+def test_a_moved_reference_holds_something_new() -> None:
+    codes = (luma(frames(1)[0]) * 255).byte().numpy()
+    moved = move_reference(codes, chroma(frames(1)[0]).permute(1, 2, 0).contiguous().numpy(), variation=1)
     assert moved.luma.shape == codes.shape
-    assert moved.chroma.shape == (*codes.shape, 2)
+    assert moved.chroma.shape == (codes.shape[0] // 2, codes.shape[1] // 2, 2)
     assert abs(moved.luma.astype(float) - moved.previous_luma).mean() > 1.0
 
 
@@ -200,7 +215,7 @@ def test_tuning_changes_a_copy_and_never_lowers_the_held_out_score(colorizer: Re
 
 
 def test_a_clone_shares_only_what_is_never_trained() -> None:
-    original = RetintColorizer(FeatureTrunk().eval(), Matching(), Blend(), device=torch.device("cpu"))
+    original = RetintColorizer(FeatureTrunk().eval(), RetintNetwork(refined=False), device=torch.device("cpu"))
     copy = original.clone()
     ours = {id(p) for p in original.tunable_parameters()}
     assert not ours & {id(p) for p in copy.tunable_parameters()}

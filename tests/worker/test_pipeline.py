@@ -16,8 +16,9 @@ from jobs.errors import JobCanceled, OutOfMemory, ReferenceNotColor, ReferenceUn
 from jobs.options import JobOptions
 from jobs.record import Phase
 from models import errors as model_errors
-from models.base import Matrix, ModelDescription, Prediction, Reference
+from models.base import Example, Matrix, ModelDescription, Prediction, Reference
 from models.color import rgb_to_ycbcr
+from worker.canvas import Canvas
 from worker.media.decode import open_video
 from worker.media.stills import write_png
 from worker.pipeline import colorize_video
@@ -62,6 +63,8 @@ class Painter:
         self.weight = nn.Parameter(torch.zeros(2))
         self.fed: list[int] = []
         """Frames per call."""
+        self.colored_by: list[Reference] = []
+        self.tuned_on: list[Reference] = []
         self._restores = restores
         self._error = error
 
@@ -83,7 +86,7 @@ class Painter:
 
     def clone(self) -> Self:
         other = type(self)(restores=self._restores, error=self._error)
-        other.fed = self.fed
+        other.fed, other.colored_by, other.tuned_on = self.fed, self.colored_by, self.tuned_on
         return other
 
     def colorize(
@@ -92,6 +95,7 @@ class Painter:
         if self._error is not None:
             raise self._error
         self.fed.append(0)
+        self.colored_by += references
         mean = rgb_to_ycbcr(references[0].rgb, matrix=matrix)[1:].mean((1, 2))
         for luma in lumas:
             self.fed[-1] += 1
@@ -105,10 +109,10 @@ class Painter:
     def tunable_parameters(self) -> list[nn.Parameter]:
         return [self.weight]
 
-    def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> tuple[Tensor, Tensor]:
+    def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> Example:
+        self.tuned_on.append(reference)
         truth = torch.zeros(3, 32, 32) + 20
-        ab = self.weight[:, None, None].expand(2, 32, 32)
-        return torch.cat([truth[:1], ab]), truth
+        return lambda: (torch.cat([truth[:1], self.weight[:, None, None].expand(2, 32, 32)]), truth)
 
 
 def task_of(film: Any, folder: Path, *references: NDArray[np.uint8], **options: Any) -> ColorizationTask:
@@ -264,6 +268,26 @@ def test_one_set_of_references_is_tuned_once_and_the_pretrained_weights_stay(
     assert first.tuning.gain_db > 0
     assert len(first.tuning.curve) == first.tuning.iterations + 1
     assert model.weight.tolist() == [0.0, 0.0]
+
+
+def test_tuning_sees_frames_near_the_reference_in_its_shot_and_coloring_does_not(
+    make_film: Callable[..., Any], tmp_path: Path
+) -> None:
+    film = make_film(scenes=((1, 14), (2, 10)))
+    model = Painter()
+    run(task_of(film, tmp_path, film.pictures[21], film.pictures[3], tuning="fast"), model=model)
+    with open_video(film.path) as reader:
+        canvas = Canvas.fit(reader.info, description=model.description, working_size=None)
+        lumas = [canvas.luma(frame, info=reader.info) for frame in reader.frames()]
+
+    def frame_of(luma: Tensor) -> int:
+        [frame] = [index for index, one in enumerate(lumas) if torch.equal(one, luma)]
+        return frame
+
+    seen = {frame_of(one.luma): [frame_of(luma) for luma in one.nearby] for one in model.tuned_on}
+    assert seen == {3: [4, 11], 21: [20]}
+    assert {frame_of(one.luma) for one in model.colored_by} == {3, 21}
+    assert all(one.nearby == () for one in model.colored_by)
 
 
 @pytest.mark.parametrize(("width", "height"), [(40, 30), (2, 2), (16, 300)])

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.base import Matrix, ModelDescription, Prediction, Reference
+from models.base import Example, Matrix, ModelDescription, Prediction, Reference
 from worker.analysis import ShotRange
 from worker.media.frames import LumaFrame
 from worker.propagation import Anchor, ColoredFrame, Feed, ShotColors, blend, color_shot, frames_to_feed
@@ -82,7 +82,7 @@ class Recorder:
     def tunable_parameters(self) -> list[nn.Parameter]:
         return []
 
-    def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> tuple[Tensor, Tensor]:
+    def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> Example:
         raise AssertionError("nothing is tuned here")
 
 

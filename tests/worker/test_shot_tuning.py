@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from jobs.options import TuningOptions
-from models.base import Matrix, ModelDescription, Prediction, Reference
+from models.base import Example, Matrix, ModelDescription, Prediction, Reference
 from worker.shot_tuning import ShotTuner
 
 
@@ -46,9 +46,9 @@ class Learner:
     def tunable_parameters(self) -> list[nn.Parameter]:
         return [self.weight]
 
-    def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> tuple[Tensor, Tensor]:
+    def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> Example:
         truth = reference.rgb * 40
-        return torch.cat([truth[:1], self.weight[:, None, None].expand(2, *truth.shape[1:])]), truth
+        return lambda: (torch.cat([truth[:1], self.weight[:, None, None].expand(2, *truth.shape[1:])]), truth)
 
 
 def picture(level: float) -> Reference:
