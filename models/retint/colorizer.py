@@ -39,7 +39,7 @@ DESCRIPTION = ModelDescription(
     propagates=True,
     references_must_be_frames=False,
     memory_megabytes_per_megapixel=410.0,
-    learning_rate=3e-3,
+    learning_rate=1e-3,
 )
 
 MATCHED_REFERENCES = 4
