@@ -91,12 +91,6 @@ class JobQueue:
         """Whether the queue still remembers the job, alive or not."""
         return QueuedJob.exists(job_id, connection=self._redis)
 
-    def forget(self, job_id: str) -> None:
-        """Remove what the queue remembers of an ended job."""
-        queued = self._fetch(job_id)
-        if queued is not None:
-            queued.delete()
-
     def recover_abandoned(self) -> None:
         """Queue the jobs of dead workers again, or give them up where they have no retries left.
 

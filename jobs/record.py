@@ -13,7 +13,6 @@ Phase = Literal["probing", "detecting_shots", "tuning", "colorizing", "encoding"
 TERMINAL_STATUSES: frozenset[Status] = frozenset({"succeeded", "failed", "canceled"})
 
 
-Part = StrictModel
 """The name under which `jobs.repository` has it."""
 
 

@@ -21,14 +21,15 @@ from jobs.catalog import CatalogModel, publish_catalog, read_catalog
 from jobs.cursor import decode_cursor, encode_cursor
 from jobs.errors import JobExpired, JobFailure
 from jobs.identifiers import checked_job_id, job_not_found
-from jobs.record import Job, JobError, Part, Phase, PlacedReference, Progress, Shot, Status, Variant, VideoFacts
+from jobs.options import StrictModel
+from jobs.record import Job, JobError, Phase, PlacedReference, Progress, Shot, Status, Variant, VideoFacts
 
 OPEN: tuple[Status, ...] = ("queued", "processing")
 _OWN_FIELDS = {"id", "status", "queue_position"}
 _BATCH = 100
 
 
-class JobPage(Part):
+class JobPage(StrictModel):
     """Some jobs, newest first."""
 
     data: list[Job]

@@ -73,7 +73,9 @@ class FilmFile:
                 warn(f"Sound and other streams were left out: they cannot be copied into {container} ({failure}).")
         except BaseException as failure:
             self.abandon()
-            raise _readable(failure) from failure
+            if is_disk_full(failure):
+                raise StorageFull(DISK_FULL) from failure
+            raise
 
     def write(self, planes: Sequence[NDArray[Any]], frame: LumaFrame) -> None:
         """Encode three planes, at the encoding's size and depth, at the time of `frame`.
@@ -99,7 +101,9 @@ class FilmFile:
         try:
             self._mux(self._stream.encode(picture))
         except (OSError, av.error.FFmpegError) as failure:
-            raise _readable(failure) from failure
+            if is_disk_full(failure):
+                raise StorageFull(DISK_FULL) from failure
+            raise
 
     def finish(self) -> None:
         """Write all that is held back, and close the file.
@@ -115,7 +119,9 @@ class FilmFile:
             self._container.close()
         except BaseException as failure:
             self.abandon()
-            raise _readable(failure) from failure
+            if is_disk_full(failure):
+                raise StorageFull(DISK_FULL) from failure
+            raise
 
     def abandon(self) -> None:
         """Close all, and leave no file."""
@@ -181,10 +187,3 @@ def _fill(plane: Any, codes: NDArray[Any]) -> None:
     height, width = codes.shape
     lines = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size)
     lines[:height, : width * codes.itemsize].view(codes.dtype)[:] = codes
-
-
-def _readable(failure: BaseException) -> BaseException:
-    """The failure as the user should read it."""
-    if is_disk_full(failure):
-        return StorageFull(DISK_FULL)
-    return failure

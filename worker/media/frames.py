@@ -44,7 +44,3 @@ class LumaFrame:
     time_base: Fraction
     luma: Codes
     """[H, W], native codes."""
-
-    @property
-    def time_seconds(self) -> float:
-        return float(self.pts * self.time_base)
