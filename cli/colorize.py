@@ -71,7 +71,8 @@ def colorize(
     if as_json:
         write_json(_outcome(observer, wanted))
     else:
-        for warning in observer.warnings:
+        told = [f"{reference.name}: {reference.note}." for reference in observer.references if reference.note]
+        for warning in [*told, *observer.warnings]:
             tell(f"Note: {warning}")
         for path in wanted.values():
             say(str(path))

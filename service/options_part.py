@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Collection
-from typing import Any
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from jobs.errors import FieldError, InvalidRequest
 from jobs.options import JobOptions
 from service.problems import json_pointer
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def parse_options(data: bytes) -> JobOptions:
@@ -47,6 +51,19 @@ def require_uploaded(options: JobOptions, *, names: Collection[str]) -> None:
         raise InvalidRequest("`options.references` does not fit the references uploaded.", errors=errors)
 
 
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith("?") else f"{sentence}."
+
+
+def _sentence(item: "ErrorDetails") -> str:
+    """What is wrong with one value, without the full stop."""
+    if item["type"] != "extra_forbidden":
+        return item["msg"].removeprefix("Value error, ")
+    name = str(item["loc"][-1])
+    near = get_close_matches(name, JobOptions.model_fields, n=1) if len(item["loc"]) == 1 else []
+    return f"There is no field `{name}`; did you mean `{near[0]}`?" if near else f"There is no field `{name}` here"
+
+
 def _field_errors(error: ValidationError, data: bytes) -> list[FieldError]:
     """One entry per place: what a union of types says about one value is joined."""
     try:
@@ -56,8 +73,8 @@ def _field_errors(error: ValidationError, data: bytes) -> list[FieldError]:
     details: dict[str, list[str]] = {}
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         place = _place(item["loc"], document=document, missing=item["type"] in ("missing", "extra_forbidden"))
-        details.setdefault(json_pointer(("options", *place)), []).append(item["msg"].removeprefix("Value error, "))
-    return [FieldError(pointer, "; or: ".join(dict.fromkeys(texts)) + ".") for pointer, texts in details.items()]
+        details.setdefault(json_pointer(("options", *place)), []).append(_sentence(item))
+    return [FieldError(pointer, _ended("; or: ".join(dict.fromkeys(texts)))) for pointer, texts in details.items()]
 
 
 def _place(location: tuple[int | str, ...], *, document: Any, missing: bool) -> list[int | str]:

@@ -190,3 +190,11 @@ def test_a_codec_without_an_output_chooses_its_container() -> None:
         model="retint", tuning="off", out=None, quality=18, codec="ffv1", working_size=None, references=[]
     )
     assert options.output.container == "mkv"
+
+
+def test_what_was_done_to_a_reference_is_said(film: Path) -> None:
+    small = film.parent / "small.png"
+    write_png(small, cv2.resize(moving_square(0), (64, 64)))
+    done = retint(film, "-r", f"{small}@0", "-o", film.parent / "color.mp4", "--tuning", "off", "--device", "cpu")
+    assert done.exit_code == 0
+    assert "Note: small.png: fitted from 64x64 to 128x96" in done.stderr

@@ -17,7 +17,10 @@ def test_nothing_is_the_defaults(data: bytes) -> None:
 
 
 def test_an_unknown_field_is_pointed_at() -> None:
-    assert list(places(b'{"tunning": "fast"}')) == ["#/options/tunning"]
+    assert places(b'{"tunning": "fast"}') == {
+        "#/options/tunning": "There is no field `tunning`; did you mean `tuning`?"
+    }
+    assert places(b'{"xyz": 1}') == {"#/options/xyz": "There is no field `xyz` here."}
 
 
 def test_a_union_is_one_mistake_in_one_place() -> None:
