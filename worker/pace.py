@@ -9,6 +9,10 @@ WINDOW_SECONDS = 30.0
 SHORTEST_SECONDS = 0.5
 """Less says nothing about speed."""
 
+FIRST_FRACTION = 0.02
+LONG_ENOUGH_SECONDS = 20.0
+"""A time left is told once so much is done, or was watched for so long: the shares of the first phases are guesses."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
@@ -42,10 +46,11 @@ class Pace:
             return Progress(fraction=fraction, frames_done=frames_done, frames_total=frames_total)
         frames = frames_done - marks[0].frames
         gained = fraction - marks[0].fraction
+        foreseeable = gained > 0 and (fraction >= FIRST_FRACTION or elapsed >= LONG_ENOUGH_SECONDS)
         return Progress(
             fraction=fraction,
             frames_done=frames_done,
             frames_total=frames_total,
             fps=round(frames / elapsed, 3) if frames else None,
-            eta_seconds=round((1 - fraction) * elapsed / gained, 1) if gained > 0 else None,
+            eta_seconds=round((1 - fraction) * elapsed / gained, 1) if foreseeable else None,
         )

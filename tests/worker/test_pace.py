@@ -1,0 +1,25 @@
+"""Speed and time left, from what was done and when."""
+
+from worker.pace import Pace
+
+
+def test_speed_and_time_left_follow_the_last_half_minute() -> None:
+    pace = Pace()
+    for second in range(11):
+        told = pace.mark(float(second), fraction=second / 100, frames_done=2 * second, frames_total=200)
+    assert told.fps == 2.0
+    assert told.eta_seconds == 90.0
+
+
+def test_a_first_small_step_says_nothing_about_the_rest() -> None:
+    pace = Pace()
+    pace.mark(0.0, fraction=0.0, frames_done=0, frames_total=100)
+    assert pace.mark(2.0, fraction=0.01, frames_done=0, frames_total=100).eta_seconds is None
+    assert pace.mark(8.0, fraction=0.01, frames_done=0, frames_total=100).eta_seconds is None
+
+
+def test_slow_work_tells_its_time_left_once_it_was_watched_for_long() -> None:
+    pace = Pace()
+    for second in range(26):
+        told = pace.mark(float(second), fraction=second / 10_000, frames_done=second, frames_total=10_000)
+    assert told.eta_seconds == 9975.0
