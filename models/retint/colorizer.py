@@ -2,8 +2,8 @@
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -17,7 +17,6 @@ from models.color import rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
 from models.features import STRIDE, FeatureTrunk, load_trunk
 from models.motion import Luma8, Motion, measure_motion
 from models.retint.network import (
-    CARRIED,
     FARTHEST_FLOW_ERROR,
     Fused,
     Offers,
@@ -63,27 +62,34 @@ class Source:
     """[1, 4, N]: chroma, luma, trust."""
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame and its features, which no weight that is tuned changes."""
+
+    luma: Tensor
+    """[1, 1, H, W]."""
+    half: Luma8
+    """The same at chroma's resolution, at which flow is estimated."""
+    features: list[Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class ColoredFrame:
+    frame: Frame
+    chroma: Tensor
+    """[1, 2, h, w]."""
+    trust: Tensor
+    """[1, 1, h, w] in 0..1: confidence in the chroma."""
+
+
 @dataclass(slots=True)
 class ReferenceState:
     """What a shot keeps of one reference."""
 
-    luma: Luma8
-    chroma: Tensor
-    """[1, 2, h, w]."""
+    picture: ColoredFrame
     source: Source
     motion: Motion | None = None
     """From the frame before: where this frame's search starts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Colored:
-    """A frame and its color."""
-
-    luma: Luma8
-    chroma: Tensor
-    """[1, 2, h, w]."""
-    confidence: Tensor
-    """[1, 1, h, w] in 0..1."""
 
 
 @dataclass(slots=True)
@@ -93,32 +99,18 @@ class ShotState:
     references: list[ReferenceState]
     memory: list[Source]
     """Frames as they were colored, the latest last."""
-    before: Colored | None = None
+    before: ColoredFrame | None = None
     since_remembered: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Glance:
-    """A frame and its features, which no weight that is tuned changes."""
-
-    luma: Tensor
-    """[1, 1, H, W]."""
-    half: Luma8
-    features: list[Tensor]
-    chroma: Tensor | None = None
-    """[1, 2, h, w], where the frame is colored."""
-    trust: Tensor | None = None
-    """[1, 1, h, w], beside it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """A frame to color, and all that does not change with the weights: it may be asked again and again."""
 
-    asked: Glance
-    known: Glance
-    """Colored: where matching looks."""
-    previous: Tensor
+    asked: Frame
+    known: ColoredFrame
+    """Where matching looks."""
+    previous: Tensor | None
     direct: Tensor
     """[1, CARRIED, h, w]."""
 
@@ -175,7 +167,8 @@ class RetintColorizer:
                 if not references:
                     yield uncolored(luma.to(self._device))
                 elif index == 0 and first_is_reference:
-                    yield self._start_on_reference(state)
+                    state.before = state.references[0].picture
+                    yield as_prediction(state.before)
                 else:
                     yield self._predict(state, luma, pool=pool)
 
@@ -197,56 +190,46 @@ class RetintColorizer:
 
     def _moved(self, reference: Reference, *, matrix: Matrix, variation: int) -> tuple[Question, Tensor]:
         """The reference moved by a random smooth motion, twice: asked is the later one."""
-        known = self._glance_at_reference(reference, matrix=matrix)
-        assert known.chroma is not None
+        known = self._picture(reference, matrix=matrix)
         still = known.chroma[0].permute(1, 2, 0).contiguous().cpu().numpy()
         moved = move_reference(eight_bit(reference.luma), still, variation=variation)
-        before = self._colored(self._glance(unit_luma(moved.previous_luma)), known=known)
-        question = self._question(self._glance(unit_luma(moved.luma)), known=known, before=before)
+        before = self._colored(self._look(unit_luma(moved.previous_luma)), known=known)
+        question = self._question(self._look(unit_luma(moved.luma)), known=known, before=before)
         return question, torch.from_numpy(moved.chroma).permute(2, 0, 1)[None].to(self._device)
 
     def _cycle(self, reference: Reference, *, matrix: Matrix, variation: int) -> tuple[Question, Tensor]:
         """To a later frame and back: asked is the reference, from the later frame as the model colors it."""
-        start = self._glance_at_reference(reference, matrix=matrix)
+        start = self._picture(reference, matrix=matrix)
         near, *farther = reference.nearby
-        far = self._colored(self._glance(farther[(variation // 2) % len(farther)]), known=start)
-        before = self._colored(self._glance(near), known=far)
-        assert start.chroma is not None
-        return self._question(start, known=far, before=before), start.chroma
+        far = self._colored(self._look(farther[(variation // 2) % len(farther)]), known=start)
+        before = self._colored(self._look(near), known=far)
+        return self._question(start.frame, known=far, before=before), start.chroma
 
-    def _glance_at_reference(self, reference: Reference, *, matrix: Matrix) -> Glance:
-        seen = self._glance(reference.luma)
+    def _picture(self, reference: Reference, *, matrix: Matrix) -> ColoredFrame:
         chroma = F.avg_pool2d(rgb_to_ycbcr(reference.rgb.to(self._device), matrix=matrix)[None, 1:], 2)
-        return replace(seen, chroma=chroma, trust=torch.ones_like(chroma[:, :1]))
+        return ColoredFrame(self._look(reference.luma), chroma, trust=torch.ones_like(chroma[:, :1]))
 
-    def _glance(self, luma: Tensor) -> Glance:
+    def _look(self, luma: Tensor) -> Frame:
         planes = luma.to(self._device)[None, None]
-        return Glance(luma=planes, half=half_luma(luma), features=self._features(planes))
+        return Frame(luma=planes, half=half_luma(luma), features=self._features(planes))
 
     @torch.no_grad()
-    def _colored(self, frame: Glance, *, known: Glance) -> Glance:
+    def _colored(self, frame: Frame, *, known: ColoredFrame) -> ColoredFrame:
         fused = self._answer(self._question(frame, known=known, before=None))
-        return replace(frame, chroma=fused.chroma, trust=fused.confidence)
+        return ColoredFrame(frame, fused.chroma, trust=fused.confidence)
 
     @torch.no_grad()
-    def _question(self, asked: Glance, *, known: Glance, before: Glance | None) -> Question:
-        direct = self._moved_color(asked, known)
-        previous = absent(direct) if before is None else self._moved_color(asked, before)
+    def _question(self, asked: Frame, *, known: ColoredFrame, before: ColoredFrame | None) -> Question:
+        previous = None
+        if before is not None:
+            previous = self._carried(before, measure_motion(asked.half, before.frame.half))
+        direct = self._carried(known, measure_motion(asked.half, known.frame.half))
         return Question(asked=asked, known=known, previous=previous, direct=direct)
-
-    def _moved_color(self, asked: Glance, source: Glance) -> Tensor:
-        assert source.chroma is not None
-        assert source.trust is not None
-        return self._carried(measure_motion(asked.half, source.half), chroma=source.chroma, trust=source.trust)
 
     def _answer(self, question: Question) -> Fused:
         """Differentiable in the network's weights."""
-        asked, known = question.asked, question.known
-        assert known.chroma is not None
-        assert known.trust is not None
-        source = self._source(
-            self._network.description(known.features), luma=known.luma, chroma=known.chroma, trust=known.trust
-        )
+        asked = question.asked
+        source = self._source(self._network.description(question.known.frame.features), picture=question.known)
         matched = self._found(self._network.description(asked.features), [source], luma=asked.luma)
         fused: Fused = self._network.fusion(
             Offers(
@@ -261,12 +244,9 @@ class RetintColorizer:
 
     @torch.no_grad()
     def _prepare(self, reference: Reference, *, matrix: Matrix) -> ReferenceState:
-        seen = self._glance_at_reference(reference, matrix=matrix)
-        assert seen.chroma is not None
-        assert seen.trust is not None
-        description = self._network.description(seen.features)
-        source = self._source(description, luma=seen.luma, chroma=seen.chroma, trust=seen.trust)
-        return ReferenceState(luma=seen.half, chroma=seen.chroma, source=source)
+        picture = self._picture(reference, matrix=matrix)
+        description = self._network.description(picture.frame.features)
+        return ReferenceState(picture=picture, source=self._source(description, picture=picture))
 
     @torch.no_grad()
     def _features(self, luma: Tensor) -> list[Tensor]:
@@ -275,13 +255,8 @@ class RetintColorizer:
         features: list[Tensor] = self._trunk(resized.contiguous(memory_format=torch.channels_last))
         return features
 
-    def _description(self, luma: Tensor) -> Tensor:
-        """[1, D, h, w] of luma [1, 1, H, W]."""
-        description: Tensor = self._network.description(self._features(luma))
-        return description
-
-    def _source(self, description: Tensor, *, luma: Tensor, chroma: Tensor, trust: Tensor) -> Source:
-        planes = torch.cat([chroma, F.avg_pool2d(luma, 2), trust], 1)
+    def _source(self, description: Tensor, *, picture: ColoredFrame) -> Source:
+        planes = torch.cat([picture.chroma, F.avg_pool2d(picture.frame.luma, 2), picture.trust], 1)
         values = F.adaptive_avg_pool2d(planes, (description.shape[-2], description.shape[-1])).flatten(2)
         return Source(keys=self._network.description.as_keys(description), values=values)
 
@@ -294,46 +269,38 @@ class RetintColorizer:
         )
         return matched_planes(found, luma)
 
-    def _carried(self, motion: Motion, *, chroma: Tensor, trust: Tensor) -> Tensor:
+    def _carried(self, picture: ColoredFrame, motion: Motion) -> Tensor:
         """[1, CARRIED, h, w]: color moved by flow, and the evidence for it."""
         flow, residual, error = (
             torch.from_numpy(plane).to(self._device) for plane in (motion.flow, motion.residual, motion.disagreement)
         )
-        moved = warp_planes(torch.cat([chroma, trust], 1), flow.permute(2, 0, 1)[None])
+        moved = warp_planes(torch.cat([picture.chroma, picture.trust], 1), flow.permute(2, 0, 1)[None])
         evidence = torch.stack([residual, error.clamp(max=FARTHEST_FLOW_ERROR) / FARTHEST_FLOW_ERROR])[None]
         return torch.cat([moved[:, :2], evidence, moved[:, 2:]], 1)
 
-    def _start_on_reference(self, state: ShotState) -> Prediction:
-        reference = state.references[0]
-        state.before = Colored(reference.luma, reference.chroma, torch.ones_like(reference.chroma[:, :1]))
-        return as_prediction(state.before)
-
     @torch.no_grad()
     def _predict(self, state: ShotState, luma: Tensor, *, pool: ThreadPoolExecutor) -> Prediction:
-        target = half_luma(luma)
+        half = half_luma(luma)
         reference, before = state.references[0], state.before
-        from_before: Future[Motion] | None = None
-        if before is not None:
-            from_before = pool.submit(measure_motion, target, before.luma)
+        from_before = None if before is None else pool.submit(measure_motion, half, before.frame.half)
         last = reference.motion
         from_reference = pool.submit(
             measure_motion,
-            target,
-            reference.luma,
+            half,
+            reference.picture.frame.half,
             initial=None if last is None else last.flow,
             initial_backward=None if last is None else last.backward,
         )
         # The flows are done before torch begins: both at once would fight for the cores, and torch's threads spin.
         wait([pending for pending in (from_before, from_reference) if pending is not None])
+        previous = None
+        if before is not None and from_before is not None:
+            previous = self._carried(before, from_before.result())
         reference.motion = from_reference.result()
+        direct = self._carried(reference.picture, reference.motion)
         planes = luma.to(self._device)[None, None]
-        sure = torch.ones_like(reference.chroma[:, :1])
-        direct = self._carried(reference.motion, chroma=reference.chroma, trust=sure)
-        if before is None or from_before is None:
-            previous = absent(direct)
-        else:
-            previous = self._carried(from_before.result(), chroma=before.chroma, trust=before.confidence)
-        description = self._description(planes)
+        frame = Frame(planes, half, self._features(planes))
+        description = self._network.description(frame.features)
         sources = [reference.source for reference in state.references[:MATCHED_REFERENCES]]
         matched = self._found(description, sources, luma=planes)
         remembered = None
@@ -343,18 +310,16 @@ class RetintColorizer:
         fused = self._network.fusion(
             Offers(luma=planes, previous=previous, direct=direct, matched=matched, remembered=remembered)
         )
-        state.before = Colored(target, fused.chroma, fused.confidence)
+        state.before = ColoredFrame(frame, fused.chroma, trust=fused.confidence)
         if self._remembers:
-            self._remember(state, description, luma=planes)
+            self._remember(state, description, picture=state.before)
         return as_prediction(state.before)
 
-    def _remember(self, state: ShotState, description: Tensor, *, luma: Tensor) -> None:
+    def _remember(self, state: ShotState, description: Tensor, *, picture: ColoredFrame) -> None:
         state.since_remembered += 1
         if state.since_remembered < REMEMBERED_EVERY:
             return
-        assert state.before is not None
-        source = self._source(description, luma=luma, chroma=state.before.chroma, trust=state.before.confidence)
-        state.memory = [*state.memory, source][-REMEMBERED:]
+        state.memory = [*state.memory, self._source(description, picture=picture)][-REMEMBERED:]
         state.since_remembered = 0
 
 
@@ -365,15 +330,8 @@ def feature_size(height: int, width: int) -> tuple[int, int]:
     return rows, columns
 
 
-def absent(like: Tensor) -> Tensor:
-    """[1, CARRIED, h, w]: an offer that is not there, as training knows it."""
-    planes = torch.zeros_like(like)
-    planes[:, CARRIED - 2] = 1.0
-    return planes
-
-
-def as_prediction(colored: Colored) -> Prediction:
-    return Prediction(chroma=colored.chroma[0], confidence=colored.confidence[0, 0])
+def as_prediction(picture: ColoredFrame) -> Prediction:
+    return Prediction(chroma=picture.chroma[0], confidence=picture.trust[0, 0])
 
 
 def color_at(luma: Tensor, chroma: Tensor, *, matrix: Matrix) -> Tensor:

@@ -134,8 +134,8 @@ class Offers:
 
     luma: Tensor
     """[B, 1, H, W] in 0..1, H = 2 h."""
-    previous: Tensor
-    """[B, CARRIED, h, w]: the color of the frame before, moved by flow."""
+    previous: Tensor | None
+    """[B, CARRIED, h, w]: the color of the frame before, moved by flow; None where there is none."""
     direct: Tensor
     """[B, CARRIED, h, w]: the reference's, moved by flow."""
     matched: Tensor
@@ -155,8 +155,6 @@ class Fused:
 class Prior(nn.Module):
     """The weight of each offer before the network looks: a softmax of what is linear in the evidence against it."""
 
-    EVIDENCE = 7
-
     def __init__(self) -> None:
         super().__init__()
         # Fitted by gradient to the error of chroma on training clips, where it gains 0.4 dB over the best single offer.
@@ -173,9 +171,9 @@ class Prior(nn.Module):
             )
         )
 
-    def forward(self, evidence: Tensor) -> Tensor:
-        """Logits [B, N, h, w] from `evidence` [B, N, EVIDENCE, h, w] of the first N offers."""
-        coefficients = self.coefficients[: evidence.shape[1]]
+    def forward(self, evidence: Tensor, *, rows: Sequence[int]) -> Tensor:
+        """Logits [B, N, h, w] from `evidence` [B, N, 7, h, w]; `rows` says which offers these are."""
+        coefficients = self.coefficients[list(rows)]
         logits = torch.einsum("ne,bnehw->bnhw", coefficients[:, :-1], evidence)
         return logits + coefficients[None, :, -1, None, None]
 
@@ -226,13 +224,17 @@ class Fusion(nn.Module):
         self.refinement = Refinement() if refined else None
 
     def forward(self, offers: Offers) -> Fused:
-        size = (offers.previous.shape[-2], offers.previous.shape[-1])
-        carried = [offers.previous, offers.direct]
+        size = (offers.direct.shape[-2], offers.direct.shape[-1])
+        previous = offers.previous
+        if previous is None and self.refinement is not None:
+            previous = absent(offers.direct)
+        carried = [planes for planes in (previous, offers.direct) if planes is not None]
         found = [
             F.interpolate(planes, size=size, mode="bilinear", align_corners=False)
             for planes in (offers.matched, offers.remembered)
             if planes is not None
         ]
+        rows = range(0 if previous is not None else 1, 2 + len(found))
         chromas = torch.stack([planes[:, :2] for planes in (*carried, *found)], 1)
         trusts = torch.cat(
             # What is remembered is trusted as far as it was when it was colored; references are sure.
@@ -249,15 +251,15 @@ class Fusion(nn.Module):
             ),
             trusts=trusts,
         )
-        logits: Tensor = self.prior(against)
+        logits: Tensor = self.prior(against, rows=rows)
         if self.refinement is not None:
-            assert offers.remembered is not None
-            refined: Fused = self.refinement(offers, logits=logits, chromas=chromas, found=found)
+            refined: Fused = self.refinement(offers.luma, carried=carried, found=found, logits=logits, chromas=chromas)
             return refined
         weights = logits.softmax(1)
         # A residual of a tenth of the range, or an error of five pixels, around a pixel nearly halves the trust.
-        kept = torch.exp(-0.25 * against[:, :2, 1] - 0.25 * against[:, :2, 4])
-        reliable = torch.cat([trusts[:, :2] * kept, trusts[:, 2:]], 1)
+        flown = len(carried)
+        kept = torch.exp(-0.25 * against[:, :flown, 1] - 0.25 * against[:, :flown, 4])
+        reliable = torch.cat([trusts[:, :flown] * kept, trusts[:, flown:]], 1)
         return Fused(
             chroma=(weights[:, :, None] * chromas).sum(1), confidence=(weights * reliable).sum(1, keepdim=True)
         )
@@ -294,10 +296,13 @@ class Refinement(nn.Module):
         # Most of what flow carries is right.
         nn.init.constant_(self.out.bias[-4:], 2.0)
 
-    def forward(self, offers: Offers, *, logits: Tensor, chromas: Tensor, found: Sequence[Tensor]) -> Fused:
-        """`logits` [B, 4, h, w] of the prior, `chromas` [B, 4, 2, h, w], and what was `found`, enlarged to h, w."""
+    def forward(
+        self, luma: Tensor, *, carried: Sequence[Tensor], found: Sequence[Tensor], logits: Tensor, chromas: Tensor
+    ) -> Fused:
+        """From luma [B, 1, 2 h, 2 w], the planes of the two offers that flow carried and of the two that were found,
+        all at h, w, the prior's `logits` [B, 4, h, w], and the offered `chromas` [B, 4, 2, h, w]."""
         height, width = logits.shape[-2:]
-        fine = self.fine(self.stem(self._inputs(offers, logits=logits, found=found)))
+        fine = self.fine(self.stem(self._inputs(luma, carried=carried, found=found, logits=logits)))
         middle = self.middle(self.down_middle(fine))
         coarse = self.coarse(self.down_coarse(middle))
         middle = self.up_middle(torch.cat([_enlarge(coarse), middle], 1))
@@ -310,9 +315,9 @@ class Refinement(nn.Module):
             confidence=planes[:, self.OFFERS + 2 :].sigmoid(),
         )
 
-    def _inputs(self, offers: Offers, *, logits: Tensor, found: Sequence[Tensor]) -> Tensor:
-        luma = F.pixel_unshuffle(offers.luma - 0.5, 2)
-        fine = torch.cat([luma, _scaled(offers.previous), _scaled(offers.direct), logits.softmax(1)], 1)
+    def _inputs(self, luma: Tensor, *, carried: Sequence[Tensor], found: Sequence[Tensor], logits: Tensor) -> Tensor:
+        unshuffled = F.pixel_unshuffle(luma - 0.5, 2)
+        fine = torch.cat([unshuffled, *(_scaled(planes) for planes in carried), logits.softmax(1)], 1)
         coarse = torch.cat([_scaled(planes) for planes in found], 1)
         height, width = fine.shape[-2:]
         edges = (0, -width % self.GRANULE, 0, -height % self.GRANULE)
@@ -345,6 +350,13 @@ def load_network(path: Path) -> RetintNetwork:
     except Exception as error:  # safetensors and torch raise their own, of no common kind
         raise WeightsInvalid(f"{path.name} does not hold this network's weights.") from error
     return network.eval()
+
+
+def absent(like: Tensor) -> Tensor:
+    """[..., CARRIED, h, w]: an offer of flow that is not there, as a refinement is trained to know it."""
+    planes = torch.zeros_like(like)
+    planes[..., 3, :, :] = 1.0
+    return planes
 
 
 def matched_planes(found: Tensor, luma: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.motion import pixel_grid, warp
+from models.motion import warp
+from models.retint.samples import smooth_motion
 
 CLIP_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -17,6 +18,8 @@ SHORTEST_CLIP = 5
 MOVED_SIDE = 320
 """Side in pixels of the moving pictures that photos become."""
 MOVED_FRAMES = 10
+SLOWER, FASTER = 0.45, 0.7
+"""Of the motion that tuning gives its samples at once, a frame: what is behind, and what is in front."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,8 @@ def move_photos(photos: Sequence[Path], *, random: np.random.Generator) -> Foota
     behind, front = (_square(photos[int(random.integers(len(photos)))], random=random) for _ in range(2))
     side = MOVED_SIDE
     shape = _blob(side, random=random)
-    motion_behind = _motion(side, scale=1.0, random=random)
-    motion_front = _motion(side, scale=1.6, random=random)
+    motion_behind = SLOWER * smooth_motion(side, side, random=random)
+    motion_front = FASTER * smooth_motion(side, side, random=random)
     noise = random.uniform(0, 3)
     lumas, chromas = [], []
     for step in range(MOVED_FRAMES):
@@ -112,13 +115,3 @@ def _blob(side: int, *, random: np.random.Generator) -> NDArray[np.float32]:
     cv2.ellipse(mask, middle, axes, float(random.uniform(0, 180)), 0, 360, 1.0, -1)
     ragged = cv2.resize(random.normal(0, 0.25, (10, 10)).astype(np.float32), (side, side))
     return np.asarray(cv2.GaussianBlur(mask + ragged, (5, 5), 0) > 0.5, np.float32)
-
-
-def _motion(side: int, *, scale: float, random: np.random.Generator) -> NDArray[np.float32]:
-    """[side, side, 2] pixels a frame: turn, stretch and shift, and a sway over the picture."""
-    turn = random.normal(0, 0.015 * scale, (2, 2)).astype(np.float32)
-    shift = random.normal(0, 5 * scale, 2).astype(np.float32)
-    sway = cv2.resize(
-        random.normal(0, 2 * scale, (5, 5, 2)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC
-    )
-    return np.asarray((pixel_grid(side, side) - side / 2) @ turn.T + shift + sway, np.float32)

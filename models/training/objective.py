@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.features import FeatureTrunk
-from models.retint.network import Offers, RetintNetwork, matched_planes, warp_planes
+from models.retint.network import Offers, RetintNetwork, absent, matched_planes, warp_planes
 from models.training.samples import Sample
 
 CONFIDENCE_SCALE = 0.05
@@ -43,9 +43,7 @@ def roll_out(network: RetintNetwork, trunk: FeatureTrunk, batch: Sample, *, feat
         moved = warp_planes(state, batch.flow[:, step])
         previous = torch.cat([moved[:, :2], batch.evidence[:, step], moved[:, 2:]], 1)
         if step == 0:
-            gone = torch.zeros_like(previous)
-            gone[:, 3] = 1.0
-            previous = torch.where(batch.has_previous > 0, previous, gone)
+            previous = torch.where(batch.has_previous > 0, previous, absent(previous))
         queries = network.description.placed(described[2 + step])
         matched, remembered = (
             matched_planes(network.description.look_up(queries, keys, values), luma) for keys, values in sources

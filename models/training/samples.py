@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from models.motion import Luma8, Plane, compose, disagreement, estimate_flow, luma_residual, warp
-from models.retint.network import FARTHEST_FLOW_ERROR
+from models.motion import Luma8, Motion, Plane, compose, measure_motion, warp
+from models.retint.colorizer import half_luma, unit_luma
+from models.retint.network import FARTHEST_FLOW_ERROR, absent
 from models.training.footage import Footage, Library, move_photos
 
 CROP = 256
@@ -164,18 +165,17 @@ class _Aging:
 def _assemble(
     lumas: list[Luma8], chromas: list[NDArray[np.float32]], *, unrolled: int, random: np.random.Generator
 ) -> Sample:
-    halves = [_half(luma) for luma in lumas]
+    halves = [half_luma(unit_luma(luma)) for luma in lumas]
     start = len(lumas) - 1 - unrolled
     carried, trust = chromas[0], np.ones(chromas[0].shape[:2], np.float32)
     remembered = max(0, start - int(random.integers(2)))
     memory = np.dstack([carried, trust])
     whole = np.zeros((*halves[0].shape, 2), np.float32)
     for index in range(1, start + 1):
-        flow = estimate_flow(halves[index], halves[index - 1])
-        backward = estimate_flow(halves[index - 1], halves[index])
-        carried = warp(carried, flow)
-        trust = warp(trust, flow) * np.exp(-0.25 * np.minimum(disagreement(flow, backward), FARTHEST_FLOW_ERROR))
-        whole = compose(flow, whole)
+        motion = measure_motion(halves[index], halves[index - 1])
+        carried = warp(carried, motion.flow)
+        trust = warp(trust, motion.flow) * np.exp(-0.25 * np.minimum(motion.disagreement, FARTHEST_FLOW_ERROR))
+        whole = compose(motion.flow, whole)
         if index == remembered:
             memory = np.dstack([carried, trust])
     if start > 0 and random.random() < TRUE_START_SHARE:
@@ -183,52 +183,33 @@ def _assemble(
     reference_in_reach = random.random() >= ABSENT_SHARE
     flows, evidence, directs = [], [], []
     for index in range(start + 1, len(lumas)):
-        flow = estimate_flow(halves[index], halves[index - 1])
-        backward = estimate_flow(halves[index - 1], halves[index])
-        flows.append(flow)
-        evidence.append(_evidence(halves[index], halves[index - 1], flow=flow, backward=backward))
-        whole = estimate_flow(halves[index], halves[0], initial=compose(flow, whole))
-        if reference_in_reach:
-            returning = estimate_flow(halves[0], halves[index])
-            found = _evidence(halves[index], halves[0], flow=whole, backward=returning)
-            directs.append(np.dstack([warp(chromas[0], whole), found, np.ones_like(found[..., :1])]))
-        else:
-            directs.append(absent(halves[0].shape))
+        motion = measure_motion(halves[index], halves[index - 1])
+        flows.append(_planes(motion.flow))
+        evidence.append(_evidence(motion))
+        from_reference = measure_motion(halves[index], halves[0], initial=compose(motion.flow, whole))
+        whole = from_reference.flow
+        moved = _planes(warp(chromas[0], whole))
+        direct = torch.cat([moved, _evidence(from_reference), torch.ones_like(moved[:1])])
+        directs.append(direct if reference_in_reach else absent(direct))
     return Sample(
-        reference_luma=_unit(lumas[0]),
+        reference_luma=unit_luma(lumas[0])[None],
         reference_chroma=_planes(chromas[0]),
-        memory_luma=_unit(lumas[remembered]),
+        memory_luma=unit_luma(lumas[remembered])[None],
         memory_chroma=_planes(memory),
         start=_planes(np.dstack([carried, trust])),
-        luma=torch.stack([_unit(luma) for luma in lumas[start + 1 :]]),
-        flow=torch.stack([_planes(flow) for flow in flows]),
-        evidence=torch.stack([_planes(planes) for planes in evidence]),
-        direct=torch.stack([_planes(planes) for planes in directs]),
+        luma=torch.stack([unit_luma(luma)[None] for luma in lumas[start + 1 :]]),
+        flow=torch.stack(flows),
+        evidence=torch.stack(evidence),
+        direct=torch.stack(directs),
         chroma=torch.stack([_planes(chroma) for chroma in chromas[start + 1 :]]),
         has_previous=torch.full((1, 1, 1), float(random.random() >= ABSENT_SHARE)),
     )
 
 
-def absent(size: tuple[int, ...]) -> Plane:
-    """[h, w, 5]: a candidate that is not there."""
-    planes = np.zeros((*size, 5), np.float32)
-    planes[..., 3] = 1.0
-    return planes
-
-
-def _evidence(target: Luma8, source: Luma8, *, flow: Plane, backward: Plane) -> Plane:
-    """[h, w, 2]: luma residual, and flow error in units of the farthest that counts."""
-    error = np.minimum(disagreement(flow, backward), FARTHEST_FLOW_ERROR) / FARTHEST_FLOW_ERROR
-    return np.dstack([luma_residual(target, source, flow=flow), error])
-
-
-def _half(luma: Luma8) -> Luma8:
-    size = (luma.shape[1] // 2, luma.shape[0] // 2)
-    return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _unit(luma: Luma8) -> Tensor:
-    return torch.from_numpy(luma[None].astype(np.float32) / 255.0)
+def _evidence(motion: Motion) -> Tensor:
+    """[2, h, w]: luma residual, and flow error in units of the farthest that counts."""
+    error = np.minimum(motion.disagreement, FARTHEST_FLOW_ERROR) / FARTHEST_FLOW_ERROR
+    return _planes(np.dstack([motion.residual, error]))
 
 
 def _planes(pixels: Plane) -> Tensor:

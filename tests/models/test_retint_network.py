@@ -110,7 +110,7 @@ def test_evidence_lowers_the_weight_of_the_offer_that_it_speaks_against() -> Non
     given = evidence(chromas, residuals=residuals, flow_errors=nothing, trusts=nothing + 1)
     clear = evidence(chromas, residuals=nothing, flow_errors=nothing, trusts=nothing + 1)
     with torch.no_grad():
-        weights, before = (Prior()(found).softmax(1) for found in (given, clear))
+        weights, before = (Prior()(found, rows=range(4)).softmax(1) for found in (given, clear))
     assert (weights[:, 1] < 0.2 * before[:, 1]).all()
     assert (weights[:, 0] > before[:, 0]).all()
 
@@ -152,6 +152,20 @@ def test_trained_weights_load_strictly_and_what_is_wrong_is_told(tmp_path: Path)
     save_file(weights, tmp_path / "network.safetensors")
     with pytest.raises(WeightsInvalid, match="does not hold this network's weights"):
         load_network(tmp_path / "network.safetensors")
+
+
+@pytest.mark.parametrize("refined", [False, True])
+def test_a_frame_that_has_none_before_it_is_colored_by_the_others(refined: bool) -> None:
+    given = offers()
+    color = torch.full_like(given.direct[:, :2], 0.2)
+    direct = torch.cat([color, torch.zeros_like(color), torch.ones_like(color[:, :1])], 1)
+    matched = given.matched.clone()
+    matched[:, :2] = 0.2
+    with torch.no_grad():
+        fused = Fusion(refined=refined)(
+            replace(given, previous=None, direct=direct, matched=matched, remembered=matched if refined else None)
+        )
+    torch.testing.assert_close(fused.chroma, color, atol=0.03 if refined else 1e-5, rtol=0)
 
 
 def test_without_a_refinement_nothing_is_remembered() -> None:
