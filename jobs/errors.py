@@ -5,17 +5,25 @@ RetintError
 │   ├── InvalidRequest           422 invalid_request
 │   ├── TooManyReferences        422 too_many_references
 │   ├── UploadIncomplete         400 upload_incomplete
+│   ├── ChecksumUnsupported      400 checksum_unsupported
 │   ├── Unauthorized             401 unauthorized
 │   ├── PayloadTooLarge          413 payload_too_large
 │   ├── UnsupportedMediaType     415 unsupported_media_type
 │   ├── NotFound                 404 not_found
 │   │   ├── JobNotFound          404 job_not_found
-│   │   └── VariantNotFound      404 variant_not_found
+│   │   ├── VariantNotFound      404 variant_not_found
+│   │   └── UploadNotFound       404 upload_not_found
 │   ├── MethodNotAllowed         405 method_not_allowed
 │   ├── JobNotFinished           409 job_not_finished
 │   ├── JobAlreadyFinished       409 job_already_finished
+│   ├── UploadUnfinished         409 upload_unfinished
+│   ├── UploadOffsetMismatch     409 upload_offset_mismatch
 │   ├── JobExpired               410 job_expired
+│   ├── UploadExpired            410 upload_expired
+│   ├── TusVersionUnsupported    412 tus_version_unsupported
 │   ├── RangeNotSatisfiable      416 range_not_satisfiable
+│   ├── UploadLocked             423 upload_locked
+│   ├── ChecksumMismatch         460 checksum_mismatch
 │   ├── StoreFull                507 storage_full
 │   ├── RedisUnavailable         503 redis_unavailable
 │   ├── NotReady                 503 not_ready
@@ -87,6 +95,10 @@ class UploadIncomplete(RequestError):
     code, status, title = "upload_incomplete", 400, "The upload ended early"
 
 
+class ChecksumUnsupported(RequestError):
+    code, status, title = "checksum_unsupported", 400, "The checksum cannot be checked here"
+
+
 class Unauthorized(RequestError):
     code, status, title = "unauthorized", 401, "The call carries no valid key"
 
@@ -111,6 +123,10 @@ class VariantNotFound(NotFound):
     code, title = "variant_not_found", "No such variant"
 
 
+class UploadNotFound(NotFound):
+    code, title = "upload_not_found", "No such upload"
+
+
 class MethodNotAllowed(RequestError):
     code, status, title = "method_not_allowed", 405, "The method is not allowed here"
 
@@ -123,12 +139,36 @@ class JobAlreadyFinished(RequestError):
     code, status, title = "job_already_finished", 409, "The job is already finished"
 
 
+class UploadUnfinished(RequestError):
+    code, status, title = "upload_unfinished", 409, "The upload is not finished"
+
+
+class UploadOffsetMismatch(RequestError):
+    code, status, title = "upload_offset_mismatch", 409, "The upload stands at another offset"
+
+
 class JobExpired(RequestError):
     code, status, title = "job_expired", 410, "The job's files have expired"
 
 
+class UploadExpired(RequestError):
+    code, status, title = "upload_expired", 410, "The upload has expired"
+
+
+class TusVersionUnsupported(RequestError):
+    code, status, title = "tus_version_unsupported", 412, "The version of tus is not spoken here"
+
+
 class RangeNotSatisfiable(RequestError):
     code, status, title = "range_not_satisfiable", 416, "The range lies outside the file"
+
+
+class UploadLocked(RequestError):
+    code, status, title = "upload_locked", 423, "Another call is writing to the upload"
+
+
+class ChecksumMismatch(RequestError):
+    code, status, title = "checksum_mismatch", 460, "The bytes do not have the checksum that was sent"
 
 
 class StoreFull(RequestError):

@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     """Free disk space below which uploads are refused (507)."""
     retention_seconds: Annotated[float, Field(ge=0, le=100 * 365 * 24 * 3600)] = 7 * 24 * 3600
     """How long after its end a job and its files are kept, a hundred years at most."""
+    upload_expiry_seconds: Annotated[float, Field(gt=0, le=100 * 365 * 24 * 3600)] = 24 * 3600
+    """How long after its last byte a resumable upload is kept, finished or not."""
     retries: NonNegativeInt = 2
     """How often a job whose worker died is started again."""
     log_format: Literal["console", "json"] = "console"

@@ -1,0 +1,108 @@
+"""The one who may add to an upload: holds its lock until closed."""
+
+import os
+import threading
+from io import FileIO
+from pathlib import Path
+
+from jobs.checksum import Checksum, RunningChecksum
+from jobs.errors import ChecksumMismatch, PayloadTooLarge
+from jobs.upload_marks import UploadMarks
+
+
+class UploadWriter:
+    """Appends to the locked, open `data` of an upload.
+
+    A canceled request no longer waits for its thread, so `close` may come from a second one: a lock keeps it behind the
+    write under way, and no write follows it.
+    """
+
+    def __init__(self, file: FileIO, *, folder: Path, length: int) -> None:
+        self._lock = threading.Lock()
+        self._file = file
+        self._marks = UploadMarks(folder)
+        self._length = length
+        self._unverified: RunningChecksum | None = None
+        # What was waiting for its checksum when the process died was never said to be kept.
+        unverified = self._marks.unverified_from()
+        if unverified is not None:
+            file.truncate(min(unverified, file.seek(0, os.SEEK_END)))
+            self._marks.clear_unverified()
+        self._start = self._offset = file.seek(0, os.SEEK_END)
+        self._marks.clear_wanted()
+
+    @property
+    def offset(self) -> int:
+        """Bytes that the upload has."""
+        return self._offset
+
+    @property
+    def bytes_left(self) -> int:
+        return self._length - self._offset
+
+    def expect(self, checksum: Checksum) -> None:
+        """Keep what is written from here on only if `finish` finds that it adds up to `checksum`."""
+        self._marks.set_unverified_from(self._offset)
+        self._unverified = RunningChecksum(checksum)
+
+    def write(self, chunk: bytes) -> None:
+        """Append `chunk`.
+
+        Raises:
+            PayloadTooLarge: it goes beyond the upload's length; nothing of it is written.
+            OSError: with `errno.ENOSPC` where the disk is full; as much as fits is written.
+        """
+        with self._lock:
+            if self._file.closed:
+                return
+            if len(chunk) > self.bytes_left:
+                raise too_many_bytes(self._length)
+            left = memoryview(chunk)
+            while left:
+                written = self._file.write(left)
+                self._offset += written
+                if self._unverified is not None:
+                    self._unverified.add(left[:written])
+                left = left[written:]
+
+    def finish(self) -> None:
+        """The bytes were all that were meant to come.
+
+        Raises:
+            ChecksumMismatch: they do not add up; none of them is kept.
+        """
+        with self._lock:
+            if self._unverified is None or self._file.closed:
+                return
+            if not self._unverified.matches():
+                raise ChecksumMismatch(
+                    f"The {self._offset - self._start:,} bytes of this call do not have the "
+                    f"{self._unverified.expected.algorithm} checksum that `Upload-Checksum` gives, so none of them was "
+                    f"kept. Send them again, from offset {self._start} on."
+                )
+            self._unverified = None
+            self._marks.clear_unverified()
+
+    def is_wanted(self) -> bool:
+        """Whether somebody else waits for the upload: its client may have come back on another connection."""
+        return self._marks.is_wanted()
+
+    def close(self) -> None:
+        """Let others write; bytes that wait for their checksum go, and a whole upload is flushed to the disk."""
+        with self._lock:
+            if self._file.closed:
+                return
+            with self._file:
+                if self._unverified is not None:
+                    self._file.truncate(self._start)
+                    self._offset = self._start
+                    self._marks.clear_unverified()
+                if self._offset == self._length:
+                    os.fsync(self._file.fileno())
+
+
+def too_many_bytes(length: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"The upload is {length:,} bytes long, as `Upload-Length` said when it was made, and these bytes go beyond. "
+        "Ask for its offset with HEAD and send the rest, or make a new upload with the right length."
+    )

@@ -1,0 +1,317 @@
+"""Uploads that may be interrupted: what is kept, who may write, when it goes."""
+
+import errno
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from jobs.checksum import Checksum
+from jobs.errors import (
+    ChecksumMismatch,
+    PayloadTooLarge,
+    UploadExpired,
+    UploadLocked,
+    UploadNotFound,
+    UploadUnfinished,
+)
+from jobs.resumable import HALF_MADE_AGE, TOLD_FOR, ResumableUpload, UploadFolder, UploadInfo
+
+DAY = timedelta(days=1)
+WRONG = Checksum("sha256", hashlib.sha256(b"something else").digest())
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> UploadFolder:
+    return UploadFolder(tmp_path, expiry_seconds=DAY.total_seconds())
+
+
+def info(*, length: int = 10, owner: str = "") -> UploadInfo:
+    return UploadInfo(
+        owner=owner, length=length, filename="film.mkv", metadata="filename ZmlsbS5ta3Y=", created_at=datetime.now(UTC)
+    )
+
+
+@pytest.fixture
+def upload(uploads: UploadFolder) -> ResumableUpload:
+    return uploads.create(info())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, upload: ResumableUpload) -> Path:
+    return tmp_path / "uploads" / upload.id
+
+
+def add(uploads: UploadFolder, upload_id: str, data: bytes) -> None:
+    with closing(uploads.claim(upload_id, viewer=None)) as writer:
+        writer.write(data)
+        writer.finish()
+
+
+def offset(uploads: UploadFolder, upload: ResumableUpload) -> int:
+    return uploads.look(upload.id, viewer=None).offset
+
+
+def age(path: Path, by: timedelta) -> None:
+    then = time.time() - by.total_seconds()
+    os.utime(path, (then, then))
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def test_bytes_add_up_over_several_claims(uploads: UploadFolder, upload: ResumableUpload, folder: Path) -> None:
+    add(uploads, upload.id, b"0123")
+    assert not uploads.look(upload.id, viewer=None).finished
+    add(uploads, upload.id, b"456789")
+    assert uploads.look(upload.id, viewer=None).finished
+    assert (folder / "data").read_bytes() == b"0123456789"
+
+
+def test_any_other_process_sees_what_one_has_written(
+    uploads: UploadFolder, upload: ResumableUpload, tmp_path: Path
+) -> None:
+    add(uploads, upload.id, b"0123")
+    other = UploadFolder(tmp_path, expiry_seconds=DAY.total_seconds())
+    assert other.look(upload.id, viewer=None).offset == 4
+    assert other.look(upload.id, viewer=None).info == upload.info
+
+
+@pytest.mark.parametrize("upload_id", ["upload_" + "0" * 24, "../jobs", "upload_XYZ", "", "upload_" + "0" * 24 + "\n"])
+def test_an_upload_that_was_never_made_is_not_found(uploads: UploadFolder, upload_id: str) -> None:
+    with pytest.raises(UploadNotFound):
+        uploads.look(upload_id, viewer=None)
+    with pytest.raises(UploadNotFound):
+        uploads.claim(upload_id, viewer=None)
+
+
+def test_another_owners_upload_is_not_found(uploads: UploadFolder, tmp_path: Path) -> None:
+    upload = uploads.create(info(owner="key_1", length=0))
+    assert uploads.look(upload.id, viewer="key_1").finished
+    for call in (uploads.look, uploads.claim):
+        with pytest.raises(UploadNotFound):
+            call(upload.id, viewer="key_2")
+    with pytest.raises(UploadNotFound):
+        uploads.link(upload.id, tmp_path / "video", viewer="key_2")
+
+
+def test_bytes_beyond_the_length_are_refused(uploads: UploadFolder, upload: ResumableUpload) -> None:
+    add(uploads, upload.id, b"01234567")
+    with pytest.raises(PayloadTooLarge):
+        add(uploads, upload.id, b"890")
+    assert offset(uploads, upload) == 8
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256"])
+def test_bytes_with_their_checksum_are_kept(uploads: UploadFolder, upload: ResumableUpload, algorithm: str) -> None:
+    checksum = Checksum(algorithm, hashlib.new(algorithm, b"0123").digest())  # type: ignore[arg-type]
+    with closing(uploads.claim(upload.id, viewer=None)) as writer:
+        writer.expect(checksum)
+        writer.write(b"01")
+        assert offset(uploads, upload) == 0
+        writer.write(b"23")
+        writer.finish()
+    assert offset(uploads, upload) == 4
+
+
+def test_bytes_with_another_checksum_go_and_those_before_stay(
+    uploads: UploadFolder, upload: ResumableUpload, folder: Path
+) -> None:
+    add(uploads, upload.id, b"0123")
+    with closing(uploads.claim(upload.id, viewer=None)) as writer:
+        writer.expect(WRONG)
+        writer.write(b"456")
+        with pytest.raises(ChecksumMismatch, match="offset 4"):
+            writer.finish()
+    assert offset(uploads, upload) == 4
+    assert (folder / "data").read_bytes() == b"0123"
+
+
+def test_bytes_whose_checksum_was_never_compared_go(
+    uploads: UploadFolder, upload: ResumableUpload, folder: Path
+) -> None:
+    add(uploads, upload.id, b"0123")
+    with closing(uploads.claim(upload.id, viewer=None)) as writer:
+        writer.expect(WRONG)
+        writer.write(b"456")
+    assert (folder / "data").read_bytes() == b"0123"
+
+
+DIES = """
+import os, sys
+from pathlib import Path
+from jobs.checksum import Checksum
+from jobs.resumable import UploadFolder
+writer = UploadFolder(Path(sys.argv[1]), expiry_seconds=60).claim(sys.argv[2], viewer=None)
+if sys.argv[3] == "checksum":
+    writer.expect(Checksum("sha1", b""))
+writer.write(b"456")
+os._exit(1)
+"""
+
+
+@pytest.mark.parametrize(("promise", "kept"), [("none", b"0123456"), ("checksum", b"0123")])
+def test_a_process_that_dies_leaves_what_it_wrote_unless_that_waited_for_its_checksum(
+    uploads: UploadFolder, upload: ResumableUpload, folder: Path, tmp_path: Path, promise: str, kept: bytes
+) -> None:
+    add(uploads, upload.id, b"0123")
+    died = subprocess.run([sys.executable, "-c", DIES, str(tmp_path), upload.id, promise], check=False)
+    assert died.returncode == 1
+    assert (folder / "data").read_bytes() == b"0123456"
+    assert offset(uploads, upload) == len(kept)
+    with closing(uploads.claim(upload.id, viewer=None)) as writer:
+        assert writer.offset == len(kept)
+    assert (folder / "data").read_bytes() == kept
+
+
+def test_one_alone_may_write(uploads: UploadFolder, upload: ResumableUpload, tmp_path: Path) -> None:
+    other = UploadFolder(tmp_path, expiry_seconds=60)
+    with closing(uploads.claim(upload.id, viewer=None)) as writer:
+        with pytest.raises(UploadLocked) as refused:
+            other.claim(upload.id, viewer=None)
+        assert refused.value.retry_after
+        assert not writer.is_wanted()
+        other.ask_for(upload.id)
+        assert writer.is_wanted()
+    with closing(other.claim(upload.id, viewer=None)) as writer:
+        assert not writer.is_wanted()
+
+
+def test_a_writer_that_is_closed_writes_nothing_more(uploads: UploadFolder, upload: ResumableUpload) -> None:
+    writer = uploads.claim(upload.id, viewer=None)
+    writer.close()
+    writer.close()
+    writer.write(b"0123")
+    assert offset(uploads, upload) == 0
+
+
+FILLS_UP = """
+import resource, sys
+from pathlib import Path
+from jobs.resumable import UploadFolder
+writer = UploadFolder(Path(sys.argv[1]), expiry_seconds=60).claim(sys.argv[2], viewer=None)
+resource.setrlimit(resource.RLIMIT_FSIZE, (6, 6))
+try:
+    writer.write(b"456789")
+except OSError as error:
+    writer.close()
+    print(writer.offset)
+"""
+
+
+def test_what_fits_is_kept_where_not_all_does(
+    uploads: UploadFolder, upload: ResumableUpload, folder: Path, tmp_path: Path
+) -> None:
+    add(uploads, upload.id, b"0123")
+    command = [sys.executable, "-c", FILLS_UP, str(tmp_path), upload.id]
+    assert subprocess.run(command, check=True, capture_output=True).stdout == b"6\n"
+    assert (folder / "data").read_bytes() == b"012345"
+
+
+def test_a_finished_upload_is_linked_as_often_as_wanted(
+    uploads: UploadFolder, upload: ResumableUpload, folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UploadUnfinished, match="0 of its 10"):
+        uploads.link(upload.id, tmp_path / "a", viewer=None)
+    add(uploads, upload.id, b"0123456789")
+    for name in ("a", "b"):
+        assert uploads.link(upload.id, tmp_path / name, viewer=None).info.filename == "film.mkv"
+    uploads.delete(upload.id)
+    assert (tmp_path / "a").read_bytes() == b"0123456789"
+    assert (tmp_path / "a").samefile(tmp_path / "b")
+
+
+def test_a_finished_upload_is_copied_where_it_cannot_be_linked(
+    uploads: UploadFolder, upload: ResumableUpload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "another device")
+
+    add(uploads, upload.id, b"0123456789")
+    monkeypatch.setattr(os, "link", refuse)
+    uploads.link(upload.id, tmp_path / "a", viewer=None)
+    assert (tmp_path / "a").read_bytes() == b"0123456789"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_deleted_upload_leaves_nothing_and_is_not_found(
+    uploads: UploadFolder, upload: ResumableUpload, tmp_path: Path
+) -> None:
+    add(uploads, upload.id, b"0123")
+    with closing(uploads.claim(upload.id, viewer=None)):
+        uploads.delete(upload.id)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    with pytest.raises(UploadNotFound):
+        uploads.claim(upload.id, viewer=None)
+
+
+def test_an_upload_expires_some_time_after_its_last_byte(
+    uploads: UploadFolder, upload: ResumableUpload, folder: Path
+) -> None:
+    age(folder / "data", DAY - timedelta(minutes=1))
+    before = uploads.look(upload.id, viewer=None).expires_at
+    assert timedelta() < before - now() <= timedelta(minutes=1)
+    add(uploads, upload.id, b"0123")
+    assert uploads.look(upload.id, viewer=None).expires_at > before
+    uploads.sweep(now())
+    assert offset(uploads, upload) == 4
+
+
+@pytest.mark.parametrize("written", [b"0123", b"0123456789"])
+def test_an_expired_upload_says_so_for_a_while_and_is_gone_then(
+    uploads: UploadFolder, upload: ResumableUpload, folder: Path, tmp_path: Path, written: bytes
+) -> None:
+    add(uploads, upload.id, written)
+    age(folder / "data", DAY)
+    with pytest.raises(UploadExpired):
+        uploads.claim(upload.id, viewer=None)
+    uploads.sweep(now())
+    assert not (folder / "data").exists()
+    for call in (uploads.look, uploads.claim):
+        with pytest.raises(UploadExpired):
+            call(upload.id, viewer=None)
+    with pytest.raises(UploadExpired):
+        uploads.link(upload.id, tmp_path / "a", viewer=None)
+    uploads.sweep(now())
+    assert folder.exists()
+    age(folder, TOLD_FOR + timedelta(seconds=1))
+    uploads.sweep(now())
+    with pytest.raises(UploadNotFound):
+        uploads.look(upload.id, viewer=None)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_an_upload_that_is_being_written_does_not_go(
+    uploads: UploadFolder, upload: ResumableUpload, folder: Path
+) -> None:
+    with closing(uploads.claim(upload.id, viewer=None)) as writer:
+        age(folder / "data", DAY)
+        uploads.sweep(now())
+        writer.write(b"0123")
+    assert offset(uploads, upload) == 4
+
+
+def test_a_half_made_upload_does_not_exist_and_goes(uploads: UploadFolder, folder: Path) -> None:
+    (folder / "info.json").rename(folder / "info.part")
+    with pytest.raises(UploadNotFound):
+        uploads.look(folder.name, viewer=None)
+    uploads.sweep(now())
+    assert folder.exists()
+    age(folder, HALF_MADE_AGE + timedelta(seconds=1))
+    uploads.sweep(now())
+    assert not folder.exists()
+
+
+def test_somebody_elses_files_are_left_alone(uploads: UploadFolder, tmp_path: Path) -> None:
+    theirs = tmp_path / "uploads" / "notes"
+    theirs.mkdir()
+    age(theirs, 10 * DAY)
+    uploads.sweep(now())
+    assert theirs.exists()
