@@ -2,13 +2,12 @@
 
 from jobs.errors import JobAlreadyFinished
 from jobs.queue import JobQueue
-from jobs.record import Job
 from jobs.repository import JobRepository
 from jobs.store import FolderStore
 
 
-def cancel_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store: FolderStore) -> Job:
-    """Cancel the job, stop its execution and free its files; a canceled job stays canceled.
+def cancel_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store: FolderStore) -> None:
+    """Cancel the job (or search for keyframes), stop its execution and free its files; canceling twice is no error.
 
     A running execution is killed at once by its worker, which removes the execution's folder; it also looks at the
     record itself, in case the word from the queue is lost.
@@ -18,13 +17,12 @@ def cancel_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store
         JobAlreadyFinished: it has succeeded or failed.
     """
     canceled = repository.cancel(job_id)
-    job = repository.get(job_id)
-    if not canceled and job.status != "canceled":
-        raise JobAlreadyFinished(f"Job {job_id} has already {job.status}. Delete it if you do not want its files.")
+    status = repository.get_record(job_id).status
+    if not canceled and status != "canceled":
+        raise JobAlreadyFinished(f"{job_id} has already {status}. Delete it if you do not want its files.")
     queue.stop(job_id)
     store.drop_input(job_id)
     store.drop_results(job_id)
-    return job
 
 
 def delete_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store: FolderStore) -> None:
@@ -33,7 +31,7 @@ def delete_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store
     Raises:
         JobNotFound: there is no such job.
     """
-    repository.get(job_id)
+    repository.get_record(job_id)
     repository.cancel(job_id)
     queue.stop(job_id)
     repository.delete(job_id)

@@ -69,7 +69,7 @@ def _settle_absent(
     if queue.is_alive(job_id):
         return
     try:
-        job = repository.get(job_id)
+        job = repository.get_record(job_id)
     except (JobNotFound, JobExpired):
         return
     if job.status in TERMINAL_STATUSES or now - job.created_at < GRACE:

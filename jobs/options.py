@@ -1,15 +1,30 @@
 """What a user may ask of a job: the `options` part of `POST /v1/jobs`, checked here and nowhere else."""
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    SerializationInfo,
+    UrlConstraints,
+    field_serializer,
+    model_validator,
+)
+from pydantic_core import Url
 
 ModelName = Literal["retint", "deepremaster"]
 TuningPreset = Literal["off", "fast", "quality"]
 Objective = Literal["lab", "rgb", "l", "ab"]
 Container = Literal["mp4", "mkv", "mov"]
 Codec = Literal["h264", "ffv1", "prores"]
+WebhookEvent = Literal["job.processing", "job.succeeded", "job.failed", "job.canceled"]
 VariantName = Literal["video", "comparison", "preview", "report", "report_json"]
+ResultName = VariantName | Literal["archive"]
+"""What a task may have made; `archive` holds keyframes."""
 
 CODECS_BY_CONTAINER: dict[Container, tuple[Codec, ...]] = {
     "mp4": ("h264",),
@@ -94,6 +109,44 @@ class OutputOptions(StrictModel):
         return self.pixel_format or ("422" if self.resolved_codec == "prores" else "420")
 
 
+_FOUR = "[A-Za-z0-9+/]{4}"
+_LAST = ("[A-Za-z0-9+/]{3}=", "[A-Za-z0-9+/]{2}==")
+WEBHOOK_SECRET_PATTERN = f"^whsec_(({_FOUR}){{8,20}}({_LAST[0]}|{_LAST[1]})?|({_FOUR}){{21}}({_LAST[1]})?)$"
+"""Standard Webhooks 1.0, "Signature scheme": `whsec_` and base64 of 24 to 64 random bytes."""
+
+
+def _checked_webhook_secret(secret: SecretStr) -> SecretStr:
+    if re.fullmatch(WEBHOOK_SECRET_PATTERN, secret.get_secret_value()) is None:
+        raise ValueError("give `whsec_` and the base64 of 24 to 64 random bytes")
+    return secret
+
+
+class WebhookOptions(StrictModel):
+    """Whom to tell how the job goes; docs/http-api.md says how to check the signature."""
+
+    url: Annotated[
+        Annotated[Url, UrlConstraints(allowed_schemes=["http", "https"], host_required=True, max_length=2048)],
+        Field(description="Gets a POST with the event; `http` or `https`."),
+    ]
+    secret: Annotated[
+        SecretStr,
+        AfterValidator(_checked_webhook_secret),
+        Field(
+            description="Signs every call: `whsec_` and the base64 of 24 to 64 random bytes. Never shown again.",
+            json_schema_extra={"pattern": WEBHOOK_SECRET_PATTERN},
+            examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+        ),
+    ]
+    events: Annotated[
+        list[WebhookEvent], Field(min_length=1, description="Which events to send; absent: those that end a job.")
+    ] = ["job.succeeded", "job.failed", "job.canceled"]
+
+    @field_serializer("secret", when_used="json")
+    def show_secret(self, secret: SecretStr, info: SerializationInfo) -> str:
+        """Masked, but where the context says that Redis is what it is written for."""
+        return secret.get_secret_value() if (info.context or {}).get("for_redis") else str(secret)
+
+
 class JobOptions(StrictModel):
     """Everything has a default: an empty object is a whole job."""
 
@@ -126,6 +179,7 @@ class JobOptions(StrictModel):
         "report",
         "report_json",
     ]
+    webhook: Annotated[WebhookOptions | None, Field(description="Whom to tell how the job goes.")] = None
     metadata: Annotated[dict[str, str], Field(max_length=32, description="Yours; returned with the job.")] = {}
     keep_input: Annotated[bool, Field(description="Keep the upload until the job expires.")] = True
 
@@ -133,3 +187,14 @@ class JobOptions(StrictModel):
     def resolved_tuning(self) -> TuningOptions:
         """The preset spelled out."""
         return self.tuning if isinstance(self.tuning, TuningOptions) else TUNING_PRESETS[self.tuning]
+
+
+class KeyframeOptions(StrictModel):
+    """Everything has a default here too."""
+
+    shots: Annotated[
+        Literal["auto", "single"] | list[Annotated[int, Field(ge=1)]],
+        Field(description="`auto`, `single`, or the first frame of every shot but the first."),
+    ] = "auto"
+    metadata: Annotated[dict[str, str], Field(max_length=32, description="Yours; returned with the answer.")] = {}
+    keep_input: Annotated[bool, Field(description="Keep the upload until the keyframes expire.")] = True

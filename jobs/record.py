@@ -1,19 +1,16 @@
-"""The job as users see it: one shape in every answer, in the CLI and in the report."""
+"""Jobs and requests for keyframes as users see them: one shape in every answer, in the CLI and in the report."""
 
 from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
 
-from jobs.options import JobOptions, StrictModel, VariantName
+from jobs.options import JobOptions, KeyframeOptions, ResultName, StrictModel, WebhookEvent
 
 Status = Literal["queued", "processing", "succeeded", "failed", "canceled"]
 Phase = Literal["probing", "detecting_shots", "tuning", "colorizing", "encoding", "publishing"]
 
 TERMINAL_STATUSES: frozenset[Status] = frozenset({"succeeded", "failed", "canceled"})
-
-
-"""The name under which `jobs.repository` has it."""
 
 
 class Progress(StrictModel):
@@ -110,7 +107,7 @@ class Shot(StrictModel):
 class Variant(StrictModel):
     """One finished file."""
 
-    name: VariantName
+    name: ResultName
     media_type: str
     """Such as video/mp4."""
     bytes: int
@@ -132,32 +129,45 @@ class JobError(StrictModel):
     """What was wrong, what was expected, what to do."""
 
 
-class Job(StrictModel):
-    """A job, as it is now."""
+class Delivery(StrictModel):
+    """One event on its way to the job's webhook, or there."""
+
+    id: str
+    """The `webhook-id` of every attempt."""
+    event: WebhookEvent
+    status: Literal["pending", "delivered", "failed"]
+    """`failed`: given up."""
+    attempts: int = 0
+    """How often it was sent."""
+    last_attempt_at: datetime | None = None
+    last_status: int | None = None
+    """HTTP status of the last answer; null where none came."""
+    last_error: str | None = None
+    """Why the last attempt did not count; null where it did."""
+    next_attempt_at: datetime | None = None
+    """Null where no further attempt is due."""
+
+
+class TaskRecord(StrictModel):
+    """What every task of a worker shows."""
 
     id: str
     status: Status
     """The last three are final."""
     phase: Phase | None = None
-    """What is being done; null while the job waits and once it has ended, but a failed one says where it failed."""
+    """What is being done; null while it waits and once it has ended, but a failed one says where it failed."""
     progress: Progress = Progress()
     """How far it is."""
     queue_position: int | None = None
-    """How many jobs are before it; null once it is being worked on."""
-    options: JobOptions
-    """What was asked for, defaults filled in."""
+    """How many are before it; null once it is being worked on."""
     video: VideoFacts | None = None
     """Null before the video is probed."""
-    references: list[PlacedReference] = Field(default_factory=list)
-    """Empty before they are placed."""
-    shots: list[Shot] = Field(default_factory=list)
-    """Empty before they are found."""
     variants: list[Variant] = Field(default_factory=list)
-    """Files to download; empty before the job has succeeded."""
+    """Files to download; empty before it has succeeded."""
     warnings: list[str] = Field(default_factory=list)
     """What was left out or done otherwise than one might expect, in sentences."""
     error: JobError | None = None
-    """Null unless the job failed."""
+    """Null unless it failed."""
     created_at: datetime
     """When it was submitted."""
     started_at: datetime | None = None
@@ -166,3 +176,44 @@ class Job(StrictModel):
     """When it ended, however it did."""
     expires_at: datetime | None = None
     """When it and its files are deleted; null before it has ended."""
+
+
+class Job(TaskRecord):
+    """A job, as it is now."""
+
+    options: JobOptions
+    """What was asked for, defaults filled in."""
+    references: list[PlacedReference] = Field(default_factory=list)
+    """Empty before they are placed."""
+    shots: list[Shot] = Field(default_factory=list)
+    """Empty before they are found."""
+    deliveries: list[Delivery] = Field(default_factory=list)
+    """What was sent to the webhook, or will be."""
+
+
+class Keyframe(StrictModel):
+    """The frame of a shot that is worth coloring."""
+
+    shot: int
+    """Number of the shot, from 0."""
+    first_frame: int
+    """First frame of the shot, from 0."""
+    last_frame: int
+    """Inclusive."""
+    frame: int
+    """Which frame to color, counted in the whole video."""
+    time_seconds: float
+    """When it is shown."""
+    name: str
+    """File name of its picture, in the archive and for a reference made of it."""
+    href: str
+    """Where its picture (PNG) is, relative to this server."""
+
+
+class Keyframes(TaskRecord):
+    """A search for the frames worth coloring, as it is now."""
+
+    options: KeyframeOptions
+    """What was asked for, defaults filled in."""
+    keyframes: list[Keyframe] = Field(default_factory=list)
+    """One per shot, in order; empty before it has succeeded."""

@@ -1,11 +1,4 @@
-"""The records of all jobs, in Redis and nowhere else.
-
-{prefix}:job:{id}       hash: one field per field of `Job`, JSON; `status`, `execution` and `version` as they are
-{prefix}:jobs           sorted set, by time of creation: for listing
-{prefix}:open           set: ids of jobs that are queued or processing
-{prefix}:expiries       sorted set: ids of ended jobs by the time they expire
-{prefix}:expired:{id}   tells for a while that a job was there
-"""
+"""The records of all jobs and searches for keyframes, in Redis and nowhere else."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,18 +8,44 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter
 from redis import Redis
-from rq import Queue
 
 from jobs.catalog import CatalogModel, publish_catalog, read_catalog
 from jobs.cursor import decode_cursor, encode_cursor
 from jobs.errors import JobExpired, JobFailure
-from jobs.identifiers import checked_job_id, job_not_found
+from jobs.identifiers import job_not_found
 from jobs.options import StrictModel
-from jobs.record import Job, JobError, Phase, PlacedReference, Progress, Shot, Status, Variant, VideoFacts
+from jobs.record import (
+    Job,
+    JobError,
+    Keyframe,
+    Keyframes,
+    Phase,
+    PlacedReference,
+    Progress,
+    Shot,
+    Status,
+    Variant,
+    VideoFacts,
+)
+from jobs.record_codec import (
+    decode_owner,
+    decode_record,
+    decode_status,
+    decode_submission,
+    encode_fields,
+    encode_record,
+    id_of_member,
+    index_member,
+    kind_of,
+)
+from jobs.record_keys import KINDS, Kind, RecordKeys
+from jobs.submission import Submission
 
+UNKNOWN = Submission()
 OPEN: tuple[Status, ...] = ("queued", "processing")
-_OWN_FIELDS = {"id", "status", "queue_position"}
 _BATCH = 100
+_DELETED_EVENTS_SECONDS = 60
+"""How long those who watch a record that was deleted may take to notice."""
 
 
 class JobPage(StrictModel):
@@ -45,108 +64,126 @@ class JobRepository:
         self._redis = redis
         self._prefix = prefix
         self._retention = timedelta(seconds=retention_seconds)
-        self._index = f"{prefix}:jobs"
-        self._open = f"{prefix}:open"
-        self._expiries = f"{prefix}:expiries"
-        self._queue_key = f"{Queue.redis_queue_namespace_prefix}{prefix}"
+        self._keys = RecordKeys(prefix)
         self._transition = redis.register_script(files("jobs").joinpath("transition.lua").read_text())
 
     # Reading
 
-    def create(self, job: Job, reference_names: Sequence[str] = ()) -> None:
-        """Record a new job, with the file names that its references had, in order."""
-        record: dict[str, str | int] = {"status": job.status, "execution": "", "version": 1}
-        record |= _encode(job.model_dump(mode="json", exclude=_OWN_FIELDS))
-        record["reference_names"] = json.dumps(list(reference_names))
+    def create(self, record: Job | Keyframes, submission: Submission = UNKNOWN) -> None:
         with self._redis.pipeline() as pipeline:
-            pipeline.hset(self._key(job.id), mapping=cast("Any", record))
-            pipeline.zadd(self._index, {_index_member(job): 0})
-            pipeline.sadd(self._open, job.id)
+            pipeline.hset(self._keys.record(record.id), mapping=cast("Any", encode_record(record, submission)))
+            for index in self._keys.indices(kind_of(record), submission.owner):
+                pipeline.zadd(index, {index_member(record.id, record.created_at): 0})
+            pipeline.sadd(self._keys.open, record.id)
+            pipeline.sadd(self._keys.open_of(submission.owner), record.id)
             pipeline.execute()
 
-    def get(self, job_id: str) -> Job:
-        """The job as it stands.
+    def get(self, job_id: str, *, viewer: str | None = None) -> Job:
+        """The job as it stands. `viewer`: whose key looks; None may see everybody's.
 
         Raises:
-            JobNotFound: there is none.
+            JobNotFound: there is none, or it is another owner's.
             JobExpired: there was one; it and its files were removed.
         """
-        with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.hgetall(self._key(job_id))
-            pipeline.lpos(self._queue_key, job_id)
-            pipeline.exists(f"{self._prefix}:expired:{job_id}")
-            record, position, expired = pipeline.execute()
-        if expired and not record:
-            raise JobExpired(f"Job {job_id} has expired: its files were removed. Submit it again.")
-        if not record:
+        record = self.get_record(job_id, viewer=viewer)
+        if not isinstance(record, Job):
             raise job_not_found(job_id)
-        return _decode(job_id, record, position)
+        return record
+
+    def get_keyframes(self, record_id: str, *, viewer: str | None = None) -> Keyframes:
+        """As `get`, for a request for keyframes."""
+        record = self.get_record(record_id, viewer=viewer)
+        if not isinstance(record, Keyframes):
+            raise job_not_found(record_id)
+        return record
+
+    def get_record(self, record_id: str, *, viewer: str | None = None) -> Job | Keyframes:
+        """As `get`, of either kind."""
+        with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.hgetall(self._keys.record(record_id))
+            pipeline.lpos(self._keys.queue, record_id)
+            pipeline.get(self._keys.expired(record_id))
+            stored, position, expired_owner = pipeline.execute()
+        if not stored and expired_owner is not None and viewer in (None, expired_owner.decode()):
+            raise JobExpired(f"{record_id} has expired: its files were removed. Submit it again.")
+        if not stored or viewer not in (None, decode_owner(stored)):
+            raise job_not_found(record_id)
+        return decode_record(record_id, stored, position=position)
+
+    def submission(self, record_id: str) -> Submission:
+        """Raises `JobNotFound` where there is no such record."""
+        stored = cast("dict[bytes, bytes]", self._redis.hgetall(self._keys.record(record_id)))
+        if not stored:
+            raise job_not_found(record_id)
+        return decode_submission(stored)
 
     def version(self, job_id: str) -> int:
         """Grows with every change of the record; 0 where there is none."""
-        return int(cast("bytes | None", self._redis.hget(self._key(job_id), "version")) or 0)
+        return int(cast("bytes | None", self._redis.hget(self._keys.record(job_id), "version")) or 0)
 
     def status(self, job_id: str) -> tuple[Status | None, str]:
         """Status, None where there is no such job, and the execution that owns it: cheap, for frequent looks."""
-        status, execution = cast("list[bytes | None]", self._redis.hmget(self._key(job_id), ["status", "execution"]))
-        return _decode_status(status, execution)
+        status, execution = cast(
+            "list[bytes | None]", self._redis.hmget(self._keys.record(job_id), ["status", "execution"])
+        )
+        return decode_status(status, execution)
 
     def open_statuses(self) -> dict[str, tuple[Status | None, str]]:
         """`status` of every job that is queued or processing, in one go."""
         ids = sorted(self.open_ids())
         with self._redis.pipeline(transaction=False) as pipeline:
             for job_id in ids:
-                pipeline.hmget(self._key(job_id), ["status", "execution"])
-            return {job_id: _decode_status(*answer) for job_id, answer in zip(ids, pipeline.execute(), strict=True)}
+                pipeline.hmget(self._keys.record(job_id), ["status", "execution"])
+            return {job_id: decode_status(*answer) for job_id, answer in zip(ids, pipeline.execute(), strict=True)}
 
-    def reference_names(self, job_id: str) -> list[str]:
-        names = cast("bytes | None", self._redis.hget(self._key(job_id), "reference_names"))
-        return cast("list[str]", json.loads(names)) if names else []
-
-    def list(self, *, status: Status | None = None, limit: int = 20, after: str | None = None) -> JobPage:
-        """Newest first. A job made meanwhile shifts no page.
+    def list(
+        self, *, status: Status | None = None, limit: int = 20, after: str | None = None, viewer: str | None = None
+    ) -> JobPage:
+        """Jobs, newest first. A job made meanwhile shifts no page.
 
         Raises:
             InvalidRequest: `after` is no cursor of this list.
         """
         found: tuple[Job, ...] = ()
+        index = self._keys.indices("jobs", viewer or "")[-1]
         maximum = b"+" if after is None else b"(" + decode_cursor(after)
         while len(found) <= limit:
             members = cast(
                 "Sequence[bytes]",
-                self._redis.zrevrangebylex(self._index, cast("Any", maximum), "-", start=0, num=_BATCH),
+                self._redis.zrevrangebylex(index, cast("Any", maximum), "-", start=0, num=_BATCH),
             )
             if not members:
                 break
             found += tuple(job for job in self._fetch(members) if status is None or job.status == status)
             maximum = b"(" + members[-1]
         page, has_more = found[:limit], len(found) > limit
-        following = encode_cursor(_index_member(page[-1]).encode()) if has_more and page else None
+        following = encode_cursor(index_member(page[-1].id, page[-1].created_at).encode()) if has_more else None
         return JobPage(data=[*page], has_more=has_more, next=following)
 
     def open_ids(self) -> set[str]:
-        """Jobs that are queued or processing."""
-        return {member.decode() for member in cast("set[bytes]", self._redis.smembers(self._open))}
+        """What is queued or processing."""
+        return {member.decode() for member in cast("set[bytes]", self._redis.smembers(self._keys.open))}
 
     def expired_ids(self, *, now: datetime) -> Sequence[str]:
-        """Ended jobs whose time is over."""
+        """What has ended and whose time is over."""
         return [
             member.decode()
-            for member in cast("Iterable[bytes]", self._redis.zrangebyscore(self._expiries, 0, now.timestamp()))
+            for member in cast("Iterable[bytes]", self._redis.zrangebyscore(self._keys.expiries, 0, now.timestamp()))
         ]
 
     def ended_ids(self, *, since: datetime) -> Sequence[str]:
-        """Jobs that ended at `since` or later."""
+        """What ended at `since` or later."""
         expire = (since + self._retention).timestamp()
-        members = cast("Iterable[bytes]", self._redis.zrangebyscore(self._expiries, expire, "+inf"))
+        members = cast("Iterable[bytes]", self._redis.zrangebyscore(self._keys.expiries, expire, "+inf"))
         return [member.decode() for member in members]
 
     def all_ids(self) -> set[str]:
-        """Every job that there is a record of."""
-        return {_id_of(member) for member in cast("Iterable[bytes]", self._redis.zrange(self._index, 0, -1))}
+        """Everything that there is a record of."""
+        members = [cast("list[bytes]", self._redis.zrange(self._keys.indices(kind, "")[0], 0, -1)) for kind in KINDS]
+        return {id_of_member(member) for of_kind in members for member in of_kind}
 
     def exists(self, job_id: str) -> bool:
-        return bool(self._redis.exists(self._key(job_id)))
+        return bool(self._redis.exists(self._keys.record(job_id)))
 
     # Changing
 
@@ -174,6 +211,7 @@ class JobRepository:
         video: VideoFacts | None = None,
         references: Sequence[PlacedReference] | None = None,
         shots: Sequence[Shot] | None = None,
+        keyframes: Sequence[Keyframe] | None = None,
         warnings: Sequence[str] | None = None,
     ) -> bool:
         """Write what became known; False where the job is no longer this execution's."""
@@ -183,6 +221,7 @@ class JobRepository:
             "video": video,
             "references": references,
             "shots": shots,
+            "keyframes": keyframes,
             "warnings": warnings,
         }
         known = {name: value for name, value in fields.items() if value is not None}
@@ -210,17 +249,25 @@ class JobRepository:
         """The job is canceled; False where it had ended before, or is gone."""
         return self._change(job_id, OPEN, self._ending("canceled") | {"phase": None})
 
-    def delete(self, job_id: str, *, expired: bool = False) -> None:
-        """Forget the job; `expired` leaves word of it for as long as its files were kept."""
-        created = cast("bytes | None", self._redis.hget(self._key(job_id), "created_at"))
+    def delete(self, record_id: str, *, expired: bool = False) -> None:
+        """Forget the record; `expired` leaves word of it for as long as its files were kept."""
+        key, events = self._keys.record(record_id), self._keys.events(record_id)
+        kind, owner, created = cast("list[bytes | None]", self._redis.hmget(key, ["kind", "owner", "created_at"]))
         with self._redis.pipeline() as pipeline:
-            if created is not None:
-                pipeline.zrem(self._index, _member(job_id, TypeAdapter(datetime).validate_json(created)))
-            if created is not None and expired:
-                pipeline.set(f"{self._prefix}:expired:{job_id}", 1, ex=max(60, int(self._retention.total_seconds())))
-            pipeline.delete(self._key(job_id))
-            pipeline.srem(self._open, job_id)
-            pipeline.zrem(self._expiries, job_id)
+            if kind is not None and owner is not None and created is not None:
+                whose = decode_owner({b"owner": owner})
+                member = index_member(record_id, TypeAdapter(datetime).validate_json(created))
+                for index in self._keys.indices(cast("Kind", kind.decode()), whose):
+                    pipeline.zrem(index, member)
+                pipeline.srem(self._keys.open_of(whose), record_id)
+                if expired:
+                    kept = max(60, int(self._retention.total_seconds()))
+                    pipeline.set(self._keys.expired(record_id), whose, ex=kept)
+                pipeline.xadd(events, {"deleted": 1})
+                pipeline.expire(events, _DELETED_EVENTS_SECONDS)
+            pipeline.delete(key)
+            pipeline.srem(self._keys.open, record_id)
+            pipeline.zrem(self._keys.expiries, record_id)
             pipeline.execute()
 
     # What the workers have
@@ -246,61 +293,23 @@ class JobRepository:
         expires_at = fields.get("expires_at")
         expiry = str(expires_at.timestamp()) if isinstance(expires_at, datetime) else ""
         arguments: list[str] = [job_id, json.dumps(allowed), owner or "", new_owner, expiry]
-        for name, value in _encode(fields).items():
+        for name, value in encode_fields(fields).items():
             arguments += [name, value]
-        keys = [self._key(job_id), self._open, self._expiries]
-        return cast("int", self._transition(keys=keys, args=arguments)) == 1
+        keys = self._keys
+        used = [keys.record(job_id), keys.open, keys.expiries, keys.events(job_id), keys.webhooks]
+        return cast("int", self._transition(keys=used, args=arguments)) == 1
 
     def _ending(self, status: Status) -> dict[str, object]:
         now = datetime.now(UTC)
         return {"status": status, "finished_at": now, "expires_at": now + self._retention}
 
     def _fetch(self, members: Sequence[bytes]) -> Sequence[Job]:
-        """The jobs behind entries of the index, without those deleted meanwhile."""
-        ids = [_id_of(member) for member in members]
+        """The jobs behind entries of an index, without those deleted meanwhile."""
+        ids = [id_of_member(member) for member in members]
         with self._redis.pipeline(transaction=False) as pipeline:
             for job_id in ids:
-                pipeline.hgetall(self._key(job_id))
-                pipeline.lpos(self._queue_key, job_id)
+                pipeline.hgetall(self._keys.record(job_id))
+                pipeline.lpos(self._keys.queue, job_id)
             answers = pipeline.execute()
         records = zip(ids, answers[::2], answers[1::2], strict=True)
-        return [_decode(job_id, record, position) for job_id, record, position in records if record]
-
-    def _key(self, job_id: str) -> str:
-        return f"{self._prefix}:job:{checked_job_id(job_id)}"
-
-
-def _member(job_id: str, created_at: datetime) -> str:
-    return f"{int(created_at.timestamp() * 1_000_000):017d}:{job_id}"
-
-
-def _id_of(member: bytes) -> str:
-    return member.decode().split(":", 1)[1]
-
-
-def _index_member(job: Job) -> str:
-    return _member(job.id, job.created_at)
-
-
-_ANY: TypeAdapter[Any] = TypeAdapter(Any)
-
-
-def _encode(fields: Mapping[str, object]) -> dict[str, str]:
-    """One JSON text per field; the status stays bare, so that Lua compares it."""
-    return {name: str(value) if name == "status" else _ANY.dump_json(value).decode() for name, value in fields.items()}
-
-
-def _decode_status(status: bytes | None, execution: bytes | None) -> tuple[Status | None, str]:
-    return cast("Status | None", status.decode() if status else None), (execution or b"").decode()
-
-
-def _decode(job_id: str, record: Mapping[bytes, bytes], position: int | None) -> Job:
-    values: dict[str, object] = {"id": job_id, "status": record[b"status"].decode()}
-    if values["status"] == "queued":
-        # In the queue no more, and not claimed yet: a worker is just taking it, so nobody is before it.
-        values["queue_position"] = position or 0
-    for name in Job.model_fields.keys() - _OWN_FIELDS:
-        value = record.get(name.encode())
-        if value is not None:
-            values[name] = json.loads(value)
-    return Job.model_validate(values)
+        return [cast("Job", decode_record(job_id, stored, position=at)) for job_id, stored, at in records if stored]

@@ -21,7 +21,7 @@ from uuid import uuid4
 
 from jobs.errors import StartupError, VariantNotFound
 from jobs.identifiers import checked_job_id
-from jobs.options import VariantName
+from jobs.options import ResultName
 from jobs.settings import Settings
 
 InputKind = Literal["video", "reference"]
@@ -162,7 +162,7 @@ class FolderStore:
             with self._publishing(job_id) as results:
                 self._remove(results)
 
-    def variant_path(self, job_id: str, name: VariantName) -> Path:
+    def variant_path(self, job_id: str, name: ResultName) -> Path:
         """Raises `VariantNotFound` where the job has no such result."""
         for path in (self._job(job_id) / "results").glob(f"{name}.*"):
             return path

@@ -1,9 +1,11 @@
--- Change a job's record, if it is in one of the states given and, where an execution is given, owned by it.
--- One script for every change, so that a terminal state is final whatever races.
+-- Change a record, if it is in one of the states given and, where an execution is given, owned by it.
+-- One script for every change, so that a terminal state is final whatever races, and so that whoever watches or is to
+-- be told of it (event streams, webhooks) cannot miss it.
 --
--- KEYS: record, open jobs, expiries
--- ARGV: job id, allowed statuses (JSON), owner or '', new owner or '', expiry or '', field, value, ...
--- Returns 1 done, 0 refused, -1 no such job.
+-- KEYS: record, open records (those of an owner are in a key of that name, a colon and the owner), expiries, events,
+--       webhooks
+-- ARGV: id, allowed statuses (JSON), owner or '', new owner or '', expiry or '', field, value, ...
+-- Returns 1 done, 0 refused, -1 no such record.
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then
   return -1
@@ -23,12 +25,39 @@ end
 if ARGV[4] ~= '' then
   redis.call('HSET', KEYS[1], 'execution', ARGV[4])
 end
+
+-- What is large is only named in the stream: it is read from the record when an event is sent.
+local heavy_fields = {video = true, references = true, shots = true, variants = true, warnings = true, keyframes = true}
+local heavy, changes = {}, {}
+local new_status = status
 for i = 6, #ARGV, 2 do
-  redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+  local name, value = ARGV[i], ARGV[i + 1]
+  redis.call('HSET', KEYS[1], name, value)
+  if heavy_fields[name] then
+    heavy[#heavy + 1] = name
+  elseif name == 'status' then
+    new_status = value
+    changes[#changes + 1] = '"status":"' .. value .. '"'
+  else
+    changes[#changes + 1] = '"' .. name .. '":' .. value
+  end
 end
-redis.call('HINCRBY', KEYS[1], 'version', 1)
+local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, '*', 'version', version,
+  'changes', '{' .. table.concat(changes, ',') .. '}', 'heavy', table.concat(heavy, ','))
+
+if new_status ~= status then
+  local events = redis.call('HGET', KEYS[1], 'webhook_events') or ''
+  if string.find(' ' .. events .. ' ', ' job.' .. new_status .. ' ', 1, true) then
+    local now = redis.call('TIME')
+    redis.call('ZADD', KEYS[5], now[1] * 1000 + math.floor(now[2] / 1000),
+      ARGV[1] .. ':' .. new_status .. ':' .. version)
+  end
+end
 if ARGV[5] ~= '' then
   redis.call('ZADD', KEYS[3], ARGV[5], ARGV[1])
   redis.call('SREM', KEYS[2], ARGV[1])
+  redis.call('SREM', KEYS[2] .. ':' .. cjson.decode(redis.call('HGET', KEYS[1], 'owner')), ARGV[1])
+  redis.call('EXPIRE', KEYS[4], 3600)
 end
 return 1

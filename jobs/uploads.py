@@ -15,7 +15,7 @@ def drop_unwanted_input(job_id: str, *, repository: JobRepository, store: Folder
         One of `jobs.connection.REDIS_AWAY`.
     """
     try:
-        job = repository.get(job_id)
+        job = repository.get_record(job_id)
     except (JobNotFound, JobExpired):
         return
     if job.status in TERMINAL_STATUSES and not job.options.keep_input:

@@ -46,6 +46,12 @@ def get_queue(services: ServicesDep) -> JobQueue:
     return services.queue
 
 
+def get_viewer() -> str | None:
+    """Whose key the call carries; None, which may see everything, where keys are not asked for."""
+    return None
+
+
+ViewerDep = Annotated[str | None, Depends(get_viewer)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 RepositoryDep = Annotated[JobRepository, Depends(get_repository)]
 StoreDep = Annotated[FolderStore, Depends(get_store)]

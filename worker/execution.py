@@ -127,7 +127,7 @@ def _colorize_and_publish(job_id: str, execution_id: str, workplace: Workplace) 
 def _task(job_id: str, execution_id: str, workplace: Workplace) -> ColorizationTask:
     settings, store = workplace.settings, workplace.store
     job = _persist(lambda: workplace.repository.get(job_id))
-    names = _persist(lambda: workplace.repository.reference_names(job_id))
+    names = _persist(lambda: workplace.repository.submission(job_id)).reference_names
     video, references = store.input_video(job_id), store.input_references(job_id)
     if not video.is_file() or len(references) != len(names):
         raise Internal("The job's upload is not in the store any more. Submit the job again.")

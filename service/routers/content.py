@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,7 @@ from jobs.errors import (
 )
 from jobs.record import TERMINAL_STATUSES, Job, Variant
 from service.conditions import ByteRange, OutsideFile, matches, requested_range
-from service.dependencies import ServicesDep
+from service.dependencies import ServicesDep, ViewerDep
 from service.page import CONTENT_SECURITY_POLICY
 from service.problems import describe_problems, problem_response, request_id_of
 
@@ -68,6 +69,7 @@ async def get_content(
     job_id: str,
     request: Request,
     services: ServicesDep,
+    viewer: ViewerDep,
     variant: Annotated[
         str, Query(description="`video`, `comparison`, `preview`, `report` or `report_json`.")
     ] = "video",
@@ -79,7 +81,7 @@ async def get_content(
 
     The ETag is the file's hash, so that an interrupted download can go on with `Range` and `If-Range`.
     """
-    job = await to_thread.run_sync(services.repository.get, job_id)
+    job = await to_thread.run_sync(partial(services.repository.get, job_id, viewer=viewer))
     found = _finished_variant(job, variant)
     try:
         path = await to_thread.run_sync(services.store.variant_path, job_id, found.name)

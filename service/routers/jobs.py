@@ -4,6 +4,7 @@ import hashlib
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import anyio
@@ -26,15 +27,16 @@ from jobs.errors import (
     UploadIncomplete,
 )
 from jobs.identifiers import new_job_id
+from jobs.options import JobOptions
 from jobs.record import TERMINAL_STATUSES, Job, Status
 from jobs.repository import JobPage
+from jobs.submission import Submission
 from service.conditions import matches
-from service.dependencies import RepositoryDep, Services, ServicesDep
-from service.intake import Upload
+from service.dependencies import RepositoryDep, Services, ServicesDep, ViewerDep
 from service.job_example import JOB_CONTENT
 from service.job_form import JOB_FORM
 from service.model_catalog import require_weights
-from service.problems import describe_problems
+from service.problems import describe_problems, request_id_of
 from service.uploads import receive_upload
 
 POLL_SECONDS = 2
@@ -73,7 +75,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
         ),
     },
 )
-async def create_job(request: Request, response: Response, services: ServicesDep) -> Job:
+async def create_job(request: Request, response: Response, services: ServicesDep, viewer: ViewerDep) -> Job:
     """Send a monochrome video and one or more color frames of it; the parts may come in any order.
 
     The answer comes when the upload is stored and the job is queued. `Location` is where to poll it.
@@ -90,18 +92,21 @@ async def create_job(request: Request, response: Response, services: ServicesDep
             check_options=lambda options: require_weights(options, catalog=catalog),
         )
         with anyio.CancelScope(shield=True):  # a job half made would be an upload that nobody owns
-            job = await to_thread.run_sync(_submit, services, job_id, upload)
+            submission = Submission(
+                owner=viewer or "", reference_names=upload.reference_names, request_id=request_id_of(request)
+            )
+            job = await to_thread.run_sync(_submit, services, job_id, upload.options, submission)
     log.info("job_created", job_id=job_id, references=len(upload.reference_names), model=upload.options.model)
     response.headers["Location"] = str(request.url_for("get_job", job_id=job_id).path)
     response.headers["Retry-After"] = str(POLL_SECONDS)
     return job
 
 
-def _submit(services: Services, job_id: str, upload: Upload) -> Job:
+def _submit(services: Services, job_id: str, options: JobOptions, submission: Submission) -> Job:
     """Record and queue the job whose files are in the store; where that fails, the files go."""
-    job = Job(id=job_id, status="queued", options=upload.options, created_at=datetime.now(UTC))
+    job = Job(id=job_id, status="queued", options=options, created_at=datetime.now(UTC))
     try:
-        services.repository.create(job, upload.reference_names)
+        services.repository.create(job, submission)
         services.queue.enqueue(job_id)
         return services.repository.get(job_id)
     except BaseException:
@@ -120,11 +125,12 @@ def _submit(services: Services, job_id: str, upload: Upload) -> Job:
 )
 def list_jobs(
     repository: RepositoryDep,
+    viewer: ViewerDep,
     status: Annotated[Status | None, Query(description="Only jobs in this status.")] = None,
     limit: Annotated[int, Query(ge=1, le=100, description="Jobs per page.")] = 20,
     after: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
 ) -> JobPage:
-    return repository.list(status=status, limit=limit, after=after)
+    return repository.list(status=status, limit=limit, after=after, viewer=viewer)
 
 
 @router.get(
@@ -146,6 +152,7 @@ async def get_job(
     job_id: str,
     request: Request,
     repository: RepositoryDep,
+    viewer: ViewerDep,
     wait: Annotated[
         float, Query(ge=0, le=30, description="Seconds to wait for a change, if the job is not finished.")
     ] = 0,
@@ -156,7 +163,7 @@ async def get_job(
     deadline = time.monotonic() + wait
     first_tag: str | None = None
     while True:
-        job = await to_thread.run_sync(repository.get, job_id)
+        job = await to_thread.run_sync(partial(repository.get, job_id, viewer=viewer))
         body = job.model_dump_json().encode()
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         first_tag = first_tag or etag
@@ -181,11 +188,12 @@ async def get_job(
     response_description="The job, canceled.",
     responses=describe_problems(Unauthorized, JobNotFound, JobExpired, JobAlreadyFinished, InvalidRequest),
 )
-def cancel(job_id: str, services: ServicesDep) -> Job:
+def cancel(job_id: str, services: ServicesDep, viewer: ViewerDep) -> Job:
     """Stops a running job within seconds and frees its files; the record stays. Canceling twice is no error."""
-    job = cancel_job(job_id, repository=services.repository, queue=services.queue, store=services.store)
+    services.repository.get(job_id, viewer=viewer)
+    cancel_job(job_id, repository=services.repository, queue=services.queue, store=services.store)
     log.info("job_canceled", job_id=job_id)
-    return job
+    return services.repository.get(job_id)
 
 
 @router.delete(
@@ -197,7 +205,8 @@ def cancel(job_id: str, services: ServicesDep) -> Job:
     response_class=Response,
     responses=describe_problems(Unauthorized, JobNotFound, JobExpired, InvalidRequest),
 )
-def delete(job_id: str, services: ServicesDep) -> None:
+def delete(job_id: str, services: ServicesDep, viewer: ViewerDep) -> None:
     """Cancels it first if it runs."""
+    services.repository.get(job_id, viewer=viewer)
     delete_job(job_id, repository=services.repository, queue=services.queue, store=services.store)
     log.info("job_deleted", job_id=job_id)

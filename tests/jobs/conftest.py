@@ -16,6 +16,7 @@ from jobs.record import Job
 from jobs.repository import JobRepository
 from jobs.settings import Settings
 from jobs.store import FolderStore
+from jobs.submission import Submission
 
 MakeJob = Callable[..., Job]
 
@@ -58,7 +59,7 @@ def store(tmp_path: Path) -> FolderStore:
 def make_job(repository: JobRepository) -> MakeJob:
     def make(*, created_at: datetime | None = None) -> Job:
         job = Job(id=new_job_id(), status="queued", options=JobOptions(), created_at=created_at or datetime.now(UTC))
-        repository.create(job, ["first.png", "second.png"])
+        repository.create(job, Submission(reference_names=("first.png", "second.png")))
         return job
 
     return make

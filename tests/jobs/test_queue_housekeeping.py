@@ -84,7 +84,8 @@ def test_canceling_ends_the_job_and_frees_its_files(
         writer.write(b"film")
     queue.enqueue(job.id)
     for _ in range(2):
-        assert cancel_job(job.id, repository=repository, queue=queue, store=store).status == "canceled"
+        cancel_job(job.id, repository=repository, queue=queue, store=store)
+        assert repository.get(job.id).status == "canceled"
     assert not store.input_video(job.id).exists()
     assert queue.length() == 0
 

@@ -44,7 +44,7 @@ def test_an_ended_job_has_no_phase_but_that_in_which_it_failed(
 def test_a_job_comes_back_as_it_was_made(repository: JobRepository, make_job: MakeJob) -> None:
     job = make_job()
     assert repository.get(job.id) == job.model_copy(update={"queue_position": 0})
-    assert repository.reference_names(job.id) == ["first.png", "second.png"]
+    assert repository.submission(job.id).reference_names == ("first.png", "second.png")
 
 
 @pytest.mark.parametrize("job_id", ["job_0", "../../etc", "", "a" * 65, "job\n", "job:x"])

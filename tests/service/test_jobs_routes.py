@@ -42,7 +42,7 @@ async def test_a_new_job_is_queued_and_says_where_it_is(client: httpx.AsyncClien
     assert (await client.get(response.headers["location"])).json() == job
     assert services.store.input_video(job["id"]).read_bytes() == b"film"
     assert [path.read_bytes() for path in services.store.input_references(job["id"])] == [b"picture"] * 2
-    assert services.repository.reference_names(job["id"]) == ["a.png", "b.png"]
+    assert services.repository.submission(job["id"]).reference_names == ("a.png", "b.png")
     assert services.queue.is_alive(job["id"])
 
 
@@ -63,8 +63,8 @@ def looks(services: Services, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     seen: list[Job] = []
     look = services.repository.get
 
-    def get(job_id: str) -> Job:
-        seen.append(look(job_id))
+    def get(job_id: str, *, viewer: str | None) -> Job:
+        seen.append(look(job_id, viewer=viewer))
         return seen[-1]
 
     monkeypatch.setattr(services.repository, "get", get)

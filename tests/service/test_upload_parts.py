@@ -135,7 +135,7 @@ async def test_a_file_name_is_a_name_and_never_a_path(
     response = await client.post("/v1/jobs", files=[VIDEO, ("references", (given, b"picture", "image/png"))])
     assert response.status_code == 202, response.text
     job_id = response.json()["id"]
-    assert services.repository.reference_names(job_id) == [kept]
+    assert services.repository.submission(job_id).reference_names == (kept,)
     paths = [path.relative_to(settings.store_folder) for path in settings.store_folder.rglob("*") if path.is_file()]
     assert sorted(paths) == [
         Path("jobs", job_id, "input", "references", "0000"),

@@ -19,6 +19,7 @@ from jobs.record import Job
 from jobs.repository import JobRepository
 from jobs.settings import Settings
 from jobs.store import FolderStore, open_store
+from jobs.submission import Submission
 from models import errors as model_errors
 from worker.execution import Workplace, execute
 from worker.observer import Observer
@@ -42,7 +43,7 @@ class Desk:
         with self.store.open_input_writer(job_id, "video") as writer:
             writer.write(b"film")
         job = Job(id=job_id, status="queued", options=JobOptions(keep_input=keep_input), created_at=datetime.now(UTC))
-        self.repository.create(job, ["../evil.png", "b.png"])
+        self.repository.create(job, Submission(reference_names=("../evil.png", "b.png")))
         return job_id
 
     def execute(self, job_id: str, behavior: Behavior, *, execution_id: str = "a") -> Job:

@@ -24,6 +24,7 @@ from jobs.record import Job
 from jobs.repository import JobRepository
 from jobs.settings import Settings
 from jobs.store import FolderStore, open_store
+from jobs.submission import Submission
 
 ROOT = Path(__file__).resolve().parents[2]
 VIDEO = b"not a video, but the stand-in does not mind"
@@ -49,9 +50,8 @@ class Service:
             writer.write(b"picture")
         note = str(self.notes / job_id)
         options = JobOptions(metadata={"behavior": behavior, "note": note}, keep_input=keep_input)
-        self.repository.create(
-            Job(id=job_id, status="queued", options=options, created_at=datetime.now(UTC)), ["still.png"]
-        )
+        job = Job(id=job_id, status="queued", options=options, created_at=datetime.now(UTC))
+        self.repository.create(job, Submission(reference_names=("still.png",)))
         self.queue.enqueue(job_id)
         return job_id
 
@@ -218,8 +218,8 @@ class TestAJob:
         job_id = service.submit(behavior)
         wait_until(lambda: service.processes_of(job_id) != [], seconds=10, what="the job runs")
         [(process, _)] = service.processes_of(job_id)
-        job = cancel_job(job_id, repository=service.repository, queue=service.queue, store=service.store)
-        assert job.status == "canceled"
+        cancel_job(job_id, repository=service.repository, queue=service.queue, store=service.store)
+        assert service.repository.get(job_id).status == "canceled"
         wait_until(lambda: not is_running(process), seconds=2, what="the process dies")
         wait_until(lambda: service.execution_folders(job_id) == [], seconds=2, what="its files go")
         assert not service.store.input_video(job_id).exists()

@@ -42,7 +42,7 @@ def test_the_job_goes_on_and_the_worker_takes_the_next(tmp_path: Path) -> None:
             with store.open_input_writer(job_id, "video") as writer:
                 writer.write(b"film")
             options = JobOptions(metadata={"behavior": behavior, "note": str(tmp_path / job_id)})
-            repository.create(Job(id=job_id, status="queued", options=options, created_at=datetime.now(UTC)), [])
+            repository.create(Job(id=job_id, status="queued", options=options, created_at=datetime.now(UTC)))
             queue.enqueue(job_id)
             return job_id
 
