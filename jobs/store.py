@@ -3,6 +3,7 @@
     jobs/{id}/input/video, input/references/0000, ...    written once, visible only when whole
     jobs/{id}/executions/{execution}/                    one execution's own; nobody else looks inside
     jobs/{id}/results/video.mp4, report.json, ...        appears at once, whole
+    uploads/{id}/                                        resumable uploads: jobs/resumable.py
     trash/                                               on its way out
 
 Names that users gave are kept in the job's record and are never part of a path.
@@ -11,7 +12,6 @@ Names that users gave are kept in the job's record and are never part of a path.
 import fcntl
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +20,11 @@ from typing import IO, Literal, Self
 from uuid import uuid4
 
 from jobs.errors import StartupError, VariantNotFound
+from jobs.file_lock import is_at
 from jobs.identifiers import checked_job_id
 from jobs.options import ResultName
 from jobs.settings import Settings
+from jobs.trash import Trash
 
 InputKind = Literal["video", "reference"]
 
@@ -90,9 +92,8 @@ class FolderStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
         self._jobs = self._folder / "jobs"
-        self._trash = self._folder / "trash"
+        self._trash = Trash(self._folder / "trash")
         self._jobs.mkdir(parents=True, exist_ok=True)
-        self._trash.mkdir(exist_ok=True)
 
     def create(self, job_id: str) -> None:
         """Make room for a new job; raises `FileExistsError` where there is one."""
@@ -114,7 +115,7 @@ class FolderStore:
         return sorted(path for path in folder.glob("*") if not path.name.startswith("."))
 
     def drop_input(self, job_id: str) -> None:
-        self._remove(self._job(job_id) / "input")
+        self._trash.discard(self._job(job_id) / "input")
 
     def open_execution(self, job_id: str, execution_id: str) -> Path:
         """An empty work folder of the execution's own."""
@@ -138,12 +139,12 @@ class FolderStore:
             if not owns():
                 return False
             # Left by an execution that died after publishing and before saying so.
-            self._remove(results)
+            self._trash.discard(results)
             finished.rename(results)
         return True
 
     def discard_execution(self, job_id: str, execution_id: str) -> None:
-        self._remove(self._execution(job_id, execution_id))
+        self._trash.discard(self._execution(job_id, execution_id))
 
     def has_executions(self, job_id: str) -> bool:
         """Whether an execution has a folder there."""
@@ -155,12 +156,12 @@ class FolderStore:
 
     def discard_executions(self, job_id: str) -> None:
         for folder in (self._job(job_id) / "executions").glob("*"):
-            self._remove(folder)
+            self._trash.discard(folder)
 
     def drop_results(self, job_id: str) -> None:
         if self._job(job_id).exists():
             with self._publishing(job_id) as results:
-                self._remove(results)
+                self._trash.discard(results)
 
     def variant_path(self, job_id: str, name: ResultName) -> Path:
         """Raises `VariantNotFound` where the job has no such result."""
@@ -170,7 +171,7 @@ class FolderStore:
 
     def delete(self, job_id: str) -> None:
         """Remove everything; nothing happens where there is nothing."""
-        self._remove(self._job(job_id))
+        self._trash.discard(self._job(job_id))
 
     def job_ids(self) -> Iterator[str]:
         for folder in self._jobs.iterdir():
@@ -200,8 +201,7 @@ class FolderStore:
 
     def empty_trash(self) -> None:
         """Remove what a process that died while deleting left behind."""
-        for path in self._trash.iterdir():
-            shutil.rmtree(path, ignore_errors=True)
+        self._trash.empty()
 
     def _job(self, job_id: str) -> Path:
         return self._jobs / checked_job_id(job_id)
@@ -217,7 +217,7 @@ class FolderStore:
         while True:
             with path.open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                if not _is_at(lock, path):
+                if not is_at(lock, path):
                     # Whoever held it has removed it: those who come now wait at another file.
                     continue
                 try:
@@ -225,32 +225,6 @@ class FolderStore:
                 finally:
                     path.unlink(missing_ok=True)
                 return
-
-    def _remove(self, path: Path) -> None:
-        """Take `path` out of sight at once, then delete it; what is written into it meanwhile goes too."""
-        trash = self._trash / uuid4().hex
-        try:
-            path.rename(trash)
-        except FileNotFoundError:
-            return
-        _delete_tree(trash)
-
-
-def _is_at(file: IO[str], path: Path) -> bool:
-    """Whether `path` still names the open `file`."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _delete_tree(folder: Path) -> None:
-    """Delete a folder that a dying process may still write into."""
-    for _ in range(3):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
-        time.sleep(0.05)
 
 
 def open_store(settings: Settings) -> FolderStore:

@@ -21,7 +21,7 @@ class UploadWriter:
         self._lock = threading.Lock()
         self._file = file
         self._marks = UploadMarks(folder)
-        self._length = length
+        self.length = length
         self._unverified: RunningChecksum | None = None
         # What was waiting for its checksum when the process died was never said to be kept.
         unverified = self._marks.unverified_from()
@@ -38,7 +38,7 @@ class UploadWriter:
 
     @property
     def bytes_left(self) -> int:
-        return self._length - self._offset
+        return self.length - self._offset
 
     def expect(self, checksum: Checksum) -> None:
         """Keep what is written from here on only if `finish` finds that it adds up to `checksum`."""
@@ -56,7 +56,7 @@ class UploadWriter:
             if self._file.closed:
                 return
             if len(chunk) > self.bytes_left:
-                raise too_many_bytes(self._length)
+                raise too_many_bytes(self.length)
             left = memoryview(chunk)
             while left:
                 written = self._file.write(left)
@@ -97,7 +97,7 @@ class UploadWriter:
                     self._file.truncate(self._start)
                     self._offset = self._start
                     self._marks.clear_unverified()
-                if self._offset == self._length:
+                if self._offset == self.length:
                     os.fsync(self._file.fileno())
 
 

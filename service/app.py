@@ -14,6 +14,7 @@ from jobs.errors import StartupError
 from jobs.housekeeping import sweep
 from jobs.queue import JobQueue
 from jobs.repository import JobRepository
+from jobs.resumable import UploadFolder
 from jobs.settings import Settings
 from jobs.store import open_store
 from service.auth import require_key, require_safe_address
@@ -22,8 +23,9 @@ from service.openapi import describe
 from service.problems import install_problem_handlers
 from service.query import require_known_query
 from service.request_log import RequestLog
-from service.routers import content, health, jobs, models, pages
+from service.routers import content, health, jobs, models, pages, uploads
 from service.sweeper import sweeping
+from service.tus import TusLayer
 from service.uploads import UploadsUnderWay
 
 CLEANUP_SECONDS = 10.0
@@ -42,6 +44,7 @@ def create_app(settings: Settings, *, redis: Redis | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         def keep_house() -> None:
+            services.resumable.sweep(datetime.now(UTC))
             sweep(services.repository, services.queue, services.store, now=datetime.now(UTC))
 
         with sweeping(keep_house):
@@ -61,10 +64,11 @@ def create_app(settings: Settings, *, redis: Redis | None = None) -> FastAPI:
     app.openapi = partial(describe, app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     install_problem_handlers(app)
     app.add_middleware(RequestLog)
+    app.add_middleware(TusLayer)
     known_query = Depends(require_known_query)
     for router in (pages.router, health.router):
         app.include_router(router, dependencies=[known_query])
-    for router in (jobs.router, content.router, models.router):
+    for router in (jobs.router, content.router, uploads.router, models.router):
         app.include_router(router, dependencies=[Depends(require_key), known_query])
     return app
 
@@ -82,5 +86,6 @@ def _make_services(settings: Settings, *, redis: Redis | None) -> Services:
         repository=JobRepository(redis, settings.queue_name, retention_seconds=settings.retention_seconds),
         store=open_store(settings),
         queue=JobQueue(redis, settings),
+        resumable=UploadFolder(settings.store_folder, expiry_seconds=settings.upload_expiry_seconds),
         uploads=UploadsUnderWay(),
     )

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from jobs.queue import JobQueue
 from jobs.repository import JobRepository
+from jobs.resumable import UploadFolder
 from jobs.settings import Settings
 from jobs.store import FolderStore
 from service.uploads import UploadsUnderWay
@@ -20,6 +21,7 @@ class Services:
     repository: JobRepository
     store: FolderStore
     queue: JobQueue
+    resumable: UploadFolder
     uploads: UploadsUnderWay
 
 

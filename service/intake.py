@@ -1,30 +1,26 @@
 """Takes the body of one upload apart and writes its parts to the store, enforcing every limit as the bytes come."""
 
-import errno
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from jobs.errors import (
     FieldError,
     InvalidRequest,
     PayloadTooLarge,
-    StoreFull,
     TooManyReferences,
     UnsupportedMediaType,
 )
 from jobs.options import JobOptions
 from jobs.settings import Settings
 from jobs.store import FolderStore, InputWriter
+from service.disk_space import DiskSpace
+from service.file_name import shown_name
 from service.multipart import Event, MultipartReader, PartData, PartEnded, PartStarted
 from service.options_part import parse_options, require_uploaded
 from service.problems import json_pointer
 
 MAX_OPTIONS_BYTES = 256 * 1024
-MAX_NAME_LENGTH = 255
-FREE_SPACE_CHECK_BYTES = 64 * 1024 * 1024
-"""How often, in bytes, the disk's free space is looked at while an upload comes in."""
 
 NOT_A_VIDEO = ("image/", "text/", "audio/", "application/json", "application/pdf")
 NOT_AN_IMAGE = ("video/", "text/", "audio/", "application/json", "application/pdf")
@@ -62,9 +58,9 @@ class Intake:
         self._store = store
         self._job_id = job_id
         self._settings = settings
+        self._space = DiskSpace(store, min_free_bytes=settings.min_free_bytes, kept="Nothing was kept.")
         self._check_options = check_options
         self._received = 0
-        self._unchecked = 0
         self._part: PartStarted | None = None
         self._part_bytes = 0
         self._pointer = "#"
@@ -76,7 +72,7 @@ class Intake:
 
     def open(self, declared: int) -> None:
         """Make the job's folder, if the disk holds the `declared` bytes (0: not declared)."""
-        self._require_space(declared)
+        self._space.require(declared)
         with self._lock:
             if not self._discarded:
                 self._store.create(self._job_id)
@@ -86,10 +82,7 @@ class Intake:
         self._received += len(chunk)
         if self._received > self._settings.max_upload_bytes:
             raise too_large(self._settings)
-        self._unchecked += len(chunk)
-        if self._unchecked >= FREE_SPACE_CHECK_BYTES:
-            self._unchecked = 0
-            self._require_space(0)
+        self._space.use(len(chunk))
         with self._lock:
             if not self._discarded:
                 for event in self._reader.feed(chunk):
@@ -183,14 +176,14 @@ class Intake:
                 errors=[FieldError(self._pointer, "Too large.")],
             )
         assert self._writer is not None
-        with _full_disk_is_told():
+        with self._space.full_is_told():
             self._writer.write(data)
 
     def _end(self) -> None:
         assert self._part is not None
         if self._writer is not None:
             writer, self._writer = self._writer, None
-            with _full_disk_is_told():
+            with self._space.full_is_told():
                 writer.close()
             if self._part_bytes == 0:
                 raise _invalid(self._pointer, f"The file in `{self._part.name}` is empty; send one that is not.")
@@ -208,45 +201,20 @@ class Intake:
             )
 
     def _file_name(self, part: PartStarted) -> str:
-        """The last step of the path that the client gave: a name to show and to match, never a path to open."""
         if part.filename is None:
             raise _invalid(
                 self._pointer, f"The part `{part.name}` is a plain field; send it as a file, with a file name."
             )
-        last = part.filename.replace("\\", "/").rsplit("/", 1)[-1]
-        name = "".join(character for character in last if character.isprintable()).strip()[:MAX_NAME_LENGTH]
-        if name in ("", ".", ".."):
+        name = shown_name(part.filename)
+        if name is None:
             raise _invalid(self._pointer, f"The file in `{part.name}` has no name; give it one.")
         return name
-
-    def _require_space(self, coming: int) -> None:
-        """Raises StoreFull where the disk would hold less than `min_free_bytes` with `coming` more."""
-        if self._store.free_bytes() - coming < self._settings.min_free_bytes:
-            raise _store_full()
-
-
-@contextmanager
-def _full_disk_is_told() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _store_full() from error
-        raise
 
 
 def too_large(settings: Settings) -> PayloadTooLarge:
     return PayloadTooLarge(
         f"The upload is larger than {settings.max_upload_bytes:,} bytes, the most that this server takes. "
         "Send a shorter or more strongly compressed video."
-    )
-
-
-def _store_full() -> StoreFull:
-    return StoreFull(
-        "The server's disk is too full for this upload. Nothing was kept; try again when jobs have expired or were "
-        "deleted.",
-        retry_after=300,
     )
 
 

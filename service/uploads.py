@@ -9,19 +9,14 @@ from contextlib import contextmanager
 
 import anyio
 from anyio import to_thread
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
-from jobs.errors import UploadIncomplete
 from jobs.options import JobOptions
 from jobs.settings import Settings
 from jobs.store import FolderStore
+from service.body import declared_length, pump
 from service.intake import Intake, Upload, too_large
 from service.multipart import boundary_of
-
-CHUNK_BYTES = 1024 * 1024
-"""Bytes handed to a thread at once: few enough to forget, many enough that the hand-over costs nothing."""
-IDLE_SECONDS = 60.0
-"""How long a client may send nothing before its upload is given up."""
 
 
 class UploadsUnderWay:
@@ -66,46 +61,16 @@ async def receive_upload(
             nothing left in the store.
     """
     boundary = boundary_of(request.headers.get("content-type"))
-    declared = _declared_length(request)
+    declared = declared_length(request)
     if declared > settings.max_upload_bytes:
         raise too_large(settings)
     intake = Intake(boundary, store=store, job_id=job_id, settings=settings, check_options=check_options)
     try:
         await to_thread.run_sync(intake.open, declared)
-        await _pump(request, intake.write)
+        await pump(request, intake.write, kept="Nothing was kept; send it again.")
         return await to_thread.run_sync(intake.finish)
     except BaseException:
         # Also where the server shuts down and cancels: the files must go before the request does.
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(intake.discard)
         raise
-
-
-async def _pump(request: Request, write: Callable[[bytes], None]) -> None:
-    """Hand the body over in chunks, the next one only when the last is written: the client waits, not the memory."""
-    stream = aiter(request.stream())
-    pending = bytearray()
-    try:
-        while True:
-            with anyio.fail_after(IDLE_SECONDS):
-                piece = await anext(stream, None)
-            if piece is None:
-                break
-            pending += piece
-            if len(pending) >= CHUNK_BYTES:
-                await to_thread.run_sync(write, bytes(pending))
-                pending.clear()
-    except ClientDisconnect as error:
-        raise UploadIncomplete("The connection ended in the middle of the upload. Nothing was kept.") from error
-    except TimeoutError as error:
-        raise UploadIncomplete(
-            f"No data came for {IDLE_SECONDS:.0f} seconds in the middle of the upload. Nothing was kept; send it again."
-        ) from error
-    if pending:
-        await to_thread.run_sync(write, bytes(pending))
-
-
-def _declared_length(request: Request) -> int:
-    """`Content-Length`, or 0 where the body comes in chunks; only a first look, as the bytes are counted anyway."""
-    value = request.headers.get("content-length", "0")
-    return int(value) if value.isdecimal() and len(value) < 20 else 0

@@ -1,5 +1,7 @@
 """Query parameters that are misspelt or given twice are told, by every call."""
 
+import re
+
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -13,7 +15,7 @@ async def test_every_call_refuses_a_parameter_that_it_does_not_know(app: FastAPI
     calls = [(verb, path) for path, verbs in app.openapi()["paths"].items() for verb in verbs]
     assert len(calls) > 8
     for verb, path in [*calls, ("get", "/"), ("get", "/docs")]:
-        response = await client.request(verb, path.format(job_id="job_1"), params={"surely_unknown": "x"})
+        response = await client.request(verb, re.sub(r"{\w+}", "job_1", path), params={"surely_unknown": "x"})
         assert response.status_code == 422, f"{verb} {path}"
         if verb != "head":
             assert pointers(assert_problem(response, 422, "invalid_request")) == ["#/query/surely_unknown"]
@@ -43,7 +45,7 @@ async def test_every_call_takes_the_parameters_that_it_describes(app: FastAPI, c
     ]
     assert len(described) > 4
     for verb, path, name in described:
-        response = await client.request(verb, path.format(job_id="job_1"), params={name: "x"})
+        response = await client.request(verb, re.sub(r"{\w+}", "job_1", path), params={name: "x"})
         assert "no query parameter" not in response.text, f"{verb} {path} {name}"
 
 

@@ -225,7 +225,7 @@ async def test_redis_that_goes_away_after_the_upload_leaves_no_files(
 async def test_an_upload_that_stalls_is_given_up(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, stored_files: Callable[[], list[str]]
 ) -> None:
-    monkeypatch.setattr("service.uploads.IDLE_SECONDS", 0.1)
+    monkeypatch.setattr("service.body.IDLE_SECONDS", 0.1)
     request = client.build_request("POST", "/v1/jobs", files=job_files())
     body = request.read()
 
