@@ -10,11 +10,14 @@ from pydantic import (
     Field,
     SecretStr,
     SerializationInfo,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
     UrlConstraints,
-    field_serializer,
+    ValidationError,
+    model_serializer,
     model_validator,
 )
-from pydantic_core import Url
+from pydantic_core import PydanticCustomError, Url
 
 ModelName = Literal["retint", "deepremaster"]
 TuningPreset = Literal["off", "fast", "quality"]
@@ -115,6 +118,18 @@ WEBHOOK_SECRET_PATTERN = f"^whsec_(({_FOUR}){{8,20}}({_LAST[0]}|{_LAST[1]})?|({_
 """Standard Webhooks 1.0, "Signature scheme": `whsec_` and base64 of 24 to 64 random bytes."""
 
 
+_WEB_ADDRESS = TypeAdapter(Annotated[Url, UrlConstraints(allowed_schemes=["http", "https"], host_required=True)])
+
+
+def _checked_web_address(text: str) -> str:
+    """Kept as it was given: made into what it means it may become longer than is allowed."""
+    try:
+        _WEB_ADDRESS.validate_python(text)
+    except ValidationError as error:
+        raise PydanticCustomError("url", "give an address that begins with http:// or https://") from error
+    return text
+
+
 def _checked_webhook_secret(secret: SecretStr) -> SecretStr:
     if re.fullmatch(WEBHOOK_SECRET_PATTERN, secret.get_secret_value()) is None:
         raise ValueError("give `whsec_` and the base64 of 24 to 64 random bytes")
@@ -125,8 +140,13 @@ class WebhookOptions(StrictModel):
     """Whom to tell how the job goes; docs/http-api.md says how to check the signature."""
 
     url: Annotated[
-        Annotated[Url, UrlConstraints(allowed_schemes=["http", "https"], host_required=True, max_length=2048)],
-        Field(description="Gets a POST with the event; `http` or `https`."),
+        str,
+        AfterValidator(_checked_web_address),
+        Field(
+            max_length=2048,
+            description="Gets a POST with the event; `http` or `https`.",
+            json_schema_extra={"format": "uri", "pattern": "^https?://"},
+        ),
     ]
     secret: Annotated[
         SecretStr,
@@ -141,10 +161,14 @@ class WebhookOptions(StrictModel):
         list[WebhookEvent], Field(min_length=1, description="Which events to send; absent: those that end a job.")
     ] = ["job.succeeded", "job.failed", "job.canceled"]
 
-    @field_serializer("secret", when_used="json")
-    def show_secret(self, secret: SecretStr, info: SerializationInfo) -> str:
-        """Masked, but where the context says that Redis is what it is written for."""
-        return secret.get_secret_value() if (info.context or {}).get("for_redis") else str(secret)
+    @model_serializer(mode="wrap")
+    def without_secret(self, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, object]:
+        """The secret is for Redis alone, which the context names; everywhere else it is left out."""
+        written: dict[str, object] = write(self)
+        del written["secret"]
+        if (info.context or {}).get("for_redis"):
+            written["secret"] = self.secret.get_secret_value()
+        return written
 
 
 class JobOptions(StrictModel):

@@ -157,7 +157,7 @@ class JobRepository:
             found += tuple(job for job in self._fetch(members) if status is None or job.status == status)
             maximum = b"(" + members[-1]
         page, has_more = found[:limit], len(found) > limit
-        following = encode_cursor(index_member(page[-1].id, page[-1].created_at).encode()) if has_more else None
+        following = encode_cursor(index_member(page[-1].id, page[-1].created_at)) if has_more else None
         return JobPage(data=[*page], has_more=has_more, next=following)
 
     def open_ids(self) -> set[str]:

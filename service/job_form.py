@@ -36,11 +36,11 @@ JOB_FORM: dict[str, Any] = {
             },
             "examples": {
                 "curl": {
-                    "summary": "A video, one reference that is its first frame, and quick tuning",
+                    "summary": "A video, one colored frame of it, and quick tuning",
                     "value": {
                         "video": "@film.mp4",
                         "references": ["@frame.png"],
-                        "options": {"tuning": "fast", "references": [{"name": "frame.png", "frame": 0}]},
+                        "options": {"tuning": "fast"},
                     },
                 }
             },

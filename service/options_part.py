@@ -24,7 +24,7 @@ def parse_options(data: bytes) -> JobOptions:
     if not data.strip():
         return JobOptions()
     try:
-        return JobOptions.model_validate_json(data)
+        return JobOptions.model_validate_json(data, strict=True)
     except ValidationError as error:
         raise InvalidRequest(
             "The options do not fit; `errors` says where and why. /docs lists them.", errors=_field_errors(error, data)

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from jobs.connection import REDIS_AWAY
 from jobs.errors import (
@@ -168,4 +169,17 @@ def _answer_http_exception(request: Request, error: Exception) -> JSONResponse:
         415: UnsupportedMediaType("The request's content type is not one that this call reads."),
     }
     answer = answers.get(error.status_code) or InvalidRequest(f"{error.detail}.".replace("..", "."))
-    return problem_response(answer, request_id=request_id_of(request), headers=error.headers, status=error.status_code)
+    headers = dict(error.headers or {})
+    if isinstance(answer, MethodNotAllowed):
+        headers["Allow"] = ", ".join(_methods_of(request))
+    return problem_response(answer, request_id=request_id_of(request), headers=headers, status=error.status_code)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """What the path takes. Starlette's own header names the methods of the first route there alone."""
+    routes = request.app.router.routes
+    return [
+        method
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]

@@ -14,6 +14,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from jobs.cancellation import cancel_job, delete_job
+from jobs.cursor import CURSOR_PATTERN
 from jobs.errors import (
     InvalidRequest,
     JobAlreadyFinished,
@@ -128,7 +129,10 @@ def list_jobs(
     viewer: ViewerDep,
     status: Annotated[Status | None, Query(description="Only jobs in this status.")] = None,
     limit: Annotated[int, Query(ge=1, le=100, description="Jobs per page.")] = 20,
-    after: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+    after: Annotated[
+        str | None,
+        Query(description="The `next` of the page before.", json_schema_extra={"pattern": CURSOR_PATTERN}),
+    ] = None,
 ) -> JobPage:
     return repository.list(status=status, limit=limit, after=after, viewer=viewer)
 

@@ -149,7 +149,7 @@ def test_the_list_finds_the_rare_status_behind_many_others(repository: JobReposi
 
 
 def test_a_cursor_of_somebody_else_is_refused(repository: JobRepository) -> None:
-    for cursor in ("?", "bm9wZQ", "ü"):
+    for cursor in ("?", "bm9wZQ", "ü", "00000000000000000-", "00000000000000000-job:1"):
         with pytest.raises(InvalidRequest):
             repository.list(after=cursor)
 

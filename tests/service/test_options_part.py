@@ -23,6 +23,18 @@ def test_an_unknown_field_is_pointed_at() -> None:
     assert places(b'{"xyz": 1}') == {"#/options/xyz": "There is no field `xyz` here."}
 
 
+@pytest.mark.parametrize(
+    ("data", "pointer"),
+    [
+        (b'{"keep_input": 0}', "keep_input"),
+        (b'{"working_size": "320"}', "working_size"),
+        (b'{"restore": "no"}', "restore"),
+    ],
+)
+def test_a_value_of_another_type_is_not_guessed_at(data: bytes, pointer: str) -> None:
+    assert list(places(data)) == [f"#/options/{pointer}"]
+
+
 def test_a_union_is_one_mistake_in_one_place() -> None:
     found = places(b'{"tuning": "best"}')
     assert list(found) == ["#/options/tuning"]
