@@ -12,6 +12,7 @@ from jobs.errors import (
     UnsupportedMediaType,
 )
 from jobs.options import JobOptions
+from jobs.resumable import UploadFolder
 from jobs.settings import Settings
 from jobs.store import FolderStore, InputWriter
 from service.disk_space import DiskSpace
@@ -19,8 +20,9 @@ from service.file_name import shown_name
 from service.multipart import Event, MultipartReader, PartData, PartEnded, PartStarted
 from service.options_part import parse_options, require_uploaded
 from service.problems import json_pointer
+from service.uploaded_video import take_uploaded_video
 
-MAX_OPTIONS_BYTES = 256 * 1024
+MAX_FIELD_BYTES = {"options": 256 * 1024, "video_upload": 64}
 
 NOT_A_VIDEO = ("image/", "text/", "audio/", "application/json", "application/pdf")
 NOT_AN_IMAGE = ("video/", "text/", "audio/", "application/json", "application/pdf")
@@ -50,6 +52,8 @@ class Intake:
         store: FolderStore,
         job_id: str,
         settings: Settings,
+        uploads: UploadFolder,
+        viewer: str | None,
         check_options: Callable[[JobOptions], None],
     ) -> None:
         self._lock = threading.Lock()
@@ -58,6 +62,8 @@ class Intake:
         self._store = store
         self._job_id = job_id
         self._settings = settings
+        self._uploads = uploads
+        self._viewer = viewer
         self._space = DiskSpace(store, min_free_bytes=settings.min_free_bytes, kept="Nothing was kept.")
         self._check_options = check_options
         self._received = 0
@@ -65,9 +71,10 @@ class Intake:
         self._part_bytes = 0
         self._pointer = "#"
         self._writer: InputWriter | None = None
+        self._field = bytearray()
+        self._came: set[str] = set()
         self._video_name: str | None = None
         self._reference_names: list[str] = []
-        self._options_bytes: bytearray | None = None
         self._options: JobOptions | None = None
 
     def open(self, declared: int) -> None:
@@ -93,7 +100,11 @@ class Intake:
         self._reader.close()
         missing = []
         if self._video_name is None:
-            missing.append(FieldError("#/video", "Send the video as a file in the part `video`."))
+            missing.append(
+                FieldError(
+                    "#/video", "Send the video as a file in the part `video`, or name an upload in `video_upload`."
+                )
+            )
         if not self._reference_names:
             missing.append(FieldError("#/references", "Send at least one color image as a file in `references`."))
         if missing:
@@ -126,21 +137,29 @@ class Intake:
 
     def _start(self, part: PartStarted) -> None:
         self._part, self._part_bytes, self._pointer = part, 0, json_pointer((part.name,))
+        if part.name == "references":
+            self._start_reference(part)
+            return
+        if part.name not in ("video", "video_upload", "options"):
+            raise _invalid(
+                self._pointer,
+                f"The part `{part.name}` is unknown; a job has `video` or `video_upload`, `references` and `options`.",
+            )
+        self._require_once(part.name)
         if part.name == "video":
-            if self._video_name is not None:
-                raise _invalid(self._pointer, "The part `video` came twice; a job has one video.")
             self._require_kind(part, wrong=NOT_A_VIDEO, expected="a video")
             self._video_name = self._file_name(part)
             self._writer = self._store.open_input_writer(self._job_id, "video")
-        elif part.name == "references":
-            self._start_reference(part)
-        elif part.name == "options":
-            if self._options_bytes is not None:
-                raise _invalid(self._pointer, "The part `options` came twice; put all options into one JSON object.")
-            self._options_bytes = bytearray()
         else:
+            self._field = bytearray()
+
+    def _require_once(self, name: str) -> None:
+        if name in self._came:
+            raise _invalid(self._pointer, f"The part `{name}` came twice; a job has one.")
+        self._came.add(name)
+        if {"video", "video_upload"} <= self._came:
             raise _invalid(
-                self._pointer, f"The part `{part.name}` is unknown; a job has `video`, `references` and `options`."
+                "#/video_upload", "The parts `video` and `video_upload` both came; a job has one video, so send one."
             )
 
     def _start_reference(self, part: PartStarted) -> None:
@@ -161,13 +180,8 @@ class Intake:
     def _take(self, data: bytes) -> None:
         assert self._part is not None
         self._part_bytes += len(data)
-        if self._options_bytes is not None and self._part.name == "options":
-            if self._part_bytes > MAX_OPTIONS_BYTES:
-                raise PayloadTooLarge(
-                    f"The part `options` is larger than {MAX_OPTIONS_BYTES:,} bytes; it is meant to be a JSON object.",
-                    errors=[FieldError(self._pointer, "Too large.")],
-                )
-            self._options_bytes += data
+        if self._writer is None:
+            self._take_field(data)
             return
         if self._part.name == "references" and self._part_bytes > self._settings.max_reference_bytes:
             raise PayloadTooLarge(
@@ -175,9 +189,19 @@ class Intake:
                 "bytes, the most that this server takes; save it as PNG or JPEG at the video's size.",
                 errors=[FieldError(self._pointer, "Too large.")],
             )
-        assert self._writer is not None
         with self._space.full_is_told():
             self._writer.write(data)
+
+    def _take_field(self, data: bytes) -> None:
+        assert self._part is not None
+        most = MAX_FIELD_BYTES[self._part.name]
+        if self._part_bytes > most:
+            raise PayloadTooLarge(
+                f"The part `{self._part.name}` is larger than {most:,} bytes; `options` is meant to be a JSON object "
+                "and `video_upload` the id of an upload.",
+                errors=[FieldError(self._pointer, "Too large.")],
+            )
+        self._field += data
 
     def _end(self) -> None:
         assert self._part is not None
@@ -187,10 +211,22 @@ class Intake:
                 writer.close()
             if self._part_bytes == 0:
                 raise _invalid(self._pointer, f"The file in `{self._part.name}` is empty; send one that is not.")
-        elif self._options_bytes is not None:
-            self._options = parse_options(bytes(self._options_bytes))
+        elif self._part.name == "options":
+            self._options = parse_options(bytes(self._field))
             self._check_options(self._options)
+        else:
+            self._take_uploaded_video()
         self._part = None
+
+    def _take_uploaded_video(self) -> None:
+        with self._space.full_is_told():
+            self._video_name = take_uploaded_video(
+                self._field.decode(errors="replace").strip(),
+                uploads=self._uploads,
+                viewer=self._viewer,
+                store=self._store,
+                job_id=self._job_id,
+            )
 
     def _require_kind(self, part: PartStarted, *, wrong: tuple[str, ...], expected: str) -> None:
         kind = part.content_type or ""

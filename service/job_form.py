@@ -8,13 +8,19 @@ JOB_FORM: dict[str, Any] = {
         "multipart/form-data": {
             "schema": {
                 "type": "object",
-                "required": ["video", "references"],
+                "required": ["references"],
+                "oneOf": [{"required": ["video"]}, {"required": ["video_upload"]}],
                 "additionalProperties": False,
                 "properties": {
                     "video": {
                         "type": "string",
                         "format": "binary",
                         "description": "The video to color: mp4, mkv, mov, webm, avi or mpegts.",
+                    },
+                    "video_upload": {
+                        "type": "string",
+                        "pattern": "^upload_[0-9a-f]{24}$",
+                        "description": "In place of `video`: the id of a finished upload to `/v1/uploads`.",
                     },
                     "references": {
                         "type": "array",
@@ -31,6 +37,7 @@ JOB_FORM: dict[str, Any] = {
             },
             "encoding": {
                 "video": {"contentType": "video/*, application/octet-stream"},
+                "video_upload": {"contentType": "text/plain"},
                 "references": {"contentType": "image/*, application/octet-stream"},
                 "options": {"contentType": "application/json"},
             },

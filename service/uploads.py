@@ -12,6 +12,7 @@ from anyio import to_thread
 from starlette.requests import Request
 
 from jobs.options import JobOptions
+from jobs.resumable import UploadFolder
 from jobs.settings import Settings
 from jobs.store import FolderStore
 from service.body import declared_length, pump
@@ -49,6 +50,8 @@ async def receive_upload(
     store: FolderStore,
     job_id: str,
     settings: Settings,
+    uploads: UploadFolder,
+    viewer: str | None,
     check_options: Callable[[JobOptions], None],
 ) -> Upload:
     """Stream the request's body into the store under `job_id`.
@@ -57,14 +60,22 @@ async def receive_upload(
     a long video behind them.
 
     Raises:
-        UnsupportedMediaType, InvalidRequest, TooManyReferences, PayloadTooLarge, StoreFull, UploadIncomplete: with
-            nothing left in the store.
+        UnsupportedMediaType, InvalidRequest, TooManyReferences, PayloadTooLarge, StoreFull, UploadIncomplete,
+            UploadUnfinished: with nothing left in the store.
     """
     boundary = boundary_of(request.headers.get("content-type"))
     declared = declared_length(request)
     if declared > settings.max_upload_bytes:
         raise too_large(settings)
-    intake = Intake(boundary, store=store, job_id=job_id, settings=settings, check_options=check_options)
+    intake = Intake(
+        boundary,
+        store=store,
+        job_id=job_id,
+        settings=settings,
+        uploads=uploads,
+        viewer=viewer,
+        check_options=check_options,
+    )
     try:
         await to_thread.run_sync(intake.open, declared)
         await pump(request, intake.write, kept="Nothing was kept; send it again.")

@@ -26,6 +26,7 @@ from jobs.errors import (
     Unauthorized,
     UnsupportedMediaType,
     UploadIncomplete,
+    UploadUnfinished,
 )
 from jobs.identifiers import new_job_id
 from jobs.options import JobOptions
@@ -72,6 +73,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
             UnsupportedMediaType,
             PayloadTooLarge,
             UploadIncomplete,
+            UploadUnfinished,
             StoreFull,
         ),
     },
@@ -90,6 +92,8 @@ async def create_job(request: Request, response: Response, services: ServicesDep
             store=services.store,
             job_id=job_id,
             settings=services.settings,
+            uploads=services.resumable,
+            viewer=viewer,
             check_options=lambda options: require_weights(options, catalog=catalog),
         )
         with anyio.CancelScope(shield=True):  # a job half made would be an upload that nobody owns

@@ -80,7 +80,8 @@ def test_every_shape_and_every_number_in_it_is_explained(app: FastAPI) -> None:
 
 def test_the_form_is_described_with_its_parts(app: FastAPI) -> None:
     form = app.openapi()["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["multipart/form-data"]
-    assert form["schema"]["required"] == ["video", "references"]
+    assert form["schema"]["required"] == ["references"]
+    assert form["schema"]["oneOf"] == [{"required": ["video"]}, {"required": ["video_upload"]}]
     assert form["schema"]["properties"]["options"]["$ref"] == "#/components/schemas/JobOptions"
     assert form["encoding"]["options"]["contentType"] == "application/json"
     assert "required" not in app.openapi()["components"]["schemas"]["JobOptions"]
