@@ -2,31 +2,22 @@
 
 import os
 import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
 import pytest
 from redis import Redis
 
 from jobs.embedded_redis import embedded_redis
 from tests.service.http_checks import assert_problem, job_files
+from tests.service.live_server import MEBIBYTE, eventually, running
 
-SERVE = """
-import sys, uvicorn
-from jobs.settings import Settings
-from service.app import create_app
-uvicorn.run(create_app(Settings()), fd=int(sys.argv[1]), log_level="error", access_log=False,
-    timeout_graceful_shutdown=1)
-"""
 BOUNDARY = "frontier"
 HEADERS = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-MEBIBYTE = 1024 * 1024
 
 
 def part(name: str, filename: str, kind: str) -> bytes:
@@ -43,60 +34,6 @@ def long_form(megabytes: int) -> Iterator[bytes]:
     for _ in range(megabytes):
         yield block
     yield b"\r\n" + part("references", "a.png", "image/png") + b"picture\r\n" + f"--{BOUNDARY}--\r\n".encode()
-
-
-class Server:
-    """A running server."""
-
-    def __init__(self, *, process: "subprocess.Popen[bytes]", port: int, folder: Path) -> None:
-        self.pid = process.pid
-        self.port = port
-        self.folder = folder
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
-
-    def peak_memory(self) -> int:
-        """Most bytes that the process ever held."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-        raise AssertionError("the kernel tells no VmHWM")
-
-    def files(self) -> list[Path]:
-        return [path for path in (self.folder / "store").rglob("*") if path.is_file()]
-
-
-@contextmanager
-def running(redis_url: str, folder: Path, **settings: int) -> Iterator[Server]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        environment = {
-            **os.environ,
-            "RETINT_REDIS_URL": redis_url,
-            "RETINT_DATA_FOLDER": str(folder),
-            "RETINT_QUEUE_NAME": f"live-{folder.name}",
-            "RETINT_MIN_FREE_BYTES": "0",
-            **{f"RETINT_{name.upper()}": str(value) for name, value in settings.items()},
-        }
-        command = [sys.executable, "-c", SERVE, str(listener.fileno())]
-        process = subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()])
-        try:
-            server = Server(process=process, port=listener.getsockname()[1], folder=folder)
-            with server.client:
-                assert server.client.get("/healthz").status_code == 200
-                yield server
-        finally:
-            process.terminate()
-            assert process.wait(15) is not None
-
-
-def eventually(check: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
-    while not check():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the process's memory from /proc")
