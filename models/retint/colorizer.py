@@ -160,7 +160,9 @@ class RetintColorizer:
         restore: bool = False,  # noqa: ARG002 - this model has no restoration to offer
     ) -> Iterator[Prediction]:
         """See `models.base.Colorizer.colorize`; one frame is held at a time."""
-        state = ShotState([self._prepare(reference, matrix=matrix) for reference in references], memory=[])
+        prepared = [self._prepare(reference, matrix=matrix) for reference in references]
+        # Before frames are remembered, the first reference is.
+        state = ShotState(prepared, memory=[reference.source for reference in prepared[:1]] * REMEMBERED)
         first_is_reference = bool(references) and references[0].is_frame
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="flow") as pool:
             for index, luma in enumerate(lumas):
@@ -305,8 +307,7 @@ class RetintColorizer:
         matched = self._found(description, sources, luma=planes)
         remembered = None
         if self._remembers:
-            # A shot's first frames have nothing to remember but the references.
-            remembered = self._found(description, state.memory, luma=planes) if state.memory else matched
+            remembered = self._found(description, state.memory, luma=planes)
         fused = self._network.fusion(
             Offers(luma=planes, previous=previous, direct=direct, matched=matched, remembered=remembered)
         )
@@ -319,7 +320,7 @@ class RetintColorizer:
         state.since_remembered += 1
         if state.since_remembered < REMEMBERED_EVERY:
             return
-        state.memory = [*state.memory, self._source(description, picture=picture)][-REMEMBERED:]
+        state.memory = [*state.memory[1:], self._source(description, picture=picture)]
         state.since_remembered = 0
 
 

@@ -1,7 +1,7 @@
 """Trains the default model.
 
     python -m models.training.main FOLDER... --output run --steps 3000
-    python -m models.training.main FOLDER... --output longer --start run/network.safetensors --steps 500 --unrolled 4
+    python -m models.training.main FOLDER... --output longer --start run/network.safetensors --steps 500 --unrolled 3
 
 FOLDER holds photos (.jpg, .png) and short color clips (.mp4, ...), at any depth. The run's folder gets `log.jsonl` (a
 line every 25 steps), `state.pt` (to go on from, with the same command) and `network.safetensors`, the mean of the
@@ -19,35 +19,35 @@ from pathlib import Path
 import cv2
 import torch
 from safetensors.torch import save_file
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader
 
 from models.base import select_device
 from models.features import load_trunk
 from models.retint.colorizer import TRUNK_WEIGHTS
 from models.retint.network import RetintNetwork, load_network
 from models.training.footage import read_library
-from models.training.objective import roll_out
-from models.training.samples import Sample, Samples
+from models.training.objective import RunState, roll_out
+from models.training.runs import Chunk, Runs
 
 WEIGHT_DECAY = 1e-4
 WARM_UP = 50
 """Steps."""
-FEATURE_SIDES = (224, 176)
-"""Sides to which the crop is shrunk for its features, by turns: frames are of many sizes."""
+FEATURE_SIDE = 192
+"""Side to which the crop is shrunk for its features, about as frames of 480 lines are."""
 AVERAGING = 0.995
 """Of the running mean of the weights, which is shipped."""
 LOGGED_EVERY, SAVED_EVERY = 25, 100
 
 
-def stack(samples: list[Sample]) -> Sample:
+def stack(chunks: list[Chunk]) -> Chunk:
     """A batch: every field with a leading dimension."""
-    return Sample(**{f.name: torch.stack([getattr(sample, f.name) for sample in samples]) for f in fields(Sample)})
+    return Chunk(**{f.name: torch.stack([getattr(chunk, f.name) for chunk in chunks]) for f in fields(Chunk)})
 
 
 def main() -> None:
     given = _parse()
     device = select_device(given.device)
-    # Before any picture is read: the processes that make samples are forked, and a pool of threads is not.
+    # Before any picture is read: the processes that make runs are forked, and a pool of threads is not.
     cv2.setNumThreads(1)
     given.output.mkdir(parents=True, exist_ok=True)
     library = read_library(given.folders, hold_out=given.hold_out)
@@ -67,9 +67,10 @@ def main() -> None:
         optimizer.load_state_dict(state["optimizer"])
         done, seconds = state["step"], state["seconds"]
         print(f"going on after step {done}", flush=True)
-    samples = Samples(library, unrolled=given.unrolled, seed=given.seed, count=given.steps * given.batch)
+    # Where training goes on after a stop, other runs begin: what the network had made of the last ones is not kept.
+    runs = Runs(library, lanes=given.batch, frames=given.unrolled, seed=(given.seed, done))
     loader = DataLoader(
-        Subset(samples, range(done * given.batch, len(samples))),
+        runs,
         batch_size=given.batch,
         num_workers=given.loaders,
         collate_fn=stack,
@@ -77,12 +78,16 @@ def main() -> None:
     )
     started = time.monotonic() - seconds
     logged: list[torch.Tensor] = []
+    # Each process that makes chunks has runs of its own, and the loader asks them by turns.
+    states: list[RunState | None] = [None] * max(given.loaders, 1)
     with (given.output / "log.jsonl").open("a") as log:
-        for step, batch in enumerate(loader, start=done + 1):
+        for step, batch in zip(range(done + 1, given.steps + 1), loader, strict=False):
+            lanes = (step - done - 1) % len(states)
             for group in optimizer.param_groups:
                 group["lr"] = given.rate * share_of_rate(step, steps=given.steps)
-            moved = Sample(**{f.name: getattr(batch, f.name).to(device) for f in fields(Sample)})
-            outcome = roll_out(network, trunk, moved, feature_side=FEATURE_SIDES[step % len(FEATURE_SIDES)])
+            moved = Chunk(**{f.name: getattr(batch, f.name).to(device) for f in fields(Chunk)})
+            outcome = roll_out(network, trunk, moved, state=states[lanes], feature_side=FEATURE_SIDE)
+            states[lanes] = outcome.state
             optimizer.zero_grad(set_to_none=True)
             outcome.loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -136,10 +141,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--rate", type=float, default=1.5e-3, help="learning rate at its highest")
-    parser.add_argument("--unrolled", type=int, default=2, help="frames colored one after another in a sample")
+    parser.add_argument("--unrolled", type=int, default=2, help="frames that a step learns from, in a row")
     parser.add_argument("--start", type=Path, help="weights to start from, such as a run's network.safetensors")
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--loaders", type=int, default=1, help="processes that make samples")
+    parser.add_argument("--loaders", type=int, default=1, help="processes that make runs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--hold-out", nargs="*", default=[], metavar="STEM", help="files not to train on")
