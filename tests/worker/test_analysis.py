@@ -9,10 +9,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from video_info import video_info
 
 from worker.analysis import Analysis, ShotRange, ShotsOption, analyze, ranges
 from worker.media.decode import open_video
-from worker.media.frames import LumaFrame, VideoInfo
+from worker.media.frames import LumaFrame
 from worker.signatures import SignatureFile, signature_of, similarities
 
 
@@ -80,26 +81,9 @@ def test_signatures_on_disk_are_those_put_there_and_are_gone_afterward(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-def facts(**changed: Any) -> VideoInfo:
-    known: dict[str, Any] = {
-        "width": 64,
-        "height": 48,
-        "frames": 100,
-        "duration_seconds": 4.0,
-        "frame_rate": Fraction(25),
-        "codec": "h264",
-        "pixel_format": "yuv420p",
-        "bit_depth": 8,
-        "full_range": False,
-        "matrix": "bt601",
-        "has_audio": False,
-    }
-    return VideoInfo(**{**known, **changed})
-
-
 def test_a_single_frame_is_a_shot(tmp_path: Path) -> None:
     luma: NDArray[np.uint8] = np.arange(48 * 64, dtype=np.uint8).reshape(48, 64)
     frame = LumaFrame(index=0, pts=0, time_base=Fraction(1, 25), luma=luma)
     with SignatureFile(tmp_path / "signatures") as signatures:
-        found = analyze([frame], info=facts(), shots="auto", signatures=signatures, on_frame=lambda _: None)
+        found = analyze([frame], info=video_info(), shots="auto", signatures=signatures, on_frame=lambda _: None)
     assert found.shots == (ShotRange(0, 0),)

@@ -1,36 +1,18 @@
-from fractions import Fraction
 from typing import Any
 
 import pytest
+from video_info import video_info
 
 from jobs.errors import VideoTooLarge, VideoTooLong
 from worker.media.decode import open_video
-from worker.media.frames import VideoInfo
 from worker.media.limits import refuse_too_much
 from worker.task import Limits
 
 LIMITS = Limits(max_pixels=64 * 48, max_duration_seconds=4.0, max_frames=100)
 
 
-def facts(**changed: Any) -> VideoInfo:
-    known: dict[str, Any] = {
-        "width": 64,
-        "height": 48,
-        "frames": 100,
-        "duration_seconds": 4.0,
-        "frame_rate": Fraction(25),
-        "codec": "h264",
-        "pixel_format": "yuv420p",
-        "bit_depth": 8,
-        "full_range": False,
-        "matrix": "bt601",
-        "has_audio": False,
-    }
-    return VideoInfo(**{**known, **changed})
-
-
 def test_a_video_at_its_limits_passes() -> None:
-    refuse_too_much(facts(), LIMITS)
+    refuse_too_much(video_info(), LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +27,7 @@ def test_a_video_beyond_a_limit_is_refused_with_both_figures(
     changed: dict[str, Any], error: type[Exception], figures: tuple[str, ...]
 ) -> None:
     with pytest.raises(error) as refused:
-        refuse_too_much(facts(**changed), LIMITS)
+        refuse_too_much(video_info(**changed), LIMITS)
     assert all(figure in str(refused.value) for figure in figures)
 
 
