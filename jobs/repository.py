@@ -24,6 +24,7 @@ from jobs.record import (
     Progress,
     Shot,
     Status,
+    TaskRecord,
     Variant,
     VideoFacts,
 )
@@ -105,10 +106,13 @@ class JobRepository:
             pipeline.get(self._keys.expired(record_id))
             stored, position, expired_owner = pipeline.execute()
         if not stored and expired_owner is not None and viewer in (None, expired_owner.decode()):
-            raise JobExpired(f"{record_id} has expired: its files were removed. Submit it again.")
+            raise _expired(record_id)
         if not stored or viewer not in (None, decode_owner(stored)):
             raise job_not_found(record_id)
-        return decode_record(record_id, stored, position=position)
+        record = decode_record(record_id, stored, position=position)
+        if _is_over(record):
+            raise _expired(record_id)
+        return record
 
     def submission(self, record_id: str) -> Submission:
         """Raises `JobNotFound` where there is no such record."""
@@ -304,7 +308,7 @@ class JobRepository:
         return {"status": status, "finished_at": now, "expires_at": now + self._retention}
 
     def _fetch(self, members: Sequence[bytes]) -> Sequence[Job]:
-        """The jobs behind entries of an index, without those deleted meanwhile."""
+        """The jobs behind entries of an index, without those that are deleted or expired."""
         ids = [id_of_member(member) for member in members]
         with self._redis.pipeline(transaction=False) as pipeline:
             for job_id in ids:
@@ -312,4 +316,14 @@ class JobRepository:
                 pipeline.lpos(self._keys.queue, job_id)
             answers = pipeline.execute()
         records = zip(ids, answers[::2], answers[1::2], strict=True)
-        return [cast("Job", decode_record(job_id, stored, position=at)) for job_id, stored, at in records if stored]
+        jobs = [cast("Job", decode_record(job_id, stored, position=at)) for job_id, stored, at in records if stored]
+        return [job for job in jobs if not _is_over(job)]
+
+
+def _is_over(record: TaskRecord) -> bool:
+    """Whether its time has come, though housekeeping has not."""
+    return record.expires_at is not None and record.expires_at <= datetime.now(UTC)
+
+
+def _expired(record_id: str) -> JobExpired:
+    return JobExpired(f"{record_id} has expired: its files were removed. Submit it again.")

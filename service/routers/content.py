@@ -1,7 +1,6 @@
 """`/v1/jobs/{id}/content`: the finished files, whole or in ranges."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,12 +115,8 @@ def _finished_variant(job: Job, name: str) -> Variant:
     """The variant that is asked for.
 
     Raises:
-        JobExpired, JobNotFinished, VariantNotFound
+        JobNotFinished, VariantNotFound
     """
-    if job.expires_at is not None and job.expires_at <= datetime.now(UTC):
-        raise JobExpired(
-            f"The files of job {job.id} were kept until {job.expires_at:%Y-%m-%d %H:%M} UTC. Send it again."
-        )
     if job.status not in TERMINAL_STATUSES:
         raise JobNotFinished(
             f"Job {job.id} is {job.status}; its files are there when it has succeeded. Poll it with ?wait=30.",

@@ -13,7 +13,7 @@ from rq.job import Job as QueuedJob
 from rq.job import JobStatus
 
 from jobs.cancellation import cancel_job, delete_job
-from jobs.errors import JobAlreadyFinished, JobExpired, JobNotFound
+from jobs.errors import JobAlreadyFinished, JobExpired, JobNotFound, VideoUndecodable
 from jobs.housekeeping import sweep
 from jobs.options import JobOptions
 from jobs.queue import JobQueue
@@ -199,6 +199,41 @@ def test_an_expired_job_goes_with_its_files(
     sweep(repository, queue, store, now())
     assert list(store.job_ids()) == [job.id]
     sweep(repository, queue, store, now() + timedelta(hours=2))
+    assert list(store.job_ids()) == []
+    with pytest.raises(JobExpired):
+        repository.get(job.id)
+
+
+@pytest.mark.parametrize("how", ["succeeded", "failed", "canceled"])
+def test_a_sweep_that_was_cut_off_is_made_up_for(
+    repository: JobRepository,
+    queue: JobQueue,
+    store: FolderStore,
+    make_job: MakeJob,
+    how: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = make_job()
+    store.create(job.id)
+    assert repository.claim(job.id, "a")
+    if how == "succeeded":
+        assert repository.finish(job.id, "a", variants=[], progress=Progress())
+    elif how == "failed":
+        assert repository.fail(job.id, "a", VideoUndecodable("It is no video."))
+    else:
+        assert repository.cancel(job.id)
+    later = now() + timedelta(hours=2)
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(repository, "delete", die)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(repository, queue, store, later)
+    assert repository.all_ids() == {job.id}
+    sweep(repository, queue, store, later)
+    assert repository.all_ids() == set()
     assert list(store.job_ids()) == []
     with pytest.raises(JobExpired):
         repository.get(job.id)

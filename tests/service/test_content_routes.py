@@ -118,8 +118,10 @@ async def test_an_expired_job_is_gone_before_and_after_the_sweep(
             return later
 
     with monkeypatch.context() as patched:
-        patched.setattr("service.routers.content.datetime", Later)
+        patched.setattr("jobs.repository.datetime", Later)
         assert_problem(await client.get(address), 410, "job_expired")
+        assert_problem(await client.get(address.removesuffix("/content")), 410, "job_expired")
+        assert (await client.get("/v1/jobs")).json()["data"] == []
     sweep(services.repository, services.queue, services.store, later)
     assert_problem(await client.get(address), 410, "job_expired")
     assert_problem(await client.get(address.removesuffix("/content")), 410, "job_expired")
