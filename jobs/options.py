@@ -118,6 +118,8 @@ WEBHOOK_SECRET_PATTERN = f"^whsec_(({_FOUR}){{8,20}}({_LAST[0]}|{_LAST[1]})?|({_
 """Standard Webhooks 1.0, "Signature scheme": `whsec_` and base64 of 24 to 64 random bytes."""
 
 
+WEB_ADDRESS_PATTERN = "^https?://[!-~]+$"
+"""As it is sent: international names and paths encoded."""
 _WEB_ADDRESS = TypeAdapter(Annotated[Url, UrlConstraints(allowed_schemes=["http", "https"], host_required=True)])
 
 
@@ -126,8 +128,14 @@ def _checked_web_address(text: str) -> str:
     try:
         _WEB_ADDRESS.validate_python(text)
     except ValidationError as error:
-        raise PydanticCustomError("url", "give an address that begins with http:// or https://") from error
+        raise _no_web_address() from error
+    if re.fullmatch(WEB_ADDRESS_PATTERN, text) is None:
+        raise _no_web_address()
     return text
+
+
+def _no_web_address() -> PydanticCustomError:
+    return PydanticCustomError("url", "give an address in ASCII that begins with http:// or https://")
 
 
 def _checked_webhook_secret(secret: SecretStr) -> SecretStr:
@@ -145,7 +153,7 @@ class WebhookOptions(StrictModel):
         Field(
             max_length=2048,
             description="Gets a POST with the event; `http` or `https`.",
-            json_schema_extra={"format": "uri", "pattern": "^https?://"},
+            json_schema_extra={"pattern": WEB_ADDRESS_PATTERN},
         ),
     ]
     secret: Annotated[
