@@ -26,7 +26,7 @@ ASK_SECONDS = 0.1
 """How often it tries."""
 LOOK_SECONDS = 0.5
 """How often the one before looks whether it is to let go."""
-KEPT = "What came is kept: ask for the offset with HEAD and go on from there."
+KEPT = "What came is kept, unless it has a checksum: ask for the offset with HEAD and go on from there."
 
 
 @asynccontextmanager
@@ -72,7 +72,8 @@ async def receive(request: Request, writer: UploadWriter, *, space: DiskSpace, c
     if declared_length(request) > writer.bytes_left:
         raise too_many_bytes(writer.length)
     if checksum is not None:
-        await to_thread.run_sync(writer.expect, checksum)
+        with space.full_is_told():
+            await to_thread.run_sync(writer.expect, checksum)
 
     def write(chunk: bytes) -> None:
         space.use(len(chunk))

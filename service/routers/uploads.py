@@ -36,10 +36,13 @@ from service.problems import describe_problems
 from service.resuming import KEPT, claimed, receive
 from service.tus import (
     ALGORITHMS,
+    CHECKSUM_PATTERN,
     EXTENSIONS,
+    METADATA_PATTERN,
     OFFSET_STREAM,
     PATH,
     VERSION,
+    VERSION_PARAMETER,
     parse_checksum,
     parse_metadata,
     require_version,
@@ -52,10 +55,18 @@ BY_PROTOCOL = [Depends(require_version)]
 """Dependency of the calls that tus defines; GET is for people, and OPTIONS to ask for the version."""
 
 MetadataHeader = Annotated[
-    str, Header(description="Pairs of a key and its value in base64, by commas; `filename` is used.")
+    str,
+    Header(
+        description="Pairs of a key and its value in base64, with commas between; `filename` is used.",
+        json_schema_extra={"pattern": METADATA_PATTERN},
+    ),
 ]
 ChecksumHeader = Annotated[
-    str | None, Header(description=f"Of this call's bytes: {', '.join(ALGORITHMS)}, a space, and base64.")
+    str | None,
+    Header(
+        description="Of this call's bytes: the name of an algorithm, a space, and base64.",
+        json_schema_extra={"pattern": CHECKSUM_PATTERN},
+    ),
 ]
 ContentType = Annotated[str, Header(include_in_schema=False)]
 
@@ -113,7 +124,7 @@ def discover(services: ServicesDep) -> Response:
     summary="Begin a resumable upload",
     status_code=201,
     response_description="The upload; `Location` is where its bytes go, with PATCH.",
-    openapi_extra={"requestBody": BODY},
+    openapi_extra={"parameters": [VERSION_PARAMETER], "requestBody": BODY},
     responses={
         201: {
             "headers": {"Location": {"schema": {"type": "string"}, "description": "Where the upload is."}, **STANDING}
@@ -156,12 +167,14 @@ async def create_upload(
         metadata=upload_metadata,
         created_at=datetime.now(UTC),
     )
-    await to_thread.run_sync(_space(services).require, upload_length)
-    upload = await to_thread.run_sync(services.resumable.create, info)
+    space = _space(services)
+    await to_thread.run_sync(space.require, upload_length)
+    with space.full_is_told():
+        upload = await to_thread.run_sync(services.resumable.create, info)
     log.info("upload_created", upload_id=upload.id, bytes=upload_length)
     if has_body:
         async with _writing(services, upload.id, viewer) as writer:
-            await receive(request, writer, space=_space(services), checksum=checksum)
+            await receive(request, writer, space=space, checksum=checksum)
         upload = await _look(services, upload.id, viewer)
     response.headers.update(upload_headers(upload))
     response.headers["Location"] = str(request.url_for("get_upload", upload_id=upload.id).path)
@@ -172,6 +185,7 @@ async def create_upload(
     "/{upload_id}",
     dependencies=BY_PROTOCOL,
     operation_id="get_upload_offset",
+    openapi_extra={"parameters": [VERSION_PARAMETER]},
     summary="Ask where an upload stands, to go on with it",
     response_class=Response,
     response_description="`Upload-Offset` is where to go on.",
@@ -201,7 +215,7 @@ async def head_upload(upload_id: str, services: ServicesDep, viewer: ViewerDep) 
     status_code=204,
     response_class=Response,
     response_description="They are here; `Upload-Offset` is where the next go.",
-    openapi_extra={"requestBody": {**BODY, "required": True}},
+    openapi_extra={"parameters": [VERSION_PARAMETER], "requestBody": {**BODY, "required": True}},
     responses={
         204: {"headers": STANDING},
         **describe_problems(
@@ -251,6 +265,7 @@ async def append_to_upload(
     "/{upload_id}",
     dependencies=BY_PROTOCOL,
     operation_id="delete_upload",
+    openapi_extra={"parameters": [VERSION_PARAMETER]},
     summary="Delete an upload",
     status_code=204,
     response_class=Response,
