@@ -4,7 +4,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 from email.utils import format_datetime
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 from fastapi import Header
 from starlette.datastructures import Headers, MutableHeaders
@@ -20,19 +20,6 @@ VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,termination,expiration,checksum"
 ALGORITHMS: tuple[ChecksumAlgorithm, ...] = get_args(ChecksumAlgorithm)
 OFFSET_STREAM = "application/offset+octet-stream"
-VERSION_PARAMETER: dict[str, Any] = {
-    "name": "Tus-Resumable",
-    "in": "header",
-    "required": True,
-    "schema": {"type": "string", "const": VERSION},
-    "description": "The version that the client speaks.",
-}
-"""For OpenAPI, as FastAPI would answer 422 itself where it knew that the header is required."""
-_BASE64 = "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
-_PAIR = f"[!-+\\--~]+(?: {_BASE64})?"
-METADATA_PATTERN = f"^(?:{_PAIR}(?:,{_PAIR})*)?$"
-CHECKSUM_PATTERN = f"^(?:{'|'.join(ALGORITHMS)}) {_BASE64}$"
-"""What the headers look like, for OpenAPI."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 from anyio import to_thread
@@ -36,46 +36,29 @@ from service.problems import describe_problems
 from service.resuming import KEPT, claimed, receive
 from service.tus import (
     ALGORITHMS,
-    CHECKSUM_PATTERN,
     EXTENSIONS,
-    METADATA_PATTERN,
     OFFSET_STREAM,
     PATH,
     VERSION,
-    VERSION_PARAMETER,
     parse_checksum,
     parse_metadata,
     require_version,
     upload_headers,
+)
+from service.tus_description import (
+    BODY,
+    OFFSET,
+    STANDING,
+    VERSION_PARAMETER,
+    ChecksumHeader,
+    ContentType,
+    MetadataHeader,
 )
 
 log = structlog.stdlib.get_logger("retint.api")
 router = APIRouter(prefix=PATH, tags=["uploads"])
 BY_PROTOCOL = [Depends(require_version)]
 """Dependency of the calls that tus defines; GET is for people, and OPTIONS to ask for the version."""
-
-MetadataHeader = Annotated[
-    str,
-    Header(
-        description="Pairs of a key and its value in base64, with commas between; `filename` is used.",
-        json_schema_extra={"pattern": METADATA_PATTERN},
-    ),
-]
-ChecksumHeader = Annotated[
-    str | None,
-    Header(
-        description="Of this call's bytes: the name of an algorithm, a space, and base64.",
-        json_schema_extra={"pattern": CHECKSUM_PATTERN},
-    ),
-]
-ContentType = Annotated[str, Header(include_in_schema=False)]
-
-OFFSET: dict[str, Any] = {"schema": {"type": "integer"}, "description": "Bytes that are here."}
-STANDING: dict[str, Any] = {
-    "Upload-Offset": OFFSET,
-    "Upload-Expires": {"schema": {"type": "string"}, "description": "When it goes, if nothing more comes."},
-}
-BODY: dict[str, Any] = {"content": {OFFSET_STREAM: {"schema": {"type": "string", "format": "binary"}}}}
 
 
 class UploadStatus(StrictModel):
@@ -167,14 +150,14 @@ async def create_upload(
         metadata=upload_metadata,
         created_at=datetime.now(UTC),
     )
-    space = _space(services)
+    space = _space(services, kept="Nothing was made.")
     await to_thread.run_sync(space.require, upload_length)
     with space.full_is_told():
         upload = await to_thread.run_sync(services.resumable.create, info)
     log.info("upload_created", upload_id=upload.id, bytes=upload_length)
     if has_body:
         async with _writing(services, upload.id, viewer) as writer:
-            await receive(request, writer, space=space, checksum=checksum)
+            await receive(request, writer, space=_space(services), checksum=checksum)
         upload = await _look(services, upload.id, viewer)
     response.headers.update(upload_headers(upload))
     response.headers["Location"] = str(request.url_for("get_upload", upload_id=upload.id).path)
@@ -305,8 +288,8 @@ async def _look(services: Services, upload_id: str, viewer: str | None) -> Resum
     return await to_thread.run_sync(partial(services.resumable.look, upload_id, viewer=viewer))
 
 
-def _space(services: Services) -> DiskSpace:
-    return DiskSpace(services.store, min_free_bytes=services.settings.min_free_bytes, kept=KEPT)
+def _space(services: Services, *, kept: str = KEPT) -> DiskSpace:
+    return DiskSpace(services.store, min_free_bytes=services.settings.min_free_bytes, kept=kept)
 
 
 def _require_offset_stream(content_type: str) -> None:

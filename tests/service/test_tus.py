@@ -298,7 +298,8 @@ async def test_an_upload_that_the_disk_will_not_hold_is_refused(redis_url: str, 
     app = create_app(settings.model_copy(update={"min_free_bytes": 10**18}))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         response = await client.post("/v1/uploads", headers={**TUS, "Upload-Length": "1"})
-        assert_problem(response, 507, "storage_full")
+        problem = assert_problem(response, 507, "storage_full")
+        assert "Nothing was made." in str(problem["detail"])
         assert int(response.headers["Retry-After"]) > 0
 
 
