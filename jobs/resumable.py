@@ -28,6 +28,7 @@ from jobs.options import StrictModel
 from jobs.trash import Trash
 from jobs.upload_marks import UploadMarks
 from jobs.upload_writer import UploadWriter
+from jobs.whole_file import write_whole
 
 TOLD_FOR = timedelta(days=1)
 """How long after its expiry an upload answers that it has expired, before it was never there."""
@@ -83,9 +84,7 @@ class UploadFolder:
         folder = self._folder / upload_id
         folder.mkdir()
         (folder / "data").touch()
-        partial = folder / "info.part"
-        partial.write_text(info.model_dump_json())
-        partial.replace(folder / "info.json")
+        write_whole(folder / "info.json", info.model_dump_json())
         return self.look(upload_id, viewer=None)
 
     def look(self, upload_id: str, *, viewer: str | None) -> ResumableUpload:

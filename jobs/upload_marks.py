@@ -3,6 +3,8 @@
 from contextlib import suppress
 from pathlib import Path
 
+from jobs.whole_file import write_whole
+
 
 class UploadMarks:
     """The marks of one upload."""
@@ -19,9 +21,7 @@ class UploadMarks:
             return None
 
     def set_unverified_from(self, offset: int) -> None:
-        partial = self._unverified.with_suffix(".part")
-        partial.write_text(str(offset))
-        partial.replace(self._unverified)
+        write_whole(self._unverified, str(offset))
 
     def clear_unverified(self) -> None:
         self._unverified.unlink(missing_ok=True)

@@ -299,7 +299,7 @@ def test_an_upload_that_is_being_written_does_not_go(
 
 
 def test_a_half_made_upload_does_not_exist_and_goes(uploads: UploadFolder, folder: Path) -> None:
-    (folder / "info.json").rename(folder / "info.part")
+    (folder / "info.json").rename(folder / "info.json.part")
     with pytest.raises(UploadNotFound):
         uploads.look(folder.name, viewer=None)
     uploads.sweep(now())
