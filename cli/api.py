@@ -12,6 +12,7 @@ from cli.errors import CommandError
 def api(
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: RETINT_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; default: RETINT_PORT.")] = None,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Serve everybody who can reach the address.")] = False,
     fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket that is open already.")] = None,
     parent: Annotated[int | None, typer.Option(hidden=True, help="Process to die with.")] = None,
 ) -> None:
@@ -24,7 +25,7 @@ def api(
     from jobs.settings import Settings
 
     settings = Settings()
-    changes = {"host": host, "port": port}
+    changes = {"host": host, "port": port, "auth": "off" if no_auth else None}
     settings = settings.model_copy(update={name: value for name, value in changes.items() if value is not None})
     configure_logging(settings.log_format)
     if find_spec("fastapi") is None:

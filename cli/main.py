@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from cli import jobs as jobs_commands
-from cli import weights
+from cli import keys, weights
 from cli.api import api
 from cli.colorize import colorize
 from cli.console import say, tell, write_json
@@ -32,6 +32,7 @@ app.command()(worker)
 app.command()(colorize)
 app.command()(evaluate)
 app.add_typer(jobs_commands.app, name="jobs")
+app.add_typer(keys.app, name="keys")
 app.add_typer(weights.app, name="weights")
 
 INTERRUPTED = 130

@@ -29,25 +29,29 @@ def serve(
         int | None, typer.Option(help="Port to listen on, or 0 for any; default: RETINT_PORT or a free one.")
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; one per device is best.")] = 1,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Serve everybody who can reach the address.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print address and processes as one line of JSON.")] = False,
     parent: Annotated[int | None, typer.Option(hidden=True, help="Process to die with.")] = None,
 ) -> None:
     """Run API, workers and, where RETINT_REDIS_URL is not set, a Redis server; Ctrl-C stops all."""
+    from cli.redis_access import reachable_redis
     from cli.supervisor import Supervisor
+    from jobs.connection import connect
+    from jobs.keys import KeyRing
     from jobs.process import die_with_parent
     from jobs.settings import Settings
-    from service.auth import require_safe_address
+    from service.auth import require_some_key
 
     if parent is not None:
         die_with_parent(parent_pid=parent)
     settings = Settings()
-    if host is not None:
-        settings = settings.model_copy(update={"host": host})
-    require_safe_address(settings)
+    given = {"host": host, "auth": "off" if no_auth else None}
+    settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_signals())
         listening = stack.enter_context(_listen(settings, port=port))
-        redis_url = stack.enter_context(_redis(settings))
+        redis_url = stack.enter_context(reachable_redis(settings))
+        require_some_key(settings, KeyRing(connect(redis_url), settings.queue_name))
         settings = settings.model_copy(update={"redis_url": redis_url, "port": listening.getsockname()[1]})
         supervisor = Supervisor(tell=tell)
         stack.callback(supervisor.stop)
@@ -100,26 +104,6 @@ def _listen(settings: "Settings", *, port: int | None) -> socket.socket:
         return listening
 
 
-@contextmanager
-def _redis(settings: "Settings") -> Iterator[str]:
-    if settings.redis_url is not None:
-        from jobs.connection import connect
-
-        connect(settings.redis_url).close()  # a wrong address is told once, here, not by every process again and again
-        yield settings.redis_url
-        return
-    from jobs.embedded_redis import embedded_redis
-
-    folder = settings.data_folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        detail = f"The data folder {folder} cannot be made: {error.strerror}."
-        raise CommandError(f"{detail} Point RETINT_DATA_FOLDER at a writable one.") from error
-    with embedded_redis(folder / "redis") as url:
-        yield url
-
-
 def _children(settings: "Settings", *, listening: socket.socket, workers: int) -> Iterator["Child"]:
     """The API, then the workers. They read their settings as every process does, from the environment."""
     from cli.supervisor import Child
@@ -128,6 +112,7 @@ def _children(settings: "Settings", *, listening: socket.socket, workers: int) -
         **os.environ,
         "RETINT_REDIS_URL": str(settings.redis_url),
         "RETINT_HOST": settings.host,
+        "RETINT_AUTH": settings.auth,
         "RETINT_PORT": str(settings.port),
     }
     descriptor = listening.fileno()
@@ -178,6 +163,8 @@ def _announce(settings: "Settings", supervisor: "Supervisor", *, as_json: bool) 
             }
         )
         return
-    key = " -H 'Authorization: Bearer '$RETINT_API_KEY" if settings.api_key is not None else ""
+    from service.auth import asks_for_keys
+
+    key = " -H 'Authorization: Bearer KEY'" if asks_for_keys(settings) else ""
     say(f"retint is ready at {address(settings)} (documentation: {address(settings)}/docs; Ctrl-C stops it)")
     say(f"  curl{key} -F video=@film.mp4 -F references=@frame.png {address(settings)}/v1/jobs")

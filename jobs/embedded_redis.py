@@ -23,6 +23,8 @@ from jobs.errors import StartupError
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
+ADDRESS_FILE = "address"
+"""Where the server of a folder can be reached, while it runs."""
 _SUN_PATH_BYTES = 100
 """Kernels allow 108 bytes (104 on macOS) for the path of a Unix socket, its end included."""
 
@@ -49,7 +51,20 @@ def embedded_redis(folder: Path) -> Iterator[str]:
             socket = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="retint-"))) / "redis.sock"
         socket.unlink(missing_ok=True)
         stack.enter_context(_running(program, folder, socket))
-        yield f"unix://{socket}?db=0"
+        url = f"unix://{socket}?db=0"
+        (folder / ADDRESS_FILE).write_text(url)
+        yield url
+
+
+def running_redis(folder: Path) -> str | None:
+    """The address of the server that another process runs with its data in `folder`; None where none does."""
+    try:
+        url = (folder / ADDRESS_FILE).read_text()
+        with Redis.from_url(url, retry=Retry(NoBackoff(), retries=0)) as client:
+            client.ping()
+    except (OSError, RedisError):
+        return None
+    return url
 
 
 def find_server() -> Path:

@@ -42,6 +42,10 @@ RetintError
 │   ├── TimedOut                 timed_out
 │   ├── StorageFull              storage_full
 │   └── Internal                 internal
+├── KeyringError                 what `retint keys` cannot do
+│   ├── InvalidKeyName           invalid_key_name
+│   ├── KeyNameTaken             key_name_taken
+│   └── UnknownKey               unknown_key
 ├── ClipUnusable                 what `retint evaluate` cannot measure
 ├── StartupError                 what keeps a process from starting: a setting, a missing program
 └── JobCanceled                  control flow inside a worker, never shown
@@ -241,6 +245,22 @@ class StorageFull(JobFailure):
 
 class Internal(JobFailure):
     code, title = "internal", "Something went wrong inside the worker"
+
+
+class KeyringError(RetintError):
+    """A key cannot be made or taken back as asked."""
+
+
+class InvalidKeyName(KeyringError):
+    code, title = "invalid_key_name", "No key can have that name"
+
+
+class KeyNameTaken(KeyringError):
+    code, title = "key_name_taken", "There is a key of that name"
+
+
+class UnknownKey(KeyringError):
+    code, title = "unknown_key", "There is no such key"
 
 
 class ClipUnusable(RetintError):

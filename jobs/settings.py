@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, SecretStr
+from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -22,8 +22,8 @@ class Settings(BaseSettings):
     """Address that the API listens on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port that the API listens on; `retint serve` takes a free one, and says so, where it is taken."""
-    api_key: SecretStr | None = None
-    """Bearer key that every call must carry; required where `host` is not a loopback address."""
+    auth: Literal["auto", "on", "off"] = "auto"
+    """Whether calls must carry a key (`retint keys`): `auto` is where `host` is not a loopback address."""
     device: str = "auto"
     """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`."""
     threads: PositiveInt | None = None

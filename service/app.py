@@ -6,19 +6,21 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 
+import structlog
 from fastapi import Depends, FastAPI
 from redis import Redis
 
 from jobs.connection import connect
 from jobs.errors import StartupError
 from jobs.housekeeping import sweep
+from jobs.keys import KeyRing
 from jobs.queue import JobQueue
 from jobs.repository import JobRepository
 from jobs.resumable import UploadFolder
 from jobs.settings import Settings
 from jobs.store import open_store
-from service.auth import require_key, require_safe_address
-from service.dependencies import Services
+from service.auth import is_open_to_others, require_some_key
+from service.dependencies import Services, get_viewer
 from service.openapi import describe
 from service.problems import install_problem_handlers
 from service.query import require_known_query
@@ -28,6 +30,8 @@ from service.sweeper import sweeping
 from service.tus import TusLayer
 from service.uploads import UploadsUnderWay
 
+log = structlog.stdlib.get_logger("retint.api")
+
 CLEANUP_SECONDS = 10.0
 """How long a server that stops waits for the files of cut uploads to go."""
 
@@ -36,10 +40,12 @@ def create_app(settings: Settings, *, redis: Redis | None = None) -> FastAPI:
     """The app; Redis need not be there yet.
 
     Raises:
-        StartupError: the settings would serve everybody without a key, or name no Redis or no usable store.
+        StartupError: keys are asked for and there is none, or the settings name no Redis or no usable store.
     """
-    require_safe_address(settings)
     services = _make_services(settings, redis=redis)
+    require_some_key(settings, services.keys)
+    if is_open_to_others(settings):
+        log.warning("open_to_everybody", host=settings.host, cause="RETINT_AUTH is off")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -69,7 +75,7 @@ def create_app(settings: Settings, *, redis: Redis | None = None) -> FastAPI:
     for router in (pages.router, health.router):
         app.include_router(router, dependencies=[known_query])
     for router in (jobs.router, content.router, uploads.router, models.router):
-        app.include_router(router, dependencies=[Depends(require_key), known_query])
+        app.include_router(router, dependencies=[Depends(get_viewer), known_query])
     return app
 
 
@@ -84,6 +90,7 @@ def _make_services(settings: Settings, *, redis: Redis | None) -> Services:
     return Services(
         settings=settings,
         repository=JobRepository(redis, settings.queue_name, retention_seconds=settings.retention_seconds),
+        keys=KeyRing(redis, settings.queue_name),
         store=open_store(settings),
         queue=JobQueue(redis, settings),
         resumable=UploadFolder(settings.store_folder, expiry_seconds=settings.upload_expiry_seconds),

@@ -1,51 +1,61 @@
-"""The bearer key: off on loopback unless set, required on any other address."""
+"""Who a call comes from: bearer keys, asked for everywhere but on loopback, or as the settings say."""
 
-import hmac
 import ipaddress
-from typing import Annotated
 
-from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from jobs.connection import REDIS_AWAY
 from jobs.errors import StartupError, Unauthorized
+from jobs.keys import KeyRing
 from jobs.settings import Settings
-from service.dependencies import SettingsDep
 
-bearer = HTTPBearer(
-    auto_error=False, description="The server's `RETINT_API_KEY`; not asked for on a loopback address without one."
-)
+bearer = HTTPBearer(auto_error=False, description="A key that `retint keys create NAME` has made.")
 
 
-def require_key(
-    settings: SettingsDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
-) -> None:
-    """Dependency of every route that reads or changes jobs.
+def asks_for_keys(settings: Settings) -> bool:
+    if settings.auth == "auto":
+        return not _is_loopback(settings.host)
+    return settings.auth == "on"
+
+
+def identify(credentials: HTTPAuthorizationCredentials | None, *, settings: Settings, keys: KeyRing) -> str | None:
+    """The id of the caller's key; None where keys are not asked for.
 
     Raises:
-        Unauthorized: a key is set and the request does not carry it.
+        Unauthorized: a key is asked for, and the call carries none, or none of ours.
     """
-    if settings.api_key is None:
-        return
+    if not asks_for_keys(settings):
+        return None
     if credentials is None:
         raise Unauthorized("This server asks for a key; send the header `Authorization: Bearer KEY`.")
-    expected = settings.api_key.get_secret_value().encode()
-    if not hmac.compare_digest(credentials.credentials.encode(), expected):
-        raise Unauthorized("The bearer key is not this server's; check it for typing errors.")
+    key_id = keys.identify(credentials.credentials)
+    if key_id is None:
+        raise Unauthorized("The bearer key is none of this server's; it may be misspelt, or revoked.")
+    return key_id
 
 
-def require_safe_address(settings: Settings) -> None:
-    """Refuse to serve everybody by accident.
+def is_open_to_others(settings: Settings) -> bool:
+    """Whether everybody who reaches the address, and not this machine alone, is served without a key."""
+    return not asks_for_keys(settings) and not _is_loopback(settings.host)
+
+
+def require_some_key(settings: Settings, keys: KeyRing) -> None:
+    """Refuse to start where nobody could be served.
 
     Raises:
-        StartupError: the host is no loopback address and no key, or an empty one, is set.
+        StartupError: keys are asked for, and there is none.
     """
-    key = settings.api_key.get_secret_value() if settings.api_key is not None else None
-    if key == "":
-        raise StartupError("RETINT_API_KEY is empty; give it a long random value, or unset it on a loopback address.")
-    if key is None and not _is_loopback(settings.host):
+    if not asks_for_keys(settings):
+        return
+    try:
+        found = keys.exists()
+    except REDIS_AWAY:
+        # Nobody gets in before it is back: without Redis no key can be told from another.
+        return
+    if not found:
         raise StartupError(
-            f"RETINT_HOST is {settings.host}, which others can reach, and RETINT_API_KEY is not set. "
-            "Set RETINT_API_KEY to a long random value, or listen on 127.0.0.1."
+            f"Keys are asked for on {settings.host or 'every address'}, and there is none. Make one with `retint keys "
+            "create NAME`, or serve everybody who can reach this address with --no-auth."
         )
 
 

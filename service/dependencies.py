@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials
 
+from jobs.keys import KeyRing
 from jobs.queue import JobQueue
 from jobs.repository import JobRepository
 from jobs.resumable import UploadFolder
 from jobs.settings import Settings
 from jobs.store import FolderStore
+from service.auth import bearer, identify
 from service.uploads import UploadsUnderWay
 
 
@@ -19,6 +22,7 @@ class Services:
 
     settings: Settings
     repository: JobRepository
+    keys: KeyRing
     store: FolderStore
     queue: JobQueue
     resumable: UploadFolder
@@ -48,9 +52,11 @@ def get_queue(services: ServicesDep) -> JobQueue:
     return services.queue
 
 
-def get_viewer() -> str | None:
-    """Whose key the call carries; None, which may see everything, where keys are not asked for."""
-    return None
+def get_viewer(
+    services: ServicesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+) -> str | None:
+    """The id of the key that the call carries; None, which may see everything, where keys are not asked for."""
+    return identify(credentials, settings=services.settings, keys=services.keys)
 
 
 ViewerDep = Annotated[str | None, Depends(get_viewer)]

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from service.auth import asks_for_keys
 from service.problems import Problem
 
 REFERENCES = "#/components/schemas/{model}"
@@ -26,5 +27,15 @@ def describe(app: FastAPI) -> dict[str, Any]:
         schemas["Problem"] = problem
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
+        if not asks_for_keys(app.state.services.settings):
+            _open(document)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _open(document: dict[str, Any]) -> None:
+    """Take out what is said of keys: this server asks for none."""
+    document["components"].pop("securitySchemes", None)
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation.pop("security", None)

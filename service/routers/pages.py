@@ -5,6 +5,7 @@ from html import escape
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from service.auth import asks_for_keys
 from service.page import CONTENT_SECURITY_POLICY, page
 from service.reference_page import reference_page
 
@@ -13,7 +14,8 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/")
 def start(request: Request) -> HTMLResponse:
-    return _html(_start_page(str(request.base_url).rstrip("/"), with_key=request.app.state.services.settings.api_key))
+    with_key = asks_for_keys(request.app.state.services.settings)
+    return _html(_start_page(str(request.base_url).rstrip("/"), with_key=with_key))
 
 
 @router.get("/docs")
@@ -25,9 +27,9 @@ def _html(content: str) -> HTMLResponse:
     return HTMLResponse(content, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 
-def _start_page(server: str, *, with_key: object) -> str:
-    """`server` is the address that the browser used; `with_key` is None where no key is asked for."""
-    curl = "curl" if with_key is None else "curl -H 'Authorization: Bearer KEY'"
+def _start_page(server: str, *, with_key: bool) -> str:
+    """`server` is the address that the browser used."""
+    curl = "curl -H 'Authorization: Bearer KEY'" if with_key else "curl"
     lines = "\n".join(
         (
             "# send the video and a colored frame of it; the answer holds the job's id",

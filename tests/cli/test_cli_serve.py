@@ -162,5 +162,5 @@ def test_an_open_address_without_a_key_is_refused(start: Start) -> None:
     process = start("--host", "0.0.0.0", "--port", "0")
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "RETINT_API_KEY" in said
+    assert "retint keys create" in said
     assert said.count("\n") == 1

@@ -107,7 +107,9 @@ def test_a_webhooks_address_stays_as_it_was_given(repository: JobRepository) -> 
     assert job.options.webhook.url == url
 
 
-@pytest.mark.parametrize("url", ["ftp://example.org", "example.org/hook", "https://", "https://exämple.org", "https://a b"])
+@pytest.mark.parametrize(
+    "url", ["ftp://example.org", "example.org/hook", "https://", "https://exämple.org", "https://a b"]
+)
 def test_a_webhook_is_a_web_address(url: str) -> None:
     with pytest.raises(ValidationError):
         WebhookOptions.model_validate({"url": url, "secret": SECRET})

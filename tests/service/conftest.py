@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from redis import Redis
 
 from jobs.embedded_redis import embedded_redis
+from jobs.keys import KeyRing
 from jobs.options import VariantName
 from jobs.record import Progress, Variant
 from jobs.settings import Settings
@@ -58,6 +59,22 @@ def services(app: FastAPI) -> Iterator[Services]:
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client
+
+
+@pytest.fixture
+def locked_settings(settings: Settings, redis: Redis) -> tuple[Settings, str]:
+    """Of a server on every address, which asks for keys; and a key."""
+    _, token = KeyRing(redis, settings.queue_name).create("ann")
+    return settings.model_copy(update={"host": "0.0.0.0"}), token
+
+
+@pytest.fixture
+async def locked(locked_settings: tuple[Settings, str]) -> AsyncIterator[tuple[httpx.AsyncClient, str]]:
+    """A client of such a server, and the key, which it does not send by itself."""
+    settings, token = locked_settings
+    transport = httpx.ASGITransport(create_app(settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client, token
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """Errors that belong to no route: unknown paths, keys, an unready service, the unexpected."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from pydantic import SecretStr
 from redis import Redis
 from rq import Queue, Worker
 from structlog.testing import capture_logs
@@ -23,14 +22,6 @@ pytestmark = pytest.mark.anyio
 
 def client_of(app: FastAPI) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
-
-
-@pytest.fixture
-async def locked(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A server that asks for the key `secret`, open to all addresses."""
-    guarded = settings.model_copy(update={"api_key": SecretStr("secret"), "host": "0.0.0.0"})
-    async with client_of(create_app(guarded)) as client:
-        yield client
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/jobs/", "/v2/jobs"])
@@ -71,39 +62,6 @@ async def test_the_unexpected_is_a_500_that_tells_nothing_of_the_inside(
     assert [(entry["event"], entry["exc_info"]) for entry in logs if "exc_info" in entry] == [("request_failed", True)]
     assert "secret inside" not in response.text
     assert "ZeroDivision" not in response.text
-
-
-@pytest.mark.parametrize(
-    "header", [None, "Bearer wrong", "Bearer ", "Basic c2VjcmV0", "secret", "Bearer secret2", "Bearer sécret"]
-)
-@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/jobs"), ("POST", "/v1/jobs"), ("GET", "/v1/models")])
-async def test_calls_without_the_key_are_refused(
-    locked: httpx.AsyncClient, header: str | None, method: str, path: str
-) -> None:
-    headers = {} if header is None else {"Authorization": header.encode()}
-    response = await locked.request(method, path, headers=headers)
-    assert_problem(response, 401, "unauthorized")
-    assert response.headers["www-authenticate"].startswith("Bearer")
-
-
-async def test_calls_with_the_key_are_answered(locked: httpx.AsyncClient) -> None:
-    headers = {"Authorization": "Bearer secret"}
-    assert (await locked.get("/v1/jobs", headers=headers)).status_code == 200
-    assert (await locked.post("/v1/jobs", headers=headers, files=job_files())).status_code == 202
-
-
-@pytest.mark.parametrize("path", ["/healthz", "/version", "/docs", "/openapi.json", "/"])
-async def test_what_machines_watch_and_people_read_needs_no_key(locked: httpx.AsyncClient, path: str) -> None:
-    assert (await locked.get(path)).status_code == 200
-
-
-async def test_readiness_needs_no_key(locked: httpx.AsyncClient) -> None:
-    assert_problem(await locked.get("/readyz"), 503, "not_ready")
-
-
-def test_an_open_address_without_a_key_does_not_start(settings: Settings) -> None:
-    with pytest.raises(StartupError, match="RETINT_API_KEY"):
-        create_app(settings.model_copy(update={"host": "0.0.0.0"}))
 
 
 def test_without_any_redis_it_does_not_start(settings: Settings) -> None:

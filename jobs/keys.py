@@ -1,0 +1,105 @@
+"""API keys: who may use the service. Redis holds their hashes alone, so that nobody can take a key from there.
+
+A token has 256 random bits, so that a plain hash of it cannot be turned back by guessing, as that of a password can.
+"""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+from redis import Redis
+
+from jobs.errors import InvalidKeyName, KeyNameTaken, UnknownKey
+from jobs.options import StrictModel
+
+LONGEST_NAME = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    id: str
+    """Owns what is submitted with the key; never used again for another."""
+    name: str
+    created_at: datetime
+
+
+class _StoredKey(StrictModel):
+    name: str
+    digest: str
+    """SHA-256 of the token, in hexadecimal."""
+    created_at: datetime
+
+
+class KeyRing:
+    """Raises one of `jobs.connection.REDIS_AWAY` where Redis cannot serve."""
+
+    def __init__(self, redis: Redis, prefix: str) -> None:
+        self._redis = redis
+        self._keys = f"{prefix}:keys"
+        self._names = f"{prefix}:keys:names"
+
+    def create(self, name: str) -> tuple[ApiKey, str]:
+        """Make a key; its token is known to nobody but the caller.
+
+        Raises:
+            InvalidKeyName, KeyNameTaken
+        """
+        if not (0 < len(name) <= LONGEST_NAME and name.isprintable() and name == name.strip()):
+            raise InvalidKeyName(
+                f"{name!r} names no key; give 1 to {LONGEST_NAME} printable characters without spaces around them."
+            )
+        key = ApiKey(id=secrets.token_hex(8), name=name, created_at=datetime.now(UTC))
+        token = f"retint_{key.id}_{secrets.token_urlsafe(32)}"
+        if not self._redis.hsetnx(self._names, name, key.id):
+            raise KeyNameTaken(f"There is a key named {name}. Choose another name, or revoke that one first.")
+        stored = _StoredKey(name=name, digest=_digest(token), created_at=key.created_at)
+        self._redis.hset(self._keys, key.id, stored.model_dump_json())
+        return key, token
+
+    def list(self) -> list[ApiKey]:
+        """All keys, the oldest first."""
+        found = cast("dict[bytes, bytes]", self._redis.hgetall(self._keys))
+        keys = [_as_key(key_id.decode(), _StoredKey.model_validate_json(text)) for key_id, text in found.items()]
+        return sorted(keys, key=lambda key: key.created_at)
+
+    def revoke(self, name_or_id: str) -> ApiKey:
+        """Take a key back, at once and for ever.
+
+        Raises:
+            UnknownKey
+        """
+        for key in self.list():
+            if name_or_id in (key.name, key.id):
+                with self._redis.pipeline() as pipeline:
+                    pipeline.hdel(self._keys, key.id)
+                    pipeline.hdel(self._names, key.name)
+                    pipeline.execute()
+                return key
+        raise UnknownKey(f"There is no key {name_or_id!r}; `retint keys list` shows those that there are.")
+
+    def exists(self) -> bool:
+        """Whether there is any key."""
+        return bool(self._redis.exists(self._keys))
+
+    def identify(self, token: str) -> str | None:
+        """The id of the key that `token` is of; None where it is of none."""
+        match token.split("_", 2):
+            case ["retint", key_id, _]:
+                text = cast("bytes | None", self._redis.hget(self._keys, key_id))
+            case _:
+                text = None
+        if text is None:
+            return None
+        digest = _StoredKey.model_validate_json(text).digest
+        return key_id if hmac.compare_digest(digest, _digest(token)) else None
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
+
+
+def _as_key(key_id: str, stored: _StoredKey) -> ApiKey:
+    return ApiKey(id=key_id, name=stored.name, created_at=stored.created_at)
