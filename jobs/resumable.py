@@ -95,6 +95,9 @@ class UploadFolder:
         info = _read_info(folder)
         if info is None or (viewer is not None and viewer != info.owner):
             raise upload_not_found(upload_id)
+        marks = UploadMarks(folder)
+        # Before and after, as a writer may set the mark or clear it meanwhile.
+        unverified = [marks.unverified_from()]
         try:
             data = (folder / "data").stat()
         except FileNotFoundError:
@@ -102,8 +105,8 @@ class UploadFolder:
         expires_at = datetime.fromtimestamp(data.st_mtime, UTC) + self._expiry
         if expires_at <= datetime.now(UTC):
             raise _expired(upload_id)
-        unverified = UploadMarks(folder).unverified_from()
-        offset = data.st_size if unverified is None else min(unverified, data.st_size)
+        unverified.append(marks.unverified_from())
+        offset = min([data.st_size, *(mark for mark in unverified if mark is not None)])
         return ResumableUpload(upload_id, info, offset=offset, expires_at=expires_at)
 
     def claim(self, upload_id: str, *, viewer: str | None) -> UploadWriter:

@@ -22,6 +22,7 @@ from jobs.errors import (
     UploadUnfinished,
 )
 from jobs.resumable import HALF_MADE_AGE, TOLD_FOR, ResumableUpload, UploadFolder, UploadInfo
+from jobs.upload_marks import UploadMarks
 
 DAY = timedelta(days=1)
 WRONG = Checksum("sha256", hashlib.sha256(b"something else").digest())
@@ -142,6 +143,21 @@ def test_bytes_whose_checksum_was_never_compared_go(
         writer.expect(WRONG)
         writer.write(b"456")
     assert (folder / "data").read_bytes() == b"0123"
+
+
+def test_bytes_that_go_at_this_moment_are_not_counted(
+    uploads: UploadFolder, upload: ResumableUpload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def close_first(marks: UploadMarks) -> int | None:
+        writer.close()
+        return unverified_from(marks)
+
+    writer = uploads.claim(upload.id, viewer=None)
+    writer.expect(WRONG)
+    writer.write(b"0123456789")
+    unverified_from = UploadMarks.unverified_from
+    monkeypatch.setattr(UploadMarks, "unverified_from", close_first)
+    assert not uploads.look(upload.id, viewer=None).finished
 
 
 DIES = """
