@@ -27,6 +27,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         schemas["Problem"] = problem
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
+        _say_what_can_be_left_out(document)
         if not asks_for_keys(app.state.services.settings):
             _open(document)
         app.openapi_schema = document
@@ -39,3 +40,15 @@ def _open(document: dict[str, Any]) -> None:
     for path in document["paths"].values():
         for operation in path.values():
             operation.pop("security", None)
+
+
+def _say_what_can_be_left_out(document: dict[str, Any]) -> None:
+    """A parameter that may be absent is never null: neither a header nor a query can carry one."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            for parameter in operation.get("parameters", ()):
+                schema = parameter["schema"]
+                kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+                if len(kinds) == 1:
+                    del schema["anyOf"]
+                    schema |= kinds[0]

@@ -109,7 +109,7 @@ def parse_checksum(header: str | None) -> Checksum | None:
         ChecksumUnsupported: this server does not have the algorithm.
         InvalidRequest: the checksum is none.
     """
-    if header is None:
+    if not header:
         return None
     name, _, value = header.strip().partition(" ")
     for algorithm in ALGORITHMS:

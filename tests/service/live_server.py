@@ -42,7 +42,7 @@ class Server:
 
 
 @contextmanager
-def running(redis_url: str, folder: Path, **settings: int) -> Iterator[Server]:
+def running(redis_url: str, folder: Path, **settings: int | str) -> Iterator[Server]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -66,8 +66,8 @@ def running(redis_url: str, folder: Path, **settings: int) -> Iterator[Server]:
             assert process.wait(15) is not None
 
 
-def eventually(check: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
+def eventually(check: Callable[[], bool], *, seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
     while not check():
         if time.monotonic() > deadline:
             return False
