@@ -231,12 +231,10 @@ async def append_to_upload(
     checksum are kept only as a whole."""
     _require_offset_stream(content_type)
     checksum = parse_checksum(upload_checksum)
+    # Looked at before, too, so that a call that comes late takes nothing over.
+    _require_offset(upload_offset, stands_at=(await _look(services, upload_id, viewer)).offset)
     async with _writing(services, upload_id, viewer) as writer:
-        if upload_offset != writer.offset:
-            raise UploadOffsetMismatch(
-                f"The upload {upload_id} stands at offset {writer.offset}, and the call begins at {upload_offset}. "
-                f"Ask for the offset with HEAD and send the bytes from there on."
-            )
+        _require_offset(upload_offset, stands_at=writer.offset)
         await receive(request, writer, space=_space(services), checksum=checksum)
     upload = await _look(services, upload_id, viewer)
     if upload.finished:
@@ -290,6 +288,14 @@ async def _look(services: Services, upload_id: str, viewer: str | None) -> Resum
 
 def _space(services: Services, *, kept: str = KEPT) -> DiskSpace:
     return DiskSpace(services.store, min_free_bytes=services.settings.min_free_bytes, kept=kept)
+
+
+def _require_offset(offset: int, *, stands_at: int) -> None:
+    if offset != stands_at:
+        raise UploadOffsetMismatch(
+            f"The upload stands at offset {stands_at}, and the call begins at {offset}. Ask for the offset with HEAD "
+            "and send the bytes from there on."
+        )
 
 
 def _require_offset_stream(content_type: str) -> None:

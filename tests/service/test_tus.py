@@ -354,6 +354,28 @@ async def test_the_call_that_comes_later_takes_over(client: httpx.AsyncClient, s
             assert (await send(client, where, CONTENT[4:], offset=4)).status_code == 204
 
 
+async def test_a_late_call_with_an_old_offset_disturbs_nobody(client: httpx.AsyncClient) -> None:
+    where = await create(client)
+    await send(client, where, CONTENT[:4])
+    arrived, go_on = anyio.Event(), anyio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield CONTENT[4:6]
+        arrived.set()
+        await go_on.wait()
+        yield CONTENT[6:]
+
+    async def first() -> None:
+        assert (await send(client, where, slowly(), offset=4)).status_code == 204
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(first)
+        await arrived.wait()
+        assert_problem(await send(client, where, CONTENT), 409, "upload_offset_mismatch")
+        go_on.set()
+    assert await offset_of(client, where) == 10
+
+
 async def test_a_call_that_does_not_let_go_keeps_the_upload(
     client: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:

