@@ -21,6 +21,10 @@ RetintError
 │   ├── JobExpired               410 job_expired
 │   ├── UploadExpired            410 upload_expired
 │   ├── TusVersionUnsupported    412 tus_version_unsupported
+│   ├── IdempotencyKeyInUse      409 idempotency_key_in_use
+│   ├── IdempotencyKeyReused     422 idempotency_key_reused
+│   ├── TooManyJobs              429 too_many_jobs
+│   ├── QueueFull                503 queue_full
 │   ├── RangeNotSatisfiable      416 range_not_satisfiable
 │   ├── UploadLocked             423 upload_locked
 │   ├── ChecksumMismatch         460 checksum_mismatch
@@ -161,6 +165,33 @@ class UploadExpired(RequestError):
 
 class TusVersionUnsupported(RequestError):
     code, status, title = "tus_version_unsupported", 412, "The version of tus is not spoken here"
+
+
+class IdempotencyKeyInUse(RequestError):
+    code, status, title = "idempotency_key_in_use", 409, "A call with this key is under way"
+
+
+class IdempotencyKeyReused(RequestError):
+    code, status, title = "idempotency_key_reused", 422, "The key stands for another submission"
+
+
+class LimitReached(RequestError):
+    """A quota is used up."""
+
+    quota: ClassVar[str]
+    """Its name in the headers `RateLimit` and `RateLimit-Policy`."""
+
+    def __init__(self, detail: str, *, limit: int, retry_after: int) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.limit = limit
+
+
+class TooManyJobs(LimitReached):
+    code, status, title, quota = "too_many_jobs", 429, "The key has too many jobs", "jobs"
+
+
+class QueueFull(LimitReached):
+    code, status, title, quota = "queue_full", 503, "Too many jobs wait", "queue"
 
 
 class RangeNotSatisfiable(RequestError):

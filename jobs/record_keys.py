@@ -34,6 +34,11 @@ class RecordKeys:
         return f"{self.open}:{owner}"
 
     @property
+    def queued(self) -> str:
+        """Set: ids of what is queued."""
+        return f"{self.prefix}:queued"
+
+    @property
     def expiries(self) -> str:
         """Sorted set: ids of what has ended, by the time it expires."""
         return f"{self.prefix}:expiries"

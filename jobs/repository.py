@@ -9,9 +9,11 @@ from typing import Any, cast
 from pydantic import TypeAdapter
 from redis import Redis
 
+from jobs.admission import Limits, Quota, refusal
 from jobs.catalog import CatalogModel, publish_catalog, read_catalog
 from jobs.cursor import decode_cursor, encode_cursor
-from jobs.errors import JobExpired, JobFailure
+from jobs.errors import IdempotencyKeyInUse, JobExpired, JobFailure
+from jobs.idempotency import KEPT_SECONDS, Lease, Made
 from jobs.identifiers import job_not_found
 from jobs.options import StrictModel
 from jobs.record import (
@@ -66,18 +68,41 @@ class JobRepository:
         self._prefix = prefix
         self._retention = timedelta(seconds=retention_seconds)
         self._keys = RecordKeys(prefix)
+        self._create = redis.register_script(files("jobs").joinpath("create.lua").read_text())
         self._transition = redis.register_script(files("jobs").joinpath("transition.lua").read_text())
 
     # Reading
 
-    def create(self, record: Job | Keyframes, submission: Submission = UNKNOWN) -> None:
-        with self._redis.pipeline() as pipeline:
-            pipeline.hset(self._keys.record(record.id), mapping=cast("Any", encode_record(record, submission)))
-            for index in self._keys.indices(kind_of(record), submission.owner):
-                pipeline.zadd(index, {index_member(record.id, record.created_at): 0})
-            pipeline.sadd(self._keys.open, record.id)
-            pipeline.sadd(self._keys.open_of(submission.owner), record.id)
-            pipeline.execute()
+    def create(
+        self,
+        record: Job | Keyframes,
+        submission: Submission = UNKNOWN,
+        *,
+        limits: Limits | None = None,
+        lease: Lease | None = None,
+        fingerprint: str = "",
+    ) -> None:
+        """Record a new job, or a search for keyframes, and make the idempotency key of `lease` stand for it.
+
+        Raises:
+            TooManyJobs, QueueFull: it would be one more than `limits` allow.
+            IdempotencyKeyInUse: the lease was lost to another call.
+        """
+        keys, owner = self._keys, submission.owner
+        used = [keys.record(record.id), keys.open, keys.open_of(owner), keys.queued, lease.key if lease else ""]
+        used += keys.indices(kind_of(record), owner)
+        arguments: list[str | int] = [record.id, index_member(record.id, record.created_at)]
+        arguments += [limits.per_key if limits and owner else "", limits.queued if limits else ""]
+        made = Made(record_id=record.id, fingerprint=fingerprint).model_dump_json()
+        arguments += [lease.token if lease else "", made, KEPT_SECONDS]
+        for name, value in encode_record(record, submission).items():
+            arguments += [name, value]
+        answer = cast("bytes", self._create(keys=used, args=arguments)).decode()
+        if answer == "lost":
+            raise IdempotencyKeyInUse("Another call with this `Idempotency-Key` came in between.", retry_after=2)
+        if limits and answer != "created":
+            quota = Quota("jobs", limits.per_key, 0) if answer == "too_many" else Quota("queue", limits.queued, 0)
+            raise refusal(quota)
 
     def get(self, job_id: str, *, viewer: str | None = None) -> Job:
         """The job as it stands. `viewer`: whose key looks; None may see everybody's.
@@ -271,6 +296,7 @@ class JobRepository:
                 pipeline.expire(events, _DELETED_EVENTS_SECONDS)
             pipeline.delete(key)
             pipeline.srem(self._keys.open, record_id)
+            pipeline.srem(self._keys.queued, record_id)
             pipeline.zrem(self._keys.expiries, record_id)
             pipeline.execute()
 
@@ -300,7 +326,7 @@ class JobRepository:
         for name, value in encode_fields(fields).items():
             arguments += [name, value]
         keys = self._keys
-        used = [keys.record(job_id), keys.open, keys.expiries, keys.events(job_id), keys.webhooks]
+        used = [keys.record(job_id), keys.open, keys.expiries, keys.events(job_id), keys.webhooks, keys.queued]
         return cast("int", self._transition(keys=used, args=arguments)) == 1
 
     def _ending(self, status: Status) -> dict[str, object]:

@@ -34,6 +34,10 @@ class Settings(BaseSettings):
     """Largest whole upload."""
     max_reference_bytes: PositiveInt = 64 * 1024**2
     """Largest reference image."""
+    max_jobs_per_key: PositiveInt = 100
+    """Jobs of one key that wait or run at once."""
+    max_queued_jobs: PositiveInt = 1000
+    """Jobs that wait at once, of all keys together."""
     max_references: PositiveInt = 64
     """References per job at most."""
     max_pixels: PositiveInt = 4096 * 2304

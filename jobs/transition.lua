@@ -3,7 +3,7 @@
 -- be told of it (event streams, webhooks) cannot miss it.
 --
 -- KEYS: record, open records (those of an owner are in a key of that name, a colon and the owner), expiries, events,
---       webhooks
+--       webhooks, queued records
 -- ARGV: id, allowed statuses (JSON), owner or '', new owner or '', expiry or '', field, value, ...
 -- Returns 1 done, 0 refused, -1 no such record.
 local status = redis.call('HGET', KEYS[1], 'status')
@@ -47,6 +47,7 @@ redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, '*', 'version', version,
   'changes', '{' .. table.concat(changes, ',') .. '}', 'heavy', table.concat(heavy, ','))
 
 if new_status ~= status then
+  redis.call(new_status == 'queued' and 'SADD' or 'SREM', KEYS[6], ARGV[1])
   local events = redis.call('HGET', KEYS[1], 'webhook_events') or ''
   if string.find(' ' .. events .. ' ', ' job.' .. new_status .. ' ', 1, true) then
     local now = redis.call('TIME')

@@ -10,9 +10,11 @@ import structlog
 from fastapi import Depends, FastAPI
 from redis import Redis
 
+from jobs.admission import Admission, Limits
 from jobs.connection import connect
 from jobs.errors import StartupError
 from jobs.housekeeping import sweep
+from jobs.idempotency import IdempotencyKeys
 from jobs.keys import KeyRing
 from jobs.queue import JobQueue
 from jobs.repository import JobRepository
@@ -93,6 +95,8 @@ def _make_services(settings: Settings, *, redis: Redis | None) -> Services:
         keys=KeyRing(redis, settings.queue_name),
         store=open_store(settings),
         queue=JobQueue(redis, settings),
+        admission=Admission(redis, settings.queue_name, Limits.of(settings)),
+        idempotency=IdempotencyKeys(redis, settings.queue_name),
         resumable=UploadFolder(settings.store_folder, expiry_seconds=settings.upload_expiry_seconds),
         uploads=UploadsUnderWay(),
     )

@@ -6,6 +6,8 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials
 
+from jobs.admission import Admission
+from jobs.idempotency import IdempotencyKeys
 from jobs.keys import KeyRing
 from jobs.queue import JobQueue
 from jobs.repository import JobRepository
@@ -25,6 +27,8 @@ class Services:
     keys: KeyRing
     store: FolderStore
     queue: JobQueue
+    admission: Admission
+    idempotency: IdempotencyKeys
     resumable: UploadFolder
     uploads: UploadsUnderWay
 

@@ -14,9 +14,10 @@ from jobs.errors import (
 from jobs.options import JobOptions
 from jobs.resumable import UploadFolder
 from jobs.settings import Settings
-from jobs.store import FolderStore, InputWriter
+from jobs.store import FolderStore, InputKind, InputWriter
 from service.disk_space import DiskSpace
 from service.file_name import shown_name
+from service.fingerprint import Fingerprint
 from service.multipart import Event, MultipartReader, PartData, PartEnded, PartStarted
 from service.options_part import parse_options, require_uploaded
 from service.problems import json_pointer
@@ -36,6 +37,21 @@ class Upload:
     video_name: str
     reference_names: tuple[str, ...]
     options: JobOptions
+    fingerprint: str
+    """The same for what means the same, however it was packed; empty where nobody asked for it."""
+
+
+class Nowhere:
+    """Takes the files of a submission that is only compared with an earlier one."""
+
+    def write(self, chunk: bytes) -> int:
+        return len(chunk)
+
+    def close(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
 
 
 class Intake:
@@ -55,7 +71,11 @@ class Intake:
         uploads: UploadFolder,
         viewer: str | None,
         check_options: Callable[[JobOptions], None],
+        keep: bool = True,
+        fingerprint: Fingerprint | None = None,
     ) -> None:
+        self._keep = keep
+        self._fingerprint = fingerprint
         self._lock = threading.Lock()
         self._discarded = False
         self._reader = MultipartReader(boundary)
@@ -70,7 +90,7 @@ class Intake:
         self._part: PartStarted | None = None
         self._part_bytes = 0
         self._pointer = "#"
-        self._writer: InputWriter | None = None
+        self._writer: InputWriter | Nowhere | None = None
         self._field = bytearray()
         self._came: set[str] = set()
         self._video_name: str | None = None
@@ -81,7 +101,7 @@ class Intake:
         """Make the job's folder, if the disk holds the `declared` bytes (0: not declared)."""
         self._space.require(declared)
         with self._lock:
-            if not self._discarded:
+            if not self._discarded and self._keep:
                 self._store.create(self._job_id)
 
     def write(self, chunk: bytes) -> None:
@@ -115,7 +135,12 @@ class Intake:
             self._check_options(options)
         require_uploaded(options, names=self._reference_names)
         assert self._video_name is not None
-        return Upload(video_name=self._video_name, reference_names=tuple(self._reference_names), options=options)
+        return Upload(
+            video_name=self._video_name,
+            reference_names=tuple(self._reference_names),
+            options=options,
+            fingerprint=self._fingerprint.value(options) if self._fingerprint else "",
+        )
 
     def discard(self) -> None:
         """Leave nothing behind."""
@@ -124,7 +149,8 @@ class Intake:
             if self._writer is not None:
                 self._writer.abort()
                 self._writer = None
-            self._store.delete(self._job_id)
+            if self._keep:
+                self._store.delete(self._job_id)
 
     def _follow(self, event: Event) -> None:
         match event:
@@ -149,7 +175,7 @@ class Intake:
         if part.name == "video":
             self._require_kind(part, wrong=NOT_A_VIDEO, expected="a video")
             self._video_name = self._file_name(part)
-            self._writer = self._store.open_input_writer(self._job_id, "video")
+            self._begin_file("video", name=self._video_name)
         else:
             self._field = bytearray()
 
@@ -174,8 +200,16 @@ class Intake:
         name = self._file_name(part)
         if name in self._reference_names:
             raise _invalid(self._pointer, f"Two references are named {name}; give each a name of its own.")
-        self._writer = self._store.open_input_writer(self._job_id, "reference", index=len(self._reference_names))
+        self._begin_file("reference", name=name)
         self._reference_names.append(name)
+
+    def _begin_file(self, kind: InputKind, *, name: str) -> None:
+        if self._fingerprint is not None:
+            self._fingerprint.begin(kind, name)
+        if self._keep:
+            self._writer = self._store.open_input_writer(self._job_id, kind, index=len(self._reference_names))
+        else:
+            self._writer = Nowhere()
 
     def _take(self, data: bytes) -> None:
         assert self._part is not None
@@ -189,6 +223,8 @@ class Intake:
                 "bytes, the most that this server takes; save it as PNG or JPEG at the video's size.",
                 errors=[FieldError(self._pointer, "Too large.")],
             )
+        if self._fingerprint is not None:
+            self._fingerprint.add(data)
         with self._space.full_is_told():
             self._writer.write(data)
 
@@ -219,9 +255,15 @@ class Intake:
         self._part = None
 
     def _take_uploaded_video(self) -> None:
+        upload_id = self._field.decode(errors="replace").strip()
+        if self._fingerprint is not None:
+            self._fingerprint.begin("video", upload_id)
+        if not self._keep:
+            self._video_name = upload_id
+            return
         with self._space.full_is_told():
             self._video_name = take_uploaded_video(
-                self._field.decode(errors="replace").strip(),
+                upload_id,
                 uploads=self._uploads,
                 viewer=self._viewer,
                 store=self._store,

@@ -16,6 +16,7 @@ from jobs.errors import (
     FieldError,
     InternalError,
     InvalidRequest,
+    LimitReached,
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
@@ -25,6 +26,7 @@ from jobs.errors import (
     UnsupportedMediaType,
 )
 from jobs.options import StrictModel
+from service.rate_limit import rate_limit_headers
 
 MEDIA_TYPE = "application/problem+json"
 REDIS_RETRY_SECONDS = 5
@@ -107,6 +109,8 @@ def problem_response(
     sent = {**(headers or {}), "Cache-Control": "no-store"}
     if error.retry_after is not None:
         sent["Retry-After"] = str(error.retry_after)
+    if isinstance(error, LimitReached):
+        sent |= rate_limit_headers(error.quota, limit=error.limit, left=0, reset=error.retry_after)
     if isinstance(error, Unauthorized):
         sent["WWW-Authenticate"] = 'Bearer realm="retint"'
     return JSONResponse(problem.model_dump(), status_code=problem.status, headers=sent, media_type=MEDIA_TYPE)

@@ -16,6 +16,7 @@ from jobs.resumable import UploadFolder
 from jobs.settings import Settings
 from jobs.store import FolderStore
 from service.body import declared_length, pump
+from service.fingerprint import Fingerprint
 from service.intake import Intake, Upload, too_large
 from service.multipart import boundary_of
 
@@ -53,8 +54,10 @@ async def receive_upload(
     uploads: UploadFolder,
     viewer: str | None,
     check_options: Callable[[JobOptions], None],
+    keep: bool = True,
+    fingerprint: Fingerprint | None = None,
 ) -> Upload:
-    """Stream the request's body into the store under `job_id`.
+    """Stream the request's body into the store under `job_id`; without `keep`, only see what it is.
 
     `check_options` may refuse the options; it is called as soon as they are there, so that a refusal need not wait for
     a long video behind them.
@@ -75,6 +78,8 @@ async def receive_upload(
         uploads=uploads,
         viewer=viewer,
         check_options=check_options,
+        keep=keep,
+        fingerprint=fingerprint,
     )
     try:
         await to_thread.run_sync(intake.open, declared)

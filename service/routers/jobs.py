@@ -2,13 +2,11 @@
 
 import hashlib
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
 import anyio
-import redis.exceptions
 import structlog
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -16,12 +14,16 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from jobs.cancellation import cancel_job, delete_job
 from jobs.cursor import CURSOR_PATTERN
 from jobs.errors import (
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
     InvalidRequest,
     JobAlreadyFinished,
     JobExpired,
     JobNotFound,
     PayloadTooLarge,
+    QueueFull,
     StoreFull,
+    TooManyJobs,
     TooManyReferences,
     Unauthorized,
     UnsupportedMediaType,
@@ -29,17 +31,15 @@ from jobs.errors import (
     UploadUnfinished,
 )
 from jobs.identifiers import new_job_id
-from jobs.options import JobOptions
 from jobs.record import TERMINAL_STATUSES, Job, Status
 from jobs.repository import JobPage
-from jobs.submission import Submission
 from service.conditions import matches
-from service.dependencies import RepositoryDep, Services, ServicesDep, ViewerDep
+from service.dependencies import RepositoryDep, ServicesDep, ViewerDep
 from service.job_example import JOB_CONTENT
 from service.job_form import JOB_FORM
 from service.model_catalog import require_weights
-from service.problems import describe_problems, request_id_of
-from service.uploads import receive_upload
+from service.problems import describe_problems
+from service.submitting import submit
 
 POLL_SECONDS = 2
 """What a client is told to wait before it looks at a new job."""
@@ -64,6 +64,12 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
             "headers": {
                 "Location": {"schema": {"type": "string"}, "description": "Where the job is."},
                 "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until a look is worth it."},
+                "RateLimit": {"schema": {"type": "string"}, "description": "How many more jobs may be sent now."},
+                "RateLimit-Policy": {"schema": {"type": "string"}, "description": "How many may be open at once."},
+                "Idempotency-Replayed": {
+                    "schema": {"const": "true"},
+                    "description": "Where the key has made this job before.",
+                },
             },
         },
         **describe_problems(
@@ -74,11 +80,30 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
             PayloadTooLarge,
             UploadIncomplete,
             UploadUnfinished,
+            IdempotencyKeyInUse,
+            IdempotencyKeyReused,
+            JobNotFound,
+            JobExpired,
+            TooManyJobs,
+            QueueFull,
             StoreFull,
         ),
     },
 )
-async def create_job(request: Request, response: Response, services: ServicesDep, viewer: ViewerDep) -> Job:
+async def create_job(
+    request: Request,
+    response: Response,
+    services: ServicesDep,
+    viewer: ViewerDep,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="A name that you choose, such as a UUID. The same submission with the same key makes no second "
+            "job: it is answered with the first, for a day.",
+            json_schema_extra={"pattern": "^[!-~]{1,255}$"},
+        ),
+    ] = None,
+) -> Job:
     """Send a monochrome video and one or more color frames of it; the parts may come in any order.
 
     The answer comes when the upload is stored and the job is queued. `Location` is where to poll it.
@@ -87,38 +112,22 @@ async def create_job(request: Request, response: Response, services: ServicesDep
     catalog = await to_thread.run_sync(services.repository.read_catalog)
     job_id = new_job_id()
     with services.uploads.one():
-        upload = await receive_upload(
+        submitted = await submit(
             request,
-            store=services.store,
-            job_id=job_id,
-            settings=services.settings,
-            uploads=services.resumable,
+            services,
             viewer=viewer,
+            record_id=job_id,
+            idempotency_key=idempotency_key,
             check_options=lambda options: require_weights(options, catalog=catalog),
+            make=lambda upload: Job(id=job_id, status="queued", options=upload.options, created_at=datetime.now(UTC)),
         )
-        with anyio.CancelScope(shield=True):  # a job half made would be an upload that nobody owns
-            submission = Submission(
-                owner=viewer or "", reference_names=upload.reference_names, request_id=request_id_of(request)
-            )
-            job = await to_thread.run_sync(_submit, services, job_id, upload.options, submission)
-    log.info("job_created", job_id=job_id, references=len(upload.reference_names), model=upload.options.model)
-    response.headers["Location"] = str(request.url_for("get_job", job_id=job_id).path)
+    job = submitted.record
+    if job.id == job_id:
+        log.info("job_created", job_id=job_id, model=job.options.model)
+    response.headers["Location"] = str(request.url_for("get_job", job_id=job.id).path)
     response.headers["Retry-After"] = str(POLL_SECONDS)
+    response.headers.update(submitted.headers)
     return job
-
-
-def _submit(services: Services, job_id: str, options: JobOptions, submission: Submission) -> Job:
-    """Record and queue the job whose files are in the store; where that fails, the files go."""
-    job = Job(id=job_id, status="queued", options=options, created_at=datetime.now(UTC))
-    try:
-        services.repository.create(job, submission)
-        services.queue.enqueue(job_id)
-        return services.repository.get(job_id)
-    except BaseException:
-        services.store.delete(job_id)
-        with suppress(redis.exceptions.RedisError):  # where Redis went away in between, housekeeping ends the record
-            services.repository.delete(job_id)
-        raise
 
 
 @router.get(

@@ -1,0 +1,158 @@
+"""From the body of a submission to a record in the queue: once, within the limits, and with nothing left behind where
+it fails."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+
+import anyio
+import redis.exceptions
+from anyio import to_thread
+from fastapi import Request
+
+from jobs.admission import Limits, Quota
+from jobs.connection import REDIS_AWAY
+from jobs.errors import FieldError, IdempotencyKeyReused, InvalidRequest
+from jobs.idempotency import LEASE_SECONDS, Lease, Made
+from jobs.options import JobOptions
+from jobs.record import Job
+from jobs.submission import Submission
+from service.dependencies import Services
+from service.fingerprint import Fingerprint
+from service.intake import Upload
+from service.problems import request_id_of
+from service.rate_limit import rate_limit_headers
+from service.uploads import receive_upload
+
+MOST_KEY_CHARACTERS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    record: Job
+    headers: Mapping[str, str]
+    """Of the answer."""
+
+
+async def submit(
+    request: Request,
+    services: Services,
+    *,
+    viewer: str | None,
+    record_id: str,
+    idempotency_key: str | None,
+    check_options: Callable[[JobOptions], None],
+    make: Callable[[Upload], Job],
+) -> Submitted:
+    """Take the request's body in, and record and queue what `make` makes of it.
+
+    Raises:
+        TooManyJobs, QueueFull, IdempotencyKeyInUse, IdempotencyKeyReused, and all that `receive_upload` raises: with
+            nothing left in the store, and the idempotency key free again.
+    """
+    receive = partial(
+        receive_upload,
+        request,
+        store=services.store,
+        job_id=record_id,
+        settings=services.settings,
+        uploads=services.resumable,
+        viewer=viewer,
+        check_options=check_options,
+    )
+    async with _held(services, idempotency_key, owner=viewer or "", record_id=record_id) as held:
+        fingerprint = Fingerprint() if held is not None else None
+        if isinstance(held, Made):
+            return await _replay(await receive(keep=False, fingerprint=fingerprint), held, services, viewer=viewer)
+        # Asked before the upload, so that no gigabytes are sent to be refused.
+        quota = await to_thread.run_sync(services.admission.look, viewer or "")
+        upload = await receive(fingerprint=fingerprint)
+        submission = Submission(
+            owner=viewer or "", reference_names=upload.reference_names, request_id=request_id_of(request)
+        )
+        create = partial(
+            services.repository.create,
+            submission=submission,
+            limits=Limits.of(services.settings),
+            lease=held,
+            fingerprint=upload.fingerprint,
+        )
+        with anyio.CancelScope(shield=True):  # a record half made would be an upload that nobody owns
+            record = await to_thread.run_sync(_enqueue, services, create, make(upload))
+    return Submitted(record, headers=_quota_headers(quota))
+
+
+def _enqueue(services: Services, create: Callable[[Job], None], record: Job) -> Job:
+    """Record and queue what is in the store; where that fails, the files go."""
+    try:
+        create(record)
+        services.queue.enqueue(record.id)
+        return services.repository.get(record.id)
+    except BaseException:
+        services.store.delete(record.id)
+        with suppress(redis.exceptions.RedisError):  # where Redis went away in between, housekeeping ends the record
+            services.repository.delete(record.id)
+        raise
+
+
+async def _replay(upload: Upload, made: Made, services: Services, *, viewer: str | None) -> Submitted:
+    """Answer a submission that was made before."""
+    if upload.fingerprint != made.fingerprint:
+        raise IdempotencyKeyReused(
+            "The `Idempotency-Key` stands for another submission: the video, a reference or an option differs. Send a "
+            "new key with what is new."
+        )
+    record = await to_thread.run_sync(partial(services.repository.get, made.record_id, viewer=viewer))
+    return Submitted(record, headers={"Idempotency-Replayed": "true"})
+
+
+@asynccontextmanager
+async def _held(
+    services: Services, text: str | None, *, owner: str, record_id: str
+) -> AsyncIterator[Lease | Made | None]:
+    """Hold the idempotency key, if there is one; where nothing comes of it, it is free again."""
+    if text is None:
+        yield None
+        return
+    begin = partial(services.idempotency.begin, _key_of(text), owner=owner, record_id=record_id)
+    held = await to_thread.run_sync(begin)
+    if isinstance(held, Made):
+        yield held
+        return
+    renewing = asyncio.create_task(_keep_renewing(services, held))
+    try:
+        yield held
+    except BaseException:
+        with anyio.CancelScope(shield=True), suppress(*REDIS_AWAY):
+            await to_thread.run_sync(services.idempotency.release, held)
+        raise
+    finally:
+        renewing.cancel()
+
+
+async def _keep_renewing(services: Services, lease: Lease) -> None:
+    while True:
+        await anyio.sleep(LEASE_SECONDS / 3)
+        with suppress(*REDIS_AWAY):
+            await to_thread.run_sync(services.idempotency.renew, lease)
+
+
+def _key_of(header: str) -> str:
+    """The key in a header, with the quotes of the draft or without them, as most send it.
+
+    Raises:
+        InvalidRequest: it holds no key.
+    """
+    text = header.strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1]
+    if not 0 < len(text) <= MOST_KEY_CHARACTERS or not (text.isascii() and text.isprintable()):
+        detail = f"`Idempotency-Key` takes 1 to {MOST_KEY_CHARACTERS} printable characters of ASCII, such as a UUID."
+        raise InvalidRequest(detail, errors=[FieldError("#/header/Idempotency-Key", detail)])
+    return text
+
+
+def _quota_headers(quota: Quota) -> dict[str, str]:
+    return rate_limit_headers(quota.name, limit=quota.limit, left=max(0, quota.left - 1))
