@@ -1,9 +1,6 @@
 """`retint colorize`: one video, here and now, without a server."""
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +8,7 @@ import typer
 
 from cli.arguments import build_options, check_files, parse_reference, require_ending
 from cli.console import interruptible, say, tell, write_json
-from cli.errors import CommandError
+from cli.placing import place, work_folder
 
 if TYPE_CHECKING:
     from cli.terminal_observer import TerminalObserver
@@ -62,12 +59,12 @@ def colorize(
     settings = Settings()
     if device is not None:
         settings = settings.model_copy(update={"device": device})
-    with interruptible("Nothing was written."), _work_folder(beside=out) as folder:
+    with interruptible("Nothing was written."), work_folder(beside=out) as folder:
         task = _task(video, [path for path, _ in references], options=options, settings=settings, folder=folder)
         observer, variants = _run(task, settings=settings, quiet=as_json)
         for variant in variants:
             if variant.name in wanted:
-                _place(variant.path, wanted[variant.name])
+                place(variant.path, wanted[variant.name])
     if as_json:
         write_json(_outcome(observer, wanted))
     else:
@@ -76,31 +73,6 @@ def colorize(
             tell(f"Note: {warning}")
         for path in wanted.values():
             say(str(path))
-
-
-@contextmanager
-def _work_folder(*, beside: Path) -> Iterator[Path]:
-    """A folder for what is not finished, which goes at the end; beside the target, a rename makes it appear whole."""
-    parent = beside.absolute().parent
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".retint-", dir=parent))
-    except OSError as error:
-        raise CommandError(f"Nothing can be written into {parent}: {error.strerror}. Choose another output.") from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _place(source: Path, target: Path) -> None:
-    """Move a finished file to where it is wanted, whole or not at all, also onto another file system."""
-    with _work_folder(beside=target) as folder:
-        moved = folder / target.name
-        try:
-            shutil.move(source, moved)
-            moved.replace(target)
-        except OSError as error:
-            raise CommandError(f"{target} cannot be written: {error.strerror}.") from error
 
 
 def _report_variant(report: Path | None) -> str:

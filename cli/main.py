@@ -15,8 +15,10 @@ from cli import keys, weights
 from cli.api import api
 from cli.colorize import colorize
 from cli.console import say, tell, write_json
+from cli.deliver import deliver
 from cli.errors import CommandError
 from cli.evaluate import evaluate
+from cli.keyframes import keyframes
 from cli.serve import serve
 from cli.worker import worker
 
@@ -29,7 +31,9 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(api)
 app.command()(worker)
+app.command()(deliver)
 app.command()(colorize)
+app.command()(keyframes)
 app.command()(evaluate)
 app.add_typer(jobs_commands.app, name="jobs")
 app.add_typer(keys.app, name="keys")

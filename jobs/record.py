@@ -135,6 +135,8 @@ class Delivery(StrictModel):
     id: str
     """The `webhook-id` of every attempt."""
     event: WebhookEvent
+    occurred_at: datetime
+    """When it happened."""
     status: Literal["pending", "delivered", "failed"]
     """`failed`: given up."""
     attempts: int = 0
@@ -191,7 +193,7 @@ class Job(TaskRecord):
     """What was sent to the webhook, or will be."""
 
 
-class Keyframe(StrictModel):
+class PickedFrame(StrictModel):
     """The frame of a shot that is worth coloring."""
 
     shot: int
@@ -206,6 +208,11 @@ class Keyframe(StrictModel):
     """When it is shown."""
     name: str
     """File name of its picture, in the archive and for a reference made of it."""
+
+
+class Keyframe(PickedFrame):
+    """The frame of a shot that is worth coloring, to be had here."""
+
     href: str
     """Where its picture (PNG) is, relative to this server."""
 

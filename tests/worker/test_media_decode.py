@@ -192,3 +192,19 @@ def test_a_change_of_size_on_the_way_is_unsupported(make_video: Any, tmp_path: P
             pass
     assert isinstance(caught.value, VideoUnsupported)
     assert "64x48 to 96x48" in caught.value.detail
+
+
+def test_picked_frames_are_those_wanted_near_and_far_from_each_other(make_video: Any) -> None:
+    video = make_video(frames=160)
+    wanted = [0, 1, 7, 70, 158, 159]
+    with open_video(video.path) as reader:
+        picked = list(reader.picked_frames(wanted))
+    assert [frame.index for frame in picked] == wanted
+    assert all(np.array_equal(frame.luma, video.lumas[frame.index]) for frame in picked)
+
+
+def test_picking_decodes_only_what_lies_on_the_way(make_video: Any) -> None:
+    passed: list[None] = []
+    with open_video(make_video(frames=160).path) as reader:
+        list(reader.picked_frames([3, 6, 150], check=lambda: passed.append(None)))
+    assert len(passed) == len([3, 4, 5, 6, 150])

@@ -1,6 +1,6 @@
 """Hands out the luma planes of a video, frame by frame, from anywhere in it."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -94,6 +94,36 @@ class VideoReader:
         if chunk < 1:
             raise ValueError(f"a chunk has at least one frame, not {chunk}")
         return self._reversed(first, end, chunk)
+
+    def picked_frames(self, wanted: Sequence[int], *, check: Callable[[], None] = lambda: None) -> Iterator[LumaFrame]:
+        """Yield the frames of the numbers `wanted`, ascending, each found by decoding as little as possible.
+
+        `check` is called for every frame on the way between two that are close together.
+
+        Raises:
+            ValueError: one of them is no frame of the video.
+            VideoUndecodable: a frame is damaged.
+            VideoUnsupported: the picture's size or pixel format changes on the way.
+        """
+        for run in self._runs(wanted):
+            left = iter(run)
+            following = next(left)
+            for frame in self.frames(run[0], run[-1]):
+                check()
+                if frame.index == following:
+                    yield frame
+                    following = next(left, -1)
+
+    def _runs(self, wanted: Sequence[int]) -> Iterator[list[int]]:
+        """Neighbors that are sooner reached by decoding on than by seeking again."""
+        run: list[int] = []
+        for frame in wanted:
+            if run and self.timeline.exact and frame - run[-1] >= SEEK_WORTHWHILE:
+                yield run
+                run = []
+            run.append(frame)
+        if run:
+            yield run
 
     def _reversed(self, first: int, last: int, chunk: int) -> Iterator[LumaFrame]:
         for stop in range(last, first - 1, -chunk):

@@ -46,15 +46,19 @@ def to_rgb(luma: Codes, chroma: Codes | None = None, *, info: VideoInfo) -> Rgb:
     return np.ascontiguousarray(codes.permute(1, 2, 0).numpy())
 
 
+def png_of(rgb: Rgb) -> bytes:
+    """A picture as the content of a file."""
+    return bytes(cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))[1])
+
+
 def write_png(path: Path, rgb: Rgb) -> None:
     """Write a picture.
 
     Raises:
         StorageFull: no space is left; no file remains.
     """
-    encoded = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))[1]
     try:
-        path.write_bytes(encoded.tobytes())
+        path.write_bytes(png_of(rgb))
     except OSError as error:
         path.unlink(missing_ok=True)
         if is_disk_full(error):

@@ -1,0 +1,101 @@
+"""Decides which frame of a shot is worth coloring: sharp, like the rest of the shot, near its start."""
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.analysis import ShotRange, unit_luma
+from worker.media.frames import LumaFrame, VideoInfo
+from worker.signatures import SignatureFile, similarities
+
+_MEASURED_WIDTH = 480
+"""Sharpness is measured at this width: focus and motion blur still show, while most of a film's grain, which is no
+detail, is averaged away."""
+_BEST_PERCENTILE = 90
+"""Of the frames of a shot: the best by number are those with dust and scratches, not the ones with most detail."""
+_GOOD_ENOUGH = 0.9
+"""Of that: frames that reach it count alike, so that the earliest is taken. Encoders alone make every other frame a few
+percent sharper than its neighbors."""
+_EXPOSURE_WEIGHT = 2.0
+"""Per unit of mean luma, 0 to 1, away from the shot's median: a flash of a tenth costs as much as a fifth of the
+sharpness."""
+_LATE_WEIGHT = 0.2
+"""What a frame at the far end of an endless shot costs; colors are carried from the keyframe on, so a later one must be
+clearly better."""
+_HALF_LATE = 72
+"""Frames from the start, three seconds of film, at which half of that is reached."""
+_SAMPLES = 512
+"""Frames of a shot, evenly spaced, that its usual look is taken from: 300 KB of signatures at most."""
+_CHUNK = 4096
+"""Signatures read at once."""
+
+
+@dataclass(slots=True)
+class FrameMeasures:
+    """What was measured of each frame seen so far: 8 bytes a frame."""
+
+    sharpness: "array[float]" = field(default_factory=lambda: array("f"))
+    brightness: "array[float]" = field(default_factory=lambda: array("f"))
+
+    def watch(self, frames: Iterable[LumaFrame], *, info: VideoInfo) -> Iterator[LumaFrame]:
+        """Yield the frames as they come, and measure each."""
+        width = min(_MEASURED_WIDTH, info.width)
+        size = (max(1, round(info.height * width / info.width)), width)
+        for frame in frames:
+            luma = unit_luma(frame, info=info, size=size)
+            self.sharpness.append(sharpness_of(luma))
+            self.brightness.append(float(luma.mean()))
+            yield frame
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The frame of a shot that is worth coloring."""
+
+    frame: int
+    blank: bool
+    """Whether the shot has nothing to color: even there the picture is black, white or otherwise empty."""
+
+
+def sharpness_of(luma: NDArray[np.float32]) -> float:
+    """Mean of the absolute Laplacian of luma [H, W]: unlike its variance, it is not made by a few specks of dust."""
+    # Without the rim, where a letterbox or the film's gate makes an edge that is no detail.
+    inner = cv2.Laplacian(luma, cv2.CV_32F)[1:-1, 1:-1]
+    return float(np.abs(inner).mean()) if inner.size else 0.0
+
+
+def choose(shot: ShotRange, *, measures: FrameMeasures, signatures: SignatureFile) -> Choice:
+    """The frame of `shot` to color.
+
+    Fades and frames blended over a cut lose: they have less detail, or look unlike the rest.
+    """
+    sharpness = np.asarray(measures.sharpness[shot.first : shot.last + 1], np.float32)
+    brightness = np.asarray(measures.brightness[shot.first : shot.last + 1], np.float32)
+    scores = _up_to_good(sharpness) + _up_to_good(_typicality(shot, signatures))
+    scores -= _EXPOSURE_WEIGHT * np.abs(brightness - np.median(brightness))
+    distance = np.arange(len(shot), dtype=np.float32)
+    scores -= _LATE_WEIGHT * distance / (distance + _HALF_LATE)
+    best = shot.first + int(scores.argmax())
+    return Choice(frame=best, blank=not signatures.read(best, best).any())
+
+
+def _up_to_good(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`values` [N] as shares of what is good in this shot, at most 1."""
+    good = _GOOD_ENOUGH * float(np.percentile(values, _BEST_PERCENTILE))
+    shares = np.minimum(1.0, values / good) if good > 0 else np.zeros_like(values)
+    return np.asarray(shares, np.float32)
+
+
+def _typicality(shot: ShotRange, signatures: SignatureFile) -> NDArray[np.float32]:
+    """Correlation [N] of every frame of the shot with its median look."""
+    places = np.unique(np.linspace(shot.first, shot.last, min(_SAMPLES, len(shot))).round().astype(int))
+    sample = np.concatenate([signatures.read(int(place), int(place)) for place in places])
+    usual = np.median(sample, axis=0).astype(np.int8)
+    firsts = range(shot.first, shot.last + 1, _CHUNK)
+    return np.concatenate(
+        [similarities(signatures.read(first, min(first + _CHUNK - 1, shot.last)), usual) for first in firsts]
+    )

@@ -1,0 +1,161 @@
+"""Finds the shots of a video and writes the frame of each that is worth coloring."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from jobs.options import KeyframeOptions, StrictModel
+from jobs.record import PickedFrame, VideoFacts
+from worker.analysis import ShotRange, analyze
+from worker.failures import failures_for_users
+from worker.fitting import SAME_SHAPE
+from worker.journal import video_facts
+from worker.keyframe_choice import FrameMeasures, choose
+from worker.media.decode import VideoReader, open_video
+from worker.media.frames import VideoInfo
+from worker.media.stills import png_of, to_rgb
+from worker.media.tags import read_tags
+from worker.observer import Observer
+from worker.signatures import SignatureFile
+from worker.task import Limits
+
+LIST_NAME = "keyframes.json"
+"""File beside the pictures that says what each of them is."""
+
+_ANALYSIS_SHARE = 0.8
+"""Of the whole work, until all frames have been looked at; the rest is finding the pictures again and packing them."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyframesTask:
+    """One search for keyframes, as files."""
+
+    video: Path
+    options: KeyframeOptions
+    folder: Path
+    """For temporary files."""
+    limits: Limits
+
+
+class FoundKeyframes(StrictModel):
+    """All that a search found; what `keyframes.json` holds."""
+
+    video: VideoFacts
+    keyframes: list[PickedFrame]
+    warnings: list[str]
+
+
+Keep = Callable[[str, bytes], None]
+"""Takes a finished file: its name and content."""
+
+
+def find_keyframes(task: KeyframesTask, *, keep: Keep, observer: Observer) -> FoundKeyframes:
+    """Look for the keyframes of a video and hand each picture, a PNG at the video's size, to `keep`; the list last.
+
+    The video is decoded once to look at it, and again only where a picture is taken from. Memory does not grow with
+    its pictures.
+
+    Raises:
+        JobFailure: what ends the search, with a sentence for its user.
+        JobCanceled: the observer said so; TimedOut likewise.
+    """
+
+    def counted(frames: int) -> None:
+        observer.check()
+        observer.advanced(fraction=0.0, frames_done=0, frames_total=frames)
+
+    with failures_for_users():
+        observer.check()
+        observer.entered("probing")
+        with open_video(task.video, limits=task.limits, on_packet=counted) as reader:
+            observer.learned(video=video_facts(reader.info))
+            found = _look(task, reader, observer)
+            observer.learned(warnings=found.warnings)
+            _take_pictures(task, reader, found.keyframes, keep=keep, observer=observer)
+        keep(LIST_NAME, (found.model_dump_json(indent=2) + "\n").encode())
+    return found
+
+
+def _look(task: KeyframesTask, reader: VideoReader, observer: Observer) -> FoundKeyframes:
+    """See every frame once, and choose one of each shot."""
+    total = reader.info.frames
+
+    def seen(count: int) -> None:
+        observer.check()
+        observer.advanced(fraction=_ANALYSIS_SHARE * count / total, frames_done=count, frames_total=total)
+
+    observer.entered("detecting_shots")
+    measures = FrameMeasures()
+    with (
+        TemporaryDirectory(prefix="scratch-", dir=task.folder) as scratch,
+        SignatureFile(Path(scratch) / "signatures") as signatures,
+    ):
+        analysis = analyze(
+            measures.watch(reader.frames(), info=reader.info),
+            info=reader.info,
+            shots=task.options.shots,
+            signatures=signatures,
+            on_frame=seen,
+        )
+        choices = [choose(shot, measures=measures, signatures=signatures) for shot in analysis.shots]
+    keyframes = [
+        PickedFrame(
+            shot=index,
+            first_frame=shot.first,
+            last_frame=shot.last,
+            frame=choice.frame,
+            time_seconds=reader.timeline.seconds(choice.frame),
+            name=picture_name(index, choice.frame),
+        )
+        for index, (shot, choice) in enumerate(zip(analysis.shots, choices, strict=True))
+    ]
+    blank = [shot for shot, choice in zip(analysis.shots, choices, strict=True) if choice.blank]
+    return FoundKeyframes(
+        video=video_facts(reader.info),
+        keyframes=keyframes,
+        warnings=[*analysis.warnings, *_about_blank(blank)],
+    )
+
+
+def picture_name(shot: int, frame: int) -> str:
+    """File name of a keyframe: sorts as the film runs, and says where the picture belongs."""
+    return f"shot-{shot:04d}_frame-{frame:06d}.png"
+
+
+def _about_blank(shots: Sequence[ShotRange]) -> list[str]:
+    if not shots:
+        return []
+    told = ", ".join(f"{shot.first} to {shot.last}" for shot in shots[:10])
+    more = f" and {len(shots) - 10} more" if len(shots) > 10 else ""
+    return [f"Nothing is to be seen, and so to be colored, in the shots of the frames {told}{more}."]
+
+
+def _take_pictures(
+    task: KeyframesTask, reader: VideoReader, keyframes: Sequence[PickedFrame], *, keep: Keep, observer: Observer
+) -> None:
+    observer.entered("encoding")
+    total = reader.info.frames
+    turns = _turns(task.video, reader)
+    pictures = reader.picked_frames([keyframe.frame for keyframe in keyframes], check=observer.check)
+    for done, (keyframe, frame) in enumerate(zip(keyframes, pictures, strict=True), start=1):
+        picture = to_rgb(frame.luma, info=reader.info)
+        keep(keyframe.name, png_of(np.ascontiguousarray(np.rot90(picture, turns))))
+        fraction = _ANALYSIS_SHARE + (1 - _ANALYSIS_SHARE) * done / len(keyframes)
+        observer.advanced(fraction=fraction, frames_done=total, frames_total=total)
+
+
+def _turns(video: Path, reader: VideoReader) -> int:
+    """Quarter turns counterclockwise that bring the pictures upright, where a reference that stands so is turned back.
+
+    By half, and where width and height are nearly the same, it would be taken as it is; there they stay as stored.
+    """
+    info, timeline = reader.info, reader.timeline
+    turns = read_tags(video, first_time=int(timeline.pts[0]) * timeline.time_base).quarter_turns
+    return turns if turns % 2 and not _nearly_square(info) else 0
+
+
+def _nearly_square(info: VideoInfo) -> bool:
+    return max(info.width, info.height) / min(info.width, info.height) < 1 + 2 * SAME_SHAPE
