@@ -30,17 +30,13 @@ def api(
     configure_logging(settings.log_format)
     if find_spec("fastapi") is None:
         raise CommandError("The API needs fastapi; install retint-service with the extra `api`.")
-    import uvicorn
-
     from service.app import create_app
+    from service.server import run_server
 
     app = create_app(settings)
     listening = listen(settings.host, settings.port) if fd is None else socket.socket(fileno=fd)
     with listening:
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5, server_header=False)
-        )
-        server.run(sockets=[listening])
+        run_server(app, listening)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,6 +1,12 @@
 """How every process reaches Redis: with timeouts, so that nothing hangs, and a few retries, so that a blip passes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
 from redis.retry import Retry
@@ -9,6 +15,12 @@ from jobs.errors import StartupError
 
 CONNECT_TIMEOUT_SECONDS = 2.0
 COMMAND_TIMEOUT_SECONDS = 5.0
+_SETTINGS: dict[str, Any] = {
+    "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
+    "socket_timeout": COMMAND_TIMEOUT_SECONDS,
+    "health_check_interval": 15,
+    "retry_on_error": [ConnectionError, TimeoutError],
+}
 REDIS_AWAY: tuple[type[RedisError], ...] = (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError)
 """What a command raises where Redis cannot serve now, and may again soon: it is away, its memory is full (it answers
 so under `noeviction`), or it is a replica until a failover ends."""
@@ -23,15 +35,24 @@ def connect(url: str) -> Redis:
     Raises:
         StartupError: `url` is no such address.
     """
+    with _wrong_address_told():
+        return Redis.from_url(url, retry=Retry(_pauses(), retries=2), **_SETTINGS)
+
+
+def connect_async(url: str) -> AsyncRedis:
+    """The same for a coroutine."""
+    with _wrong_address_told():
+        return AsyncRedis.from_url(url, retry=AsyncRetry(_pauses(), retries=2), **_SETTINGS)
+
+
+def _pauses() -> ExponentialBackoff:
+    return ExponentialBackoff(cap=0.2, base=0.05)
+
+
+@contextmanager
+def _wrong_address_told() -> Iterator[None]:
     try:
-        return Redis.from_url(
-            url,
-            socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            socket_timeout=COMMAND_TIMEOUT_SECONDS,
-            health_check_interval=15,
-            retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=2),
-            retry_on_error=[ConnectionError, TimeoutError],
-        )
+        yield
     except ValueError as error:
         # The address itself is not shown: it may hold a password.
         raise StartupError(

@@ -48,7 +48,7 @@ class RecordKeys:
         return f"{self.prefix}:expired:{record_id}"
 
     def events(self, record_id: str) -> str:
-        """Stream: what changed, for those who watch; transition.lua says how it looks."""
+        """Stream: what changed, for those who watch, each entry with the id `{version}-0`; see transition.lua."""
         return f"{self.prefix}:events:{record_id}"
 
     @property

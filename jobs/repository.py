@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Any, cast
@@ -60,6 +61,15 @@ class JobPage(StrictModel):
     """Give it as `after` for the page that follows."""
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A record as it stands."""
+
+    record: Job | Keyframes
+    version: int
+    """The number of the last event of its stream; only its place in the queue changes without one."""
+
+
 class JobRepository:
     """Reads and changes records. Raises one of `jobs.connection.REDIS_AWAY` where Redis cannot serve."""
 
@@ -111,20 +121,18 @@ class JobRepository:
             JobNotFound: there is none, or it is another owner's.
             JobExpired: there was one; it and its files were removed.
         """
-        record = self.get_record(job_id, viewer=viewer)
-        if not isinstance(record, Job):
-            raise job_not_found(job_id)
-        return record
+        return cast("Job", self.look(job_id, kind="jobs", viewer=viewer).record)
 
     def get_keyframes(self, record_id: str, *, viewer: str | None = None) -> Keyframes:
         """As `get`, for a request for keyframes."""
-        record = self.get_record(record_id, viewer=viewer)
-        if not isinstance(record, Keyframes):
-            raise job_not_found(record_id)
-        return record
+        return cast("Keyframes", self.look(record_id, kind="keyframes", viewer=viewer).record)
 
     def get_record(self, record_id: str, *, viewer: str | None = None) -> Job | Keyframes:
         """As `get`, of either kind."""
+        return self.look(record_id, viewer=viewer).record
+
+    def look(self, record_id: str, *, kind: Kind | None = None, viewer: str | None = None) -> Look:
+        """As `get`, with the version; of one kind, or of either."""
         with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.hgetall(self._keys.record(record_id))
             pipeline.lpos(self._keys.queue, record_id)
@@ -135,9 +143,11 @@ class JobRepository:
         if not stored or viewer not in (None, decode_owner(stored)):
             raise job_not_found(record_id)
         record = decode_record(record_id, stored, position=position)
+        if kind not in (None, kind_of(record)):
+            raise job_not_found(record_id)
         if _is_over(record):
             raise _expired(record_id)
-        return record
+        return Look(record, version=int(stored[b"version"]))
 
     def submission(self, record_id: str) -> Submission:
         """Raises `JobNotFound` where there is no such record."""
@@ -145,10 +155,6 @@ class JobRepository:
         if not stored:
             raise job_not_found(record_id)
         return decode_submission(stored)
-
-    def version(self, job_id: str) -> int:
-        """Grows with every change of the record; 0 where there is none."""
-        return int(cast("bytes | None", self._redis.hget(self._keys.record(job_id), "version")) or 0)
 
     def status(self, job_id: str) -> tuple[Status | None, str]:
         """Status, None where there is no such job, and the execution that owns it: cheap, for frequent looks."""

@@ -43,7 +43,8 @@ for i = 6, #ARGV, 2 do
   end
 end
 local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, '*', 'version', version,
+-- Numbered by version, without a gap: whoever watches sees whether anything was missed.
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, version .. '-0',
   'changes', '{' .. table.concat(changes, ',') .. '}', 'heavy', table.concat(heavy, ','))
 
 if new_status ~= status then

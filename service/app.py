@@ -8,7 +8,6 @@ from importlib.metadata import version
 
 import structlog
 from fastapi import Depends, FastAPI
-from redis import Redis
 
 from jobs.admission import Admission, Limits
 from jobs.connection import connect
@@ -23,11 +22,12 @@ from jobs.settings import Settings
 from jobs.store import open_store
 from service.auth import is_open_to_others, require_some_key
 from service.dependencies import Services, get_viewer
+from service.event_hub import EventHub
 from service.openapi import describe
 from service.problems import install_problem_handlers
 from service.query import require_known_query
 from service.request_log import RequestLog
-from service.routers import content, health, jobs, models, pages, uploads
+from service.routers import content, events, health, jobs, models, pages, uploads
 from service.sweeper import sweeping
 from service.tus import TusLayer
 from service.uploads import UploadsUnderWay
@@ -38,13 +38,13 @@ CLEANUP_SECONDS = 10.0
 """How long a server that stops waits for the files of cut uploads to go."""
 
 
-def create_app(settings: Settings, *, redis: Redis | None = None) -> FastAPI:
+def create_app(settings: Settings) -> FastAPI:
     """The app; Redis need not be there yet.
 
     Raises:
         StartupError: keys are asked for and there is none, or the settings name no Redis or no usable store.
     """
-    services = _make_services(settings, redis=redis)
+    services = _make_services(settings)
     require_some_key(settings, services.keys)
     if is_open_to_others(settings):
         log.warning("open_to_everybody", host=settings.host, cause="RETINT_AUTH is off")
@@ -76,25 +76,25 @@ def create_app(settings: Settings, *, redis: Redis | None = None) -> FastAPI:
     known_query = Depends(require_known_query)
     for router in (pages.router, health.router):
         app.include_router(router, dependencies=[known_query])
-    for router in (jobs.router, content.router, uploads.router, models.router):
+    for router in (jobs.router, events.router, content.router, uploads.router, models.router):
         app.include_router(router, dependencies=[Depends(get_viewer), known_query])
     return app
 
 
-def _make_services(settings: Settings, *, redis: Redis | None) -> Services:
-    if redis is None:
-        if settings.redis_url is None:
-            raise StartupError(
-                "RETINT_REDIS_URL is not set. Set it to your Redis server's address, or run `retint serve`, which "
-                "brings one."
-            )
-        redis = connect(settings.redis_url)
+def _make_services(settings: Settings) -> Services:
+    if settings.redis_url is None:
+        raise StartupError(
+            "RETINT_REDIS_URL is not set. Set it to your Redis server's address, or run `retint serve`, which brings "
+            "one."
+        )
+    redis = connect(settings.redis_url)
     return Services(
         settings=settings,
         repository=JobRepository(redis, settings.queue_name, retention_seconds=settings.retention_seconds),
         keys=KeyRing(redis, settings.queue_name),
         store=open_store(settings),
         queue=JobQueue(redis, settings),
+        events=EventHub(settings.redis_url, settings.queue_name),
         admission=Admission(redis, settings.queue_name, Limits.of(settings)),
         idempotency=IdempotencyKeys(redis, settings.queue_name),
         resumable=UploadFolder(settings.store_folder, expiry_seconds=settings.upload_expiry_seconds),

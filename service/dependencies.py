@@ -15,6 +15,7 @@ from jobs.resumable import UploadFolder
 from jobs.settings import Settings
 from jobs.store import FolderStore
 from service.auth import bearer, identify
+from service.event_hub import EventHub
 from service.uploads import UploadsUnderWay
 
 
@@ -27,6 +28,7 @@ class Services:
     keys: KeyRing
     store: FolderStore
     queue: JobQueue
+    events: EventHub
     admission: Admission
     idempotency: IdempotencyKeys
     resumable: UploadFolder

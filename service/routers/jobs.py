@@ -1,12 +1,9 @@
 """`/v1/jobs`: make, look at, cancel and delete jobs."""
 
-import hashlib
-import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
-import anyio
 import structlog
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -31,20 +28,15 @@ from jobs.errors import (
     UploadUnfinished,
 )
 from jobs.identifiers import new_job_id
-from jobs.record import TERMINAL_STATUSES, Job, Status
+from jobs.record import Job, Status
 from jobs.repository import JobPage
-from service.conditions import matches
 from service.dependencies import RepositoryDep, ServicesDep, ViewerDep
 from service.job_example import JOB_CONTENT
 from service.job_form import JOB_FORM
+from service.looking import POLL_SECONDS, answer_look
 from service.model_catalog import require_weights
 from service.problems import describe_problems
 from service.submitting import submit
-
-POLL_SECONDS = 2
-"""What a client is told to wait before it looks at a new job."""
-LOOK_SECONDS = 0.5
-"""How often a waiting call looks whether its job has changed; workers report about once a second."""
 
 log = structlog.stdlib.get_logger("retint.api")
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -168,7 +160,7 @@ def list_jobs(
 async def get_job(
     job_id: str,
     request: Request,
-    repository: RepositoryDep,
+    services: ServicesDep,
     viewer: ViewerDep,
     wait: Annotated[
         float, Query(ge=0, le=30, description="Seconds to wait for a change, if the job is not finished.")
@@ -177,25 +169,8 @@ async def get_job(
 ) -> Response:
     """With `wait`, answers when the job has changed (from the state of `If-None-Match`, or else from now), or after so
     many seconds; a finished job answers at once."""
-    deadline = time.monotonic() + wait
-    first_tag: str | None = None
-    while True:
-        job = await to_thread.run_sync(partial(repository.get, job_id, viewer=viewer))
-        body = job.model_dump_json().encode()
-        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        first_tag = first_tag or etag
-        known = matches(if_none_match, etag=etag)
-        changed = not known if if_none_match is not None else etag != first_tag
-        left = deadline - time.monotonic()
-        if changed or left <= 0 or job.status in TERMINAL_STATUSES or await request.is_disconnected():
-            break
-        await anyio.sleep(min(LOOK_SECONDS, left))
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if job.status not in TERMINAL_STATUSES:
-        headers["Retry-After"] = str(POLL_SECONDS)
-    if known:
-        return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    look = partial(services.repository.look, job_id, kind="jobs", viewer=viewer)
+    return await answer_look(request, services, look, wait=wait, if_none_match=if_none_match)
 
 
 @router.post(

@@ -124,14 +124,16 @@ def test_every_change_is_in_the_stream_and_what_is_large_is_only_named(
     assert repository.update(job_id, "e", progress=Progress(fraction=0.5), shots=[shot])
     assert repository.fail(job_id, "e", VideoUndecodable("It is no video."))
     assert not repository.update(job_id, "e", progress=Progress(fraction=0.6))
-    entries = [entry for _, entry in redis.xrange(keys.events(job_id))]
+    found = redis.xrange(keys.events(job_id))
+    entries = [entry for _, entry in found]
     claimed, updated, failed = (json.loads(entry[b"changes"]) for entry in entries)
     assert claimed["status"] == "processing"
     assert updated["progress"]["fraction"] == 0.5
     assert "shots" not in updated
     assert [entry[b"heavy"] for entry in entries] == [b"", b"shots", b""]
     assert (failed["status"], failed["error"]["code"]) == ("failed", "video_undecodable")
-    assert [int(entry[b"version"]) for entry in entries] == [2, 3, 4]
+    assert [number for number, _ in found] == [b"2-0", b"3-0", b"4-0"]
+    assert repository.look(job_id).version == 4
     assert 0 < redis.ttl(keys.events(job_id)) <= 3600
 
 

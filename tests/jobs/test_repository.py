@@ -72,14 +72,14 @@ def test_an_execution_claims_updates_and_finishes(repository: JobRepository, mak
 
 def test_every_change_changes_the_version(repository: JobRepository, make_job: MakeJob) -> None:
     job = make_job()
-    versions = [repository.version(job.id)]
+    versions = [repository.look(job.id).version]
     repository.claim(job.id, "a")
-    versions.append(repository.version(job.id))
+    versions.append(repository.look(job.id).version)
     repository.update(job.id, "a", phase="tuning")
-    versions.append(repository.version(job.id))
+    versions.append(repository.look(job.id).version)
     repository.update(job.id, "stale", phase="probing")
     assert versions == sorted(set(versions))
-    assert repository.version(job.id) == versions[-1]
+    assert repository.look(job.id).version == versions[-1]
 
 
 @pytest.mark.parametrize("how", ["succeeded", "failed", "canceled"])

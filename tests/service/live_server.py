@@ -12,11 +12,11 @@ from pathlib import Path
 import httpx
 
 SERVE = """
-import sys, uvicorn
+import socket, sys
 from jobs.settings import Settings
 from service.app import create_app
-uvicorn.run(create_app(Settings()), fd=int(sys.argv[1]), log_level="error", access_log=False,
-    timeout_graceful_shutdown=1)
+from service.server import run_server
+run_server(create_app(Settings()), socket.socket(fileno=int(sys.argv[1])), grace_seconds=1)
 """
 MEBIBYTE = 1024 * 1024
 
@@ -26,6 +26,7 @@ class Server:
 
     def __init__(self, *, process: "subprocess.Popen[bytes]", port: int, folder: Path) -> None:
         self.pid = process.pid
+        self.stop = process.terminate
         self.port = port
         self.folder = folder
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)

@@ -8,6 +8,8 @@ import pytest
 from jobs.catalog import CatalogModel
 from jobs.errors import VideoUndecodable
 from jobs.record import Job, Progress
+from jobs.record_keys import Kind
+from jobs.repository import Look
 from service.dependencies import Services
 from tests.service.http_checks import assert_problem, job_files, pointers
 
@@ -61,13 +63,15 @@ async def test_an_unchanged_job_is_not_sent_again(client: httpx.AsyncClient, ser
 def looks(services: Services, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """What the service saw each time that it looked at a job."""
     seen: list[Job] = []
-    look = services.repository.get
+    real = services.repository.look
 
-    def get(job_id: str, *, viewer: str | None) -> Job:
-        seen.append(look(job_id, viewer=viewer))
-        return seen[-1]
+    def look(job_id: str, *, kind: Kind, viewer: str | None) -> Look:
+        found = real(job_id, kind=kind, viewer=viewer)
+        assert isinstance(found.record, Job)
+        seen.append(found.record)
+        return found
 
-    monkeypatch.setattr(services.repository, "get", get)
+    monkeypatch.setattr(services.repository, "look", look)
     return seen
 
 
@@ -203,3 +207,11 @@ async def test_a_model_that_no_worker_knows_is_refused(client: httpx.AsyncClient
     services.repository.publish_catalog([model("retint", present=True)])
     response = await client.post("/v1/jobs", files=job_files(options={"model": "deepremaster"}))
     assert "Ready to use: retint." in str(assert_problem(response, 422, "invalid_request")["detail"])
+
+
+async def test_a_webhook_is_refused_as_long_as_nobody_sends_it(client: httpx.AsyncClient) -> None:
+    webhook = {"url": "https://example.org/hook", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+    problem = assert_problem(
+        await client.post("/v1/jobs", files=job_files(options={"webhook": webhook})), 422, "invalid_request"
+    )
+    assert pointers(problem) == ["#/options/webhook"]

@@ -76,15 +76,15 @@ def bench(redis_url: str) -> Iterator[Bench]:
 
 
 def test_news_are_written_at_the_next_tick_and_once(bench: Bench) -> None:
-    version = bench.repository.version("job_1")
+    version = bench.repository.look("job_1").version
     bench.observer.entered("colorizing")
     for frame in range(50):
         bench.observer.advanced(fraction=frame / 100, frames_done=frame, frames_total=100)
     bench.observer.learned(video=FACTS, warnings=["odd"])
-    assert bench.repository.version("job_1") == version
+    assert bench.repository.look("job_1").version == version
     bench.tick(after=0.25)
     bench.tick(after=0.25)
-    assert bench.repository.version("job_1") == version + 1
+    assert bench.repository.look("job_1").version == version + 1
     job = bench.job
     assert (job.phase, job.progress.frames_done, job.video, job.warnings) == ("colorizing", 49, FACTS, ["odd"])
 
@@ -95,10 +95,10 @@ def test_the_time_left_keeps_up_while_a_long_step_runs(bench: Bench) -> None:
     bench.observer.advanced(fraction=0.2, frames_done=0, frames_total=100)
     bench.tick(after=0.25)
     before = bench.job.progress.eta_seconds
-    version = bench.repository.version("job_1")
+    version = bench.repository.look("job_1").version
     for _ in range(8):
         bench.tick(after=0.25)
-    assert bench.repository.version("job_1") == version + 2
+    assert bench.repository.look("job_1").version == version + 2
     after = bench.job.progress.eta_seconds
     assert before is not None
     assert after is not None

@@ -243,10 +243,10 @@ class TestAJob:
     def test_tells_progress_at_least_once_a_second(self, service: Service) -> None:
         job_id = service.submit("slow")
         service.wait(job_id, lambda job: job.progress.fps is not None)
-        version, changes = service.repository.version(job_id), 0
+        version, changes = service.repository.look(job_id).version, 0
         started = time.monotonic()
         while time.monotonic() - started < 2.0:
-            now = service.repository.version(job_id)
+            now = service.repository.look(job_id).version
             changes += now != version
             version = now
             time.sleep(0.02)
