@@ -15,6 +15,7 @@ from cli import keys, weights
 from cli.api import api
 from cli.colorize import colorize
 from cli.console import say, tell, write_json
+from cli.deliver import deliver
 from cli.errors import CommandError
 from cli.evaluate import evaluate
 from cli.keyframes import keyframes
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(api)
 app.command()(worker)
+app.command()(deliver)
 app.command()(colorize)
 app.command()(keyframes)
 app.command()(evaluate)

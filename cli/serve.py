@@ -105,7 +105,7 @@ def _listen(settings: "Settings", *, port: int | None) -> socket.socket:
 
 
 def _children(settings: "Settings", *, listening: socket.socket, workers: int) -> Iterator["Child"]:
-    """The API, then the workers. They read their settings as every process does, from the environment."""
+    """The API, the workers and the courier. They read their settings as every process does, from the environment."""
     from cli.supervisor import Child
 
     environment = {
@@ -119,6 +119,7 @@ def _children(settings: "Settings", *, listening: socket.socket, workers: int) -
     yield Child("API", ["api", "--fd", str(descriptor)], environment, sockets=(descriptor,))
     for number in range(1, workers + 1):
         yield Child(f"worker {number}" if workers > 1 else "worker", ["worker"], environment)
+    yield Child("courier", ["deliver"], environment)
 
 
 def _await_ready(settings: "Settings", supervisor: "Supervisor", *, workers: int, stop: _Stop) -> bool:

@@ -85,7 +85,7 @@ def test_a_setting_that_cannot_be_used_is_named(name: str, value: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["api", "worker", "serve"])
+@pytest.mark.parametrize("command", ["api", "worker", "deliver", "serve"])
 def test_a_wrong_address_of_redis_is_told_in_one_line(command: str, tmp_path: Path) -> None:
     done = retint(command, folder=tmp_path, RETINT_REDIS_URL="nonsense", RETINT_PORT="0")
     assert done.returncode == 1
@@ -93,8 +93,8 @@ def test_a_wrong_address_of_redis_is_told_in_one_line(command: str, tmp_path: Pa
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["api", "worker"])
-def test_api_and_worker_want_to_know_where_redis_is(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["api", "worker", "deliver"])
+def test_every_process_wants_to_know_where_redis_is(command: str, tmp_path: Path) -> None:
     done = retint(command, folder=tmp_path)
     assert done.returncode == 1
     assert "RETINT_REDIS_URL is not set" in done.stderr

@@ -75,7 +75,7 @@ def test_a_killed_demo_leaves_no_process(tmp_path: Path) -> None:
         assert demo.stdout is not None
         assert demo.stdout.readline().startswith("http://127.0.0.1:")
         family = psutil.Process(demo.pid).children(recursive=True)
-        assert len(family) == 4  # serve, API, worker, Redis
+        assert len(family) == 5  # serve, API, worker, courier, Redis
         demo.kill()
     _, alive = psutil.wait_procs(family, timeout=10)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []

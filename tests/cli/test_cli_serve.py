@@ -70,7 +70,7 @@ def test_serve_comes_up_restarts_a_dead_worker_and_leaves_nothing_on_sigterm(sta
     process = start("--port", "0", "--json")
     announced = ready(process)
     family = psutil.Process(process.pid).children(recursive=True)
-    assert len(family) == 3  # API, worker, Redis
+    assert len(family) == 4  # API, worker, courier, Redis
     with retint.Client(announced["address"]) as client:
         assert client.ready()
         assert client.version()["service"]
@@ -102,7 +102,7 @@ def test_a_killed_serve_takes_all_its_processes_with_it(start: Start) -> None:
     process = start("--port", "0", "--json", "--workers", "0")
     ready(process)
     family = living_children(process)
-    assert len(family) == 2
+    assert len(family) == 3
     process.kill()
     process.wait(10)
     assert await_end(family, seconds=10) == []

@@ -1,6 +1,7 @@
 """A tiny HTTP server that answers as told."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -86,6 +87,11 @@ class FakeServer:
 
     def _next(self, _: Received) -> Answer:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    def use_tls(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from now on; a handshake that fails is not reported."""
+        self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
+        self._http.handle_error = lambda *_: None  # type: ignore[method-assign]
 
     def close(self) -> None:
         self._http.shutdown()
