@@ -21,6 +21,7 @@ _SETTINGS: dict[str, Any] = {
     "health_check_interval": 15,
     "retry_on_error": [ConnectionError, TimeoutError],
 }
+_IMPATIENT: dict[str, Any] = {"socket_connect_timeout": 1.0, "socket_timeout": 1.0}
 REDIS_AWAY: tuple[type[RedisError], ...] = (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError)
 """What a command raises where Redis cannot serve now, and may again soon: it is away, its memory is full (it answers
 so under `noeviction`), or it is a replica until a failover ends."""
@@ -37,6 +38,12 @@ def connect(url: str) -> Redis:
     """
     with _wrong_address_told():
         return Redis.from_url(url, retry=Retry(_pauses(), retries=2), **_SETTINGS)
+
+
+def connect_for_a_look(url: str) -> Redis:
+    """The same for whoever would rather hear at once that Redis is away: tried once, for a second or two."""
+    with _wrong_address_told():
+        return Redis.from_url(url, retry=Retry(_pauses(), retries=0), **_SETTINGS | _IMPATIENT)
 
 
 def connect_async(url: str) -> AsyncRedis:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from jobs.errors import JobExpired, JobNotFound, WorkerLost
+from jobs.log_context import log_lines_about
 from jobs.queue import JobQueue
 from jobs.record import TERMINAL_STATUSES
 from jobs.repository import JobRepository
@@ -40,8 +41,10 @@ def sweep(repository: JobRepository, queue: JobQueue, store: FolderStore, now: d
     queue.recover_abandoned()
     _settle(repository=repository, queue=queue, store=store, now=now)
     for job_id in repository.expired_ids(now=now):
-        store.delete(job_id)
-        repository.delete(job_id, expired=True)
+        with log_lines_about(job_id, repository):
+            store.delete(job_id)
+            repository.delete(job_id, expired=True)
+            log.info("job_expired")
     for job_id in repository.ended_ids(since=now - TIDIED_FOR):
         if store.has_executions(job_id) and _silence(job_id, store=store, now=now) > GRACE:
             store.discard_executions(job_id)
@@ -59,7 +62,8 @@ def _settle(*, repository: JobRepository, queue: JobQueue, store: FolderStore, n
             _settle_absent(job_id, repository=repository, queue=queue, store=store, now=now)
         elif status == "processing" and repository.release(job_id, execution_id):
             # Refused where somebody has claimed it meanwhile.
-            log.warning("job_waits_again", job_id=job_id, cause="its worker died")
+            with log_lines_about(job_id, repository):
+                log.warning("job_waits_again", cause="its worker died")
 
 
 def _settle_absent(
@@ -76,11 +80,13 @@ def _settle_absent(
         return
     if job.status == "queued" and not queue.is_known(job_id):
         queue.enqueue(job_id)
-        log.warning("job_queued_late", job_id=job_id)
+        with log_lines_about(job_id, repository):
+            log.warning("job_queued_late")
     elif repository.fail(job_id, None, WorkerLost(WORKER_LOST_DETAIL)):
         store.discard_executions(job_id)
         drop_unwanted_input(job_id, repository=repository, store=store)
-        log.warning("job_failed", job_id=job_id, code=WorkerLost.code)
+        with log_lines_about(job_id, repository):
+            log.warning("job_failed", code=WorkerLost.code)
 
 
 def _remove_orphans(known: Collection[str], *, repository: JobRepository, store: FolderStore, now: datetime) -> None:

@@ -20,6 +20,11 @@ class RecordKeys:
         """Hash: what `jobs.record_codec` makes of a record. Raises `JobNotFound` where no record has such an id."""
         return f"{self.prefix}:job:{checked_job_id(record_id)}"
 
+    @property
+    def every_record(self) -> str:
+        """Pattern of those hashes, for Redis's SORT."""
+        return f"{self.prefix}:job:*"
+
     def indices(self, kind: Kind, owner: str) -> Sequence[str]:
         """Sorted sets, by time of creation: all of the kind, and behind it those of its owner, where it has one."""
         return (f"{self.prefix}:{kind}", *([f"{self.prefix}:{kind}:{owner}"] if owner else ()))
@@ -55,6 +60,20 @@ class RecordKeys:
     def webhooks(self) -> str:
         """Sorted set: `{id}:{status}:{version}` of events that a webhook asks for, by the millisecond they are due."""
         return f"{self.prefix}:webhooks"
+
+    @property
+    def metrics(self) -> str:
+        """Hash: counts of all processes; `jobs.metrics` says how."""
+        return f"{self.prefix}:metrics"
+
+    def counted(self, token: str) -> str:
+        """That the counts of one call are in that hash."""
+        return f"{self.prefix}:metrics:counted:{token}"
+
+    @property
+    def api_processes(self) -> str:
+        """Hash: when each API process spoke last, and how many watch jobs there."""
+        return f"{self.prefix}:metrics:api"
 
     @property
     def queue(self) -> str:

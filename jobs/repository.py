@@ -13,9 +13,10 @@ from redis import Redis
 from jobs.admission import Limits, Quota, refusal
 from jobs.catalog import CatalogModel, publish_catalog, read_catalog
 from jobs.cursor import decode_cursor, encode_cursor
-from jobs.errors import IdempotencyKeyInUse, JobExpired, JobFailure
+from jobs.errors import IdempotencyKeyInUse, JobExpired, JobFailure, JobNotFound
 from jobs.idempotency import KEPT_SECONDS, Lease, Made
 from jobs.identifiers import job_not_found
+from jobs.metrics import JOB_WAIT
 from jobs.options import StrictModel
 from jobs.record import (
     Job,
@@ -46,6 +47,7 @@ from jobs.record_keys import KINDS, Kind, RecordKeys
 from jobs.submission import Submission
 
 UNKNOWN = Submission()
+NOTHING: Mapping[str, float] = {}
 OPEN: tuple[Status, ...] = ("queued", "processing")
 _BATCH = 100
 _DELETED_EVENTS_SECONDS = 60
@@ -100,7 +102,7 @@ class JobRepository:
         """
         keys, owner = self._keys, submission.owner
         used = [keys.record(record.id), keys.open, keys.open_of(owner), keys.queued, lease.key if lease else ""]
-        used += keys.indices(kind_of(record), owner)
+        used += [keys.metrics, *keys.indices(kind_of(record), owner)]
         arguments: list[str | int] = [record.id, index_member(record.id, record.created_at)]
         arguments += [limits.per_key if limits and owner else "", limits.queued if limits else ""]
         made = Made(record_id=record.id, fingerprint=fingerprint).model_dump_json()
@@ -155,6 +157,13 @@ class JobRepository:
         if not stored:
             raise job_not_found(record_id)
         return decode_submission(stored)
+
+    def origin(self, record_id: str) -> Submission:
+        """As `submission`; an empty one where the record is gone."""
+        try:
+            return self.submission(record_id)
+        except JobNotFound:
+            return UNKNOWN
 
     def status(self, job_id: str) -> tuple[Status | None, str]:
         """Status, None where there is no such job, and the execution that owns it: cheap, for frequent looks."""
@@ -262,23 +271,34 @@ class JobRepository:
         known = {name: value for name, value in fields.items() if value is not None}
         return self._change(job_id, ("processing",), known, owner=execution_id)
 
-    def finish(self, job_id: str, execution_id: str, *, variants: Sequence[Variant], progress: Progress) -> bool:
-        """The job has succeeded; False where it is no longer this execution's.
+    def finish(
+        self,
+        job_id: str,
+        execution_id: str,
+        *,
+        variants: Sequence[Variant],
+        progress: Progress,
+        counts: Mapping[str, float] = NOTHING,
+    ) -> bool:
+        """The job has succeeded; False where it is no longer this execution's. `counts` are added to the metrics.
 
         Said again, since the answer to the first time was lost, it is true still.
         """
         fields = self._ending("succeeded") | {"variants": variants, "progress": progress, "phase": None}
-        done = self._change(job_id, ("processing",), fields, owner=execution_id)
+        done = self._change(job_id, ("processing",), fields, owner=execution_id, counts=counts)
         return done or self.status(job_id) == ("succeeded", execution_id)
 
-    def fail(self, job_id: str, execution_id: str | None, error: JobFailure) -> bool:
+    def fail(
+        self, job_id: str, execution_id: str | None, error: JobFailure, *, counts: Mapping[str, float] = NOTHING
+    ) -> bool:
         """The job has failed, as its execution says or, with None, whoever owns it; False where it had ended before.
 
-        It keeps its phase, which says where it failed.
+        It keeps its phase, which says where it failed. `counts` are added to the metrics.
         """
         failure = JobError(code=error.code, title=error.title, detail=error.detail)
         fields = self._ending("failed") | {"error": failure}
-        return self._change(job_id, ("processing",) if execution_id else OPEN, fields, owner=execution_id)
+        allowed: tuple[Status, ...] = ("processing",) if execution_id else OPEN
+        return self._change(job_id, allowed, fields, owner=execution_id, counts=counts)
 
     def cancel(self, job_id: str) -> bool:
         """The job is canceled; False where it had ended before, or is gone."""
@@ -325,14 +345,17 @@ class JobRepository:
         *,
         owner: str | None = None,
         new_owner: str = "",
+        counts: Mapping[str, float] = NOTHING,
     ) -> bool:
         expires_at = fields.get("expires_at")
         expiry = str(expires_at.timestamp()) if isinstance(expires_at, datetime) else ""
         arguments: list[str] = [job_id, json.dumps(allowed), owner or "", new_owner, expiry]
+        arguments += [json.dumps(dict(counts)), json.dumps(JOB_WAIT.bound_names)]
         for name, value in encode_fields(fields).items():
             arguments += [name, value]
         keys = self._keys
         used = [keys.record(job_id), keys.open, keys.expiries, keys.events(job_id), keys.webhooks, keys.queued]
+        used.append(keys.metrics)
         return cast("int", self._transition(keys=used, args=arguments)) == 1
 
     def _ending(self, status: Status) -> dict[str, object]:

@@ -3,8 +3,9 @@
 -- be told of it (event streams, webhooks) cannot miss it.
 --
 -- KEYS: record, open records (those of an owner are in a key of that name, a colon and the owner), expiries, events,
---       webhooks, queued records
--- ARGV: id, allowed statuses (JSON), owner or '', new owner or '', expiry or '', field, value, ...
+--       webhooks, queued records, metrics
+-- ARGV: id, allowed statuses (JSON), owner or '', new owner or '', expiry or '', what else to count (JSON object),
+--       bounds of the histograms of times (JSON), field, value, ...
 -- Returns 1 done, 0 refused, -1 no such record.
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then
@@ -30,7 +31,7 @@ end
 local heavy_fields = {video = true, references = true, shots = true, variants = true, warnings = true, keyframes = true}
 local heavy, changes = {}, {}
 local new_status = status
-for i = 6, #ARGV, 2 do
+for i = 8, #ARGV, 2 do
   local name, value = ARGV[i], ARGV[i + 1]
   redis.call('HSET', KEYS[1], name, value)
   if heavy_fields[name] then
@@ -61,5 +62,39 @@ if ARGV[5] ~= '' then
   redis.call('SREM', KEYS[2], ARGV[1])
   redis.call('SREM', KEYS[2] .. ':' .. cjson.decode(redis.call('HGET', KEYS[1], 'owner')), ARGV[1])
   redis.call('EXPIRE', KEYS[4], 3600)
+end
+
+-- Counted with the change and never without it, so that nothing is counted twice.
+local kind = redis.call('HGET', KEYS[1], 'kind')
+local function count(field, amount)
+  redis.call('HINCRBYFLOAT', KEYS[7], field, amount)
+end
+local function observe_time_since_submission(series)
+  local now = redis.call('TIME')
+  local seconds = math.max(0, now[1] + now[2] / 1000000 - (redis.call('HGET', KEYS[1], 'submitted') or now[1]))
+  for _, bound in ipairs(cjson.decode(ARGV[7])) do
+    if bound == '+Inf' or seconds <= tonumber(bound) then
+      count(series .. ' le=' .. bound, 1)
+      break
+    end
+  end
+  count(series .. ' sum', string.format('%.6f', seconds))
+end
+for field, amount in pairs(cjson.decode(ARGV[6])) do
+  count(field, amount)
+end
+if ARGV[4] ~= '' and redis.call('HSETNX', KEYS[1], 'taken', '1') == 1 then
+  observe_time_since_submission('retint_job_wait_seconds ' .. kind)
+end
+if status == 'processing' and (new_status == 'queued' or ARGV[4] ~= '') then
+  count('retint_executions_lost_total ' .. kind, 1)
+end
+if ARGV[5] ~= '' then
+  count('retint_jobs_ended_total ' .. kind .. ' ' .. new_status, 1)
+  observe_time_since_submission('retint_job_duration_seconds ' .. kind .. ' ' .. new_status)
+  if new_status == 'failed' then
+    local error = cjson.decode(redis.call('HGET', KEYS[1], 'error'))
+    count('retint_job_failures_total ' .. kind .. ' ' .. error.code, 1)
+  end
 end
 return 1

@@ -1,7 +1,7 @@
 """Puts the HTTP front end together."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -10,25 +10,31 @@ import structlog
 from fastapi import Depends, FastAPI
 
 from jobs.admission import Admission, Limits
-from jobs.connection import connect
+from jobs.connection import REDIS_AWAY, connect, connect_for_a_look
 from jobs.errors import StartupError
 from jobs.housekeeping import sweep
 from jobs.idempotency import IdempotencyKeys
 from jobs.keys import KeyRing
+from jobs.metrics_store import MetricsStore
 from jobs.queue import JobQueue
 from jobs.repository import JobRepository
 from jobs.resumable import UploadFolder
 from jobs.settings import Settings
 from jobs.store import open_store
+from jobs.tracing import open_tracing
 from service.auth import is_open_to_others, require_some_key
 from service.dependencies import Services, get_viewer
 from service.event_hub import EventHub
+from service.exposition import make_registry
+from service.log_ids import bind_ids
 from service.openapi import describe
 from service.problems import install_problem_handlers
 from service.query import require_known_query
 from service.request_log import RequestLog
-from service.routers import content, events, health, jobs, models, pages, uploads
+from service.routers import content, events, health, jobs, metrics, models, pages, uploads
 from service.sweeper import sweeping
+from service.tracing import TraceRequests
+from service.traffic import FLUSH_SECONDS, CountRequests, Traffic
 from service.tus import TusLayer
 from service.uploads import UploadsUnderWay
 
@@ -55,9 +61,12 @@ def create_app(settings: Settings) -> FastAPI:
             services.resumable.sweep(datetime.now(UTC))
             sweep(services.repository, services.queue, services.store, now=datetime.now(UTC))
 
-        with sweeping(keep_house):
+        with sweeping(keep_house), sweeping(services.traffic.flush, interval=FLUSH_SECONDS, name="metrics"):
             yield
             await services.uploads.ended(seconds=CLEANUP_SECONDS)
+        services.tracing.close()
+        with suppress(*REDIS_AWAY):  # the last seconds' counts are lost then
+            services.traffic.leave()
 
     app = FastAPI(
         title="retint",
@@ -71,13 +80,22 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = services
     app.openapi = partial(describe, app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     install_problem_handlers(app)
+    app.add_middleware(TraceRequests, tracing=services.tracing)
     app.add_middleware(RequestLog)
+    app.add_middleware(CountRequests, traffic=services.traffic)
     app.add_middleware(TusLayer)
     known_query = Depends(require_known_query)
     for router in (pages.router, health.router):
         app.include_router(router, dependencies=[known_query])
-    for router in (jobs.router, events.router, content.router, uploads.router, models.router):
-        app.include_router(router, dependencies=[Depends(get_viewer), known_query])
+    for router in (
+        jobs.router,
+        events.router,
+        content.router,
+        uploads.router,
+        models.router,
+        metrics.router,
+    ):
+        app.include_router(router, dependencies=[Depends(bind_ids), Depends(get_viewer), known_query])
     return app
 
 
@@ -88,15 +106,20 @@ def _make_services(settings: Settings) -> Services:
             "one."
         )
     redis = connect(settings.redis_url)
+    store = MetricsStore(connect_for_a_look(settings.redis_url), settings)
+    hub = EventHub(settings.redis_url, settings.queue_name)
     return Services(
         settings=settings,
         repository=JobRepository(redis, settings.queue_name, retention_seconds=settings.retention_seconds),
         keys=KeyRing(redis, settings.queue_name),
         store=open_store(settings),
         queue=JobQueue(redis, settings),
-        events=EventHub(settings.redis_url, settings.queue_name),
+        events=hub,
         admission=Admission(redis, settings.queue_name, Limits.of(settings)),
         idempotency=IdempotencyKeys(redis, settings.queue_name),
         resumable=UploadFolder(settings.store_folder, expiry_seconds=settings.upload_expiry_seconds),
         uploads=UploadsUnderWay(),
+        traffic=Traffic(store, watchers=lambda: hub.watched),
+        metrics=make_registry(store),
+        tracing=open_tracing(settings, service="retint-api"),
     )

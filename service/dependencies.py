@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials
+from prometheus_client import CollectorRegistry
 
 from jobs.admission import Admission
 from jobs.idempotency import IdempotencyKeys
@@ -14,8 +15,10 @@ from jobs.repository import JobRepository
 from jobs.resumable import UploadFolder
 from jobs.settings import Settings
 from jobs.store import FolderStore
+from jobs.tracing import Tracing
 from service.auth import bearer, identify
 from service.event_hub import EventHub
+from service.traffic import Traffic
 from service.uploads import UploadsUnderWay
 
 
@@ -33,6 +36,9 @@ class Services:
     idempotency: IdempotencyKeys
     resumable: UploadFolder
     uploads: UploadsUnderWay
+    traffic: Traffic
+    metrics: CollectorRegistry
+    tracing: Tracing
 
 
 def get_services(request: Request) -> Services:

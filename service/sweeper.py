@@ -1,4 +1,4 @@
-"""A thread beside the API that keeps house: expired jobs, lost workers, files that belong to nobody."""
+"""Threads beside the API that do something now and then, such as keeping house."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ log = structlog.stdlib.get_logger("retint.api")
 
 
 @contextmanager
-def sweeping(sweep: Callable[[], None], *, interval: float = INTERVAL_SECONDS) -> Iterator[None]:
+def sweeping(sweep: Callable[[], None], *, interval: float = INTERVAL_SECONDS, name: str = "sweeper") -> Iterator[None]:
     """Call `sweep` at once and then every `interval` seconds while inside, whatever it raises."""
     stop = threading.Event()
 
@@ -27,14 +27,14 @@ def sweeping(sweep: Callable[[], None], *, interval: float = INTERVAL_SECONDS) -
             except REDIS_AWAY as error:
                 # Said once per outage: the next sweep makes up for what this one missed.
                 if not away:
-                    log.warning("sweep_skipped", cause=str(error))
+                    log.warning("sweep_skipped", thread=name, cause=str(error))
                 away = True
             except Exception:
-                log.exception("sweep_failed")
+                log.exception("sweep_failed", thread=name)
             if stop.wait(interval):
                 return
 
-    thread = threading.Thread(target=run, name="sweeper", daemon=True)
+    thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     try:
         yield

@@ -16,6 +16,7 @@ from rq import Worker, worker_registration
 from jobs.connection import REDIS_AWAY
 from jobs.errors import WorkerLost
 from jobs.housekeeping import WORKER_LOST_DETAIL
+from jobs.log_context import log_lines_about
 from jobs.process import die_with_parent
 from jobs.queue import SERIALIZER, JobQueue
 from jobs.record import TERMINAL_STATUSES
@@ -148,12 +149,13 @@ class ForkingWorker(Worker):
             owner = execution.id if execution is not None else None
             self._workplace.repository.fail(job.id, owner, WorkerLost(WORKER_LOST_DETAIL))
         drop_unwanted_input(job.id, repository=self._workplace.repository, store=self._workplace.store)
-        if handed_back:
-            log.info("job_handed_back", job_id=job.id, cause="this worker stops")
-        elif stopped or ended:
-            log.info("execution_stopped", job_id=job.id, cause=f"the job is {status or 'deleted'}")
-        else:
-            log.warning("execution_died", job_id=job.id, exit_status=self._exit_status, tried_again=retried)
+        with log_lines_about(job.id, self._workplace.repository):
+            if handed_back:
+                log.info("job_handed_back", cause="this worker stops")
+            elif stopped or ended:
+                log.info("execution_stopped", cause=f"the job is {status or 'deleted'}")
+            else:
+                log.warning("execution_died", exit_status=self._exit_status, tried_again=retried)
 
     def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int | None, rusage: Any) -> None:  # noqa: ARG002
         """Keep how it died for our own line; negative: by which signal."""
@@ -174,7 +176,8 @@ class ForkingWorker(Worker):
         with self.connection.pipeline() as pipeline:
             self.cleanup_execution(job, pipeline=pipeline, execution=execution)
             pipeline.execute()
-        log.info("execution_given_up", job_id=job.id, cause="this worker was silent, and its job was handed on")
+        with log_lines_about(job.id, self._workplace.repository):
+            log.info("execution_given_up", cause="this worker was silent, and its job was handed on")
 
     # Signs of life
 

@@ -11,6 +11,7 @@ from jobs.queue import JobQueue
 from jobs.repository import JobRepository
 from jobs.settings import Settings
 from jobs.store import open_store
+from jobs.tracing import open_tracing
 from models.base import select_device
 from models.errors import DeviceUnavailable
 from worker.execution import Colorize, Workplace
@@ -35,6 +36,8 @@ def run_worker(settings: Settings, *, colorize: Colorize | None = None) -> None:
             "its own Redis server."
         )
     _require_device(settings.device)
+    # Nothing is begun by it: each job's process opens its own. What it needs is imported, and missing parts are told.
+    open_tracing(settings, service="retint-worker").close()
     store = open_store(settings)
     redis = connect(settings.redis_url)
     repository = JobRepository(redis, settings.queue_name, retention_seconds=settings.retention_seconds)
