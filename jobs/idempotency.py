@@ -17,6 +17,7 @@ LEASE_SECONDS = 45
 KEPT_SECONDS = 24 * 3600
 """How long a key stands for what was made with it."""
 
+_BEGIN = "redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', ARGV[2]) return redis.call('GET', KEYS[1])"
 _RENEW = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('EXPIRE', KEYS[1], ARGV[2]) or 0"
 _RELEASE = """
 local value = redis.call('GET', KEYS[1])
@@ -52,8 +53,8 @@ class IdempotencyKeys:
     """Raises one of `jobs.connection.REDIS_AWAY` where Redis cannot serve."""
 
     def __init__(self, redis: Redis, prefix: str) -> None:
-        self._redis = redis
         self._prefix = prefix
+        self._begin = redis.register_script(_BEGIN)
         self._renew = redis.register_script(_RENEW)
         self._release = redis.register_script(_RELEASE)
 
@@ -65,10 +66,9 @@ class IdempotencyKeys:
         """
         key = f"{self._prefix}:idempotency:{owner}:{hashlib.sha256(text.encode()).hexdigest()}"
         lease = Lease(key, record_id)
-        found = self._redis.set(key, lease.token, nx=True, get=True, ex=LEASE_SECONDS)
-        if found is None:
+        value = cast("bytes", self._begin(keys=[key], args=[lease.token, LEASE_SECONDS])).decode()
+        if value == lease.token:
             return lease
-        value = cast("bytes", found).decode()
         if value.startswith(_IN_FLIGHT):
             raise IdempotencyKeyInUse(
                 "Another call with this `Idempotency-Key` is under way. Wait for its answer, or try again in a moment.",

@@ -99,9 +99,11 @@ class Intake:
 
     def open(self, declared: int) -> None:
         """Make the job's folder, if the disk holds the `declared` bytes (0: not declared)."""
+        if not self._keep:
+            return
         self._space.require(declared)
         with self._lock:
-            if not self._discarded and self._keep:
+            if not self._discarded:
                 self._store.create(self._job_id)
 
     def write(self, chunk: bytes) -> None:
@@ -109,7 +111,8 @@ class Intake:
         self._received += len(chunk)
         if self._received > self._settings.max_upload_bytes:
             raise too_large(self._settings)
-        self._space.use(len(chunk))
+        if self._keep:
+            self._space.use(len(chunk))
         with self._lock:
             if not self._discarded:
                 for event in self._reader.feed(chunk):
