@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jobs.safe_address import Networks
+
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RETINT_", extra="ignore", use_attribute_docstrings=True)
@@ -52,6 +54,8 @@ class Settings(BaseSettings):
     """How long after its end a job and its files are kept, a hundred years at most."""
     upload_expiry_seconds: Annotated[float, Field(gt=0, le=100 * 365 * 24 * 3600)] = 24 * 3600
     """How long after its last byte a resumable upload is kept, finished or not."""
+    webhook_allowed_networks: Networks = ()
+    """Networks that webhooks may call though they are not public, such as `10.1.0.0/16,fd00::/8`."""
     retries: NonNegativeInt = 2
     """How often a job whose worker died is started again."""
     log_format: Literal["console", "json"] = "console"
