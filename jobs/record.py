@@ -223,4 +223,4 @@ class Keyframes(TaskRecord):
     options: KeyframeOptions
     """What was asked for, defaults filled in."""
     keyframes: list[Keyframe] = Field(default_factory=list)
-    """One per shot, in order; empty before it has succeeded."""
+    """One per shot, in order; empty before they are found."""

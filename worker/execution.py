@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -13,12 +14,19 @@ import structlog
 
 from jobs.connection import REDIS_AWAY
 from jobs.errors import Internal, JobCanceled, JobFailure
-from jobs.record import Variant
+from jobs.log_context import log_lines_of
+from jobs.options import JobOptions, KeyframeOptions, ResultName
+from jobs.record import Job, Keyframe, Keyframes, Variant
+from jobs.record_keys import Kind
 from jobs.repository import JobRepository
 from jobs.settings import Settings
 from jobs.store import FolderStore
+from jobs.tracing import open_tracing
 from jobs.uploads import drop_unwanted_input
 from worker.failures import failures_for_users
+from worker.figures import Figures, MeasuredObserver
+from worker.keyframe_archive import archive_keyframes
+from worker.keyframes import KeyframesTask
 from worker.observer import Observer
 from worker.reporting import RedisObserver
 from worker.task import ColorizationTask, Limits, ReferenceFile, VariantFile
@@ -51,6 +59,25 @@ class Workplace:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was made for a record."""
+
+    files: tuple[VariantFile, ...]
+    keyframes: tuple[Keyframe, ...] = ()
+    """Where they were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What there is to do for a record."""
+
+    kind: Kind
+    options: JobOptions | KeyframeOptions
+    reference_count: int
+    do: Callable[[Observer], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """What RQ cannot hand over, since it calls a function by name with ids alone."""
 
@@ -70,74 +97,128 @@ def run(job_id: str) -> None:
 
 def execute(job_id: str, *, execution_id: str, workplace: Workplace) -> None:
     """Do the job and record how it ended; nothing happens where it has ended already, or is gone."""
-    repository, store = workplace.repository, workplace.store
-    with structlog.contextvars.bound_contextvars(job_id=job_id, execution_id=execution_id):
-        if not _persist(lambda: repository.claim(job_id, execution_id)):
+    repository = workplace.repository
+    claimed = _persist(lambda: repository.claim(job_id, execution_id))
+    submission = _persist(lambda: repository.origin(job_id))
+    with log_lines_of(job_id, submission, execution_id=execution_id):
+        if not claimed:
             log.info("job_not_claimed")
             return
-        log.info("job_started")
-        started = time.monotonic()
-        try:
-            _colorize_and_publish(job_id, execution_id, workplace)
-            _drop_unwanted_input(job_id, workplace)
-            log.info("job_succeeded", seconds=round(time.monotonic() - started, 2))
-        except JobCanceled:
+        about = {"job.id": job_id, "execution.id": execution_id, "request.id": submission.request_id}
+        with (
+            open_tracing(workplace.settings, service="retint-worker") as tracing,
+            tracing.start("process job", kind="consumer", parent=submission.trace_context, attributes=about) as span,
+        ):
+            _execute_claimed(job_id, execution_id, workplace, Figures("jobs", tracing=tracing, span=span))
+
+
+def _execute_claimed(job_id: str, execution_id: str, workplace: Workplace, figures: Figures) -> None:
+    log.info("job_started")
+    started = time.monotonic()
+    try:
+        _work_and_publish(job_id, execution_id, workplace, figures)
+        _drop_unwanted_input(job_id, workplace)
+        log.info("job_succeeded", seconds=round(time.monotonic() - started, 2))
+    except JobCanceled:
+        log.info("job_given_up")
+    except JobFailure as failure:
+        log.warning("job_failed", code=failure.code, detail=failure.detail)
+        _fail(job_id, execution_id, failure, workplace=workplace, figures=figures)
+    except Exception:
+        if not _is_owned(job_id, execution_id, workplace.repository):
+            # Its files were taken away under its hands.
             log.info("job_given_up")
-        except JobFailure as failure:
-            log.warning("job_failed", code=failure.code, detail=failure.detail)
-            _fail(job_id, execution_id, failure, workplace=workplace)
-        except Exception:
-            if not _is_owned(job_id, execution_id, repository):
-                # Its files were taken away under its hands.
-                log.info("job_given_up")
-                return
-            log.exception("job_failed", code=Internal.code)
-            _fail(job_id, execution_id, _internal(job_id), workplace=workplace)
-        finally:
-            store.discard_execution(job_id, execution_id)
+            return
+        log.exception("job_failed", code=Internal.code)
+        _fail(job_id, execution_id, _internal(job_id), workplace=workplace, figures=figures)
+    finally:
+        figures.ended()
+        workplace.store.discard_execution(job_id, execution_id)
 
 
-def _colorize_and_publish(job_id: str, execution_id: str, workplace: Workplace) -> None:
+def _work_and_publish(job_id: str, execution_id: str, workplace: Workplace, figures: Figures) -> None:
     settings, repository, store = workplace.settings, workplace.repository, workplace.store
     with failures_for_users():
-        task = _task(job_id, execution_id, workplace)
+        work = _work(job_id, execution_id, workplace)
+        figures.kind = work.kind
         limit_threads(settings.threads)
         observer = RedisObserver(
             repository,
             job_id=job_id,
             execution_id=execution_id,
-            options=task.options,
-            reference_count=len(task.references),
+            options=work.options,
+            reference_count=work.reference_count,
         )
         with observer:
-            files = workplace.colorize(
-                task, observer=observer, device=settings.device, weights_folder=settings.weights_folder
-            )
-            observer.entered("publishing")
+            measured = MeasuredObserver(observer, figures)
+            outcome = work.do(measured)
+            measured.entered("publishing")
             finished = store.finished_folder(job_id, execution_id)
-            variants = [_finish_file(file, into=finished, job_id=job_id, check=observer.check) for file in files]
+            variants = [
+                _finish_file(file, into=finished, job_id=job_id, check=observer.check) for file in outcome.files
+            ]
     _persist(observer.flush)
     if not store.publish(job_id, execution_id, owns=lambda: _is_owned(job_id, execution_id, repository)):
         raise JobCanceled("The job was canceled, or another execution has taken it over.")
+    if outcome.keyframes:
+        _persist(lambda: repository.update(job_id, execution_id, keyframes=outcome.keyframes))
     progress = observer.final_progress()
-    if not _persist(lambda: repository.finish(job_id, execution_id, variants=variants, progress=progress)):
+    counts = figures.ended(frames_per_second=progress.fps)
+    finish = partial(repository.finish, job_id, execution_id, variants=variants, progress=progress, counts=counts)
+    if not _persist(finish):
         raise JobCanceled("The job was canceled while its files were published.")
 
 
-def _task(job_id: str, execution_id: str, workplace: Workplace) -> ColorizationTask:
+def _work(job_id: str, execution_id: str, workplace: Workplace) -> Work:
+    record = _persist(lambda: workplace.repository.get_record(job_id))
+    if not workplace.store.input_video(job_id).is_file():
+        raise _input_gone()
+    folder = workplace.store.open_execution(job_id, execution_id)
+    if isinstance(record, Keyframes):
+        return _search(record, folder, workplace)
+    return _coloring(record, folder, workplace)
+
+
+def _coloring(job: Job, folder: Path, workplace: Workplace) -> Work:
     settings, store = workplace.settings, workplace.store
-    job = _persist(lambda: workplace.repository.get(job_id))
-    names = _persist(lambda: workplace.repository.submission(job_id)).reference_names
-    video, references = store.input_video(job_id), store.input_references(job_id)
-    if not video.is_file() or len(references) != len(names):
-        raise Internal("The job's upload is not in the store any more. Submit the job again.")
-    return ColorizationTask(
-        video=video,
+    names = _persist(lambda: workplace.repository.submission(job.id)).reference_names
+    references = store.input_references(job.id)
+    if len(references) != len(names):
+        raise _input_gone()
+    task = ColorizationTask(
+        video=store.input_video(job.id),
         references=tuple(ReferenceFile(name, path) for name, path in zip(names, references, strict=True)),
         options=job.options,
-        folder=store.open_execution(job_id, execution_id),
+        folder=folder,
         limits=Limits.of(settings),
     )
+
+    def do(observer: Observer) -> Outcome:
+        return Outcome(
+            workplace.colorize(task, observer=observer, device=settings.device, weights_folder=settings.weights_folder)
+        )
+
+    return Work("jobs", options=job.options, reference_count=len(names), do=do)
+
+
+def _search(record: Keyframes, folder: Path, workplace: Workplace) -> Work:
+    task = KeyframesTask(
+        video=workplace.store.input_video(record.id),
+        options=record.options,
+        folder=folder,
+        limits=Limits.of(workplace.settings),
+    )
+    return Work("keyframes", options=record.options, reference_count=0, do=partial(_find_and_pack, record.id, task))
+
+
+def _find_and_pack(record_id: str, task: KeyframesTask, observer: Observer) -> Outcome:
+    archive = task.folder / "archive.zip"
+    found = archive_keyframes(task, into=archive, observer=observer)
+    keyframes = tuple(
+        Keyframe(**picked.model_dump(), href=f"/v1/keyframes/{record_id}/frames/{picked.frame}")
+        for picked in found.keyframes
+    )
+    return Outcome((VariantFile("archive", archive, "application/zip"),), keyframes)
 
 
 def _finish_file(file: VariantFile, *, into: Path, job_id: str, check: Callable[[], None]) -> Variant:
@@ -156,21 +237,33 @@ def _finish_file(file: VariantFile, *, into: Path, job_id: str, check: Callable[
         media_type=file.media_type,
         bytes=size,
         sha256=digest.hexdigest(),
-        href=f"/v1/jobs/{job_id}/content?variant={file.name}",
+        href=_href(job_id, file.name),
     )
+
+
+def _href(record_id: str, name: ResultName) -> str:
+    if name == "archive":
+        return f"/v1/keyframes/{record_id}/content"
+    return f"/v1/jobs/{record_id}/content?variant={name}"
 
 
 def _is_owned(job_id: str, execution_id: str, repository: JobRepository) -> bool:
     return _persist(lambda: repository.status(job_id)) == ("processing", execution_id)
 
 
-def _fail(job_id: str, execution_id: str, failure: JobFailure, *, workplace: Workplace) -> None:
-    _persist(lambda: workplace.repository.fail(job_id, execution_id, failure))
+def _fail(job_id: str, execution_id: str, failure: JobFailure, *, workplace: Workplace, figures: Figures) -> None:
+    figures.failed(failure.code)
+    counts = figures.ended()
+    _persist(lambda: workplace.repository.fail(job_id, execution_id, failure, counts=counts))
     _drop_unwanted_input(job_id, workplace)
 
 
 def _drop_unwanted_input(job_id: str, workplace: Workplace) -> None:
     _persist(lambda: drop_unwanted_input(job_id, repository=workplace.repository, store=workplace.store))
+
+
+def _input_gone() -> Internal:
+    return Internal("The job's upload is not in the store any more. Submit the job again.")
 
 
 def _internal(job_id: str) -> Internal:

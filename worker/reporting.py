@@ -12,7 +12,7 @@ import structlog
 
 from jobs.connection import REDIS_AWAY
 from jobs.errors import JobCanceled, RetintError, TimedOut
-from jobs.options import JobOptions
+from jobs.options import JobOptions, KeyframeOptions
 from jobs.record import Phase, PlacedReference, Progress, Shot, VideoFacts
 from jobs.repository import JobRepository
 from worker.deadline import BEFORE_FACTS_SECONDS, seconds_allowed
@@ -64,7 +64,7 @@ class RedisObserver:
         *,
         job_id: str,
         execution_id: str,
-        options: JobOptions,
+        options: JobOptions | KeyframeOptions,
         reference_count: int,
         clock: Callable[[], float] = time.monotonic,
         kill: Callable[[], None] = kill_this_process,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from jobs.options import JobOptions, VariantName
+from jobs.options import JobOptions, ResultName
 from jobs.settings import Settings
 
 
@@ -48,6 +48,6 @@ class ColorizationTask:
 class VariantFile:
     """One finished file in the task's folder."""
 
-    name: VariantName
+    name: ResultName
     path: Path
     media_type: str
