@@ -31,7 +31,7 @@ from service.openapi import describe
 from service.problems import install_problem_handlers
 from service.query import require_known_query
 from service.request_log import RequestLog
-from service.routers import content, events, health, jobs, metrics, models, pages, uploads
+from service.routers import content, events, health, jobs, keyframes, metrics, models, pages, uploads
 from service.sweeper import sweeping
 from service.tracing import TraceRequests
 from service.traffic import FLUSH_SECONDS, CountRequests, Traffic
@@ -91,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
         jobs.router,
         events.router,
         content.router,
+        keyframes.router,
         uploads.router,
         models.router,
         metrics.router,

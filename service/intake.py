@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic
 
 from jobs.errors import (
     FieldError,
@@ -18,6 +19,7 @@ from jobs.store import FolderStore, InputKind, InputWriter
 from service.disk_space import DiskSpace
 from service.file_name import shown_name
 from service.fingerprint import Fingerprint
+from service.form import Form, Options
 from service.multipart import Event, MultipartReader, PartData, PartEnded, PartStarted
 from service.options_part import parse_options, require_uploaded
 from service.problems import json_pointer
@@ -31,12 +33,12 @@ NOT_AN_IMAGE = ("video/", "text/", "audio/", "application/json", "application/pd
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(Generic[Options]):
     """What a whole upload held, beside the files that are in the store by now."""
 
     video_name: str
     reference_names: tuple[str, ...]
-    options: JobOptions
+    options: Options
     fingerprint: str
     """The same for what means the same, however it was packed; empty where nobody asked for it."""
 
@@ -54,7 +56,7 @@ class Nowhere:
         pass
 
 
-class Intake:
+class Intake(Generic[Options]):
     """The parts of one upload on their way to the store.
 
     A canceled request no longer waits for its thread, so `discard` may come from a second one: a lock keeps it behind
@@ -65,15 +67,17 @@ class Intake:
         self,
         boundary: bytes,
         *,
+        form: Form[Options],
         store: FolderStore,
         job_id: str,
         settings: Settings,
         uploads: UploadFolder,
         viewer: str | None,
-        check_options: Callable[[JobOptions], None],
+        check_options: Callable[[Options], None],
         keep: bool = True,
         fingerprint: Fingerprint | None = None,
     ) -> None:
+        self._form = form
         self._keep = keep
         self._fingerprint = fingerprint
         self._lock = threading.Lock()
@@ -95,7 +99,7 @@ class Intake:
         self._came: set[str] = set()
         self._video_name: str | None = None
         self._reference_names: list[str] = []
-        self._options: JobOptions | None = None
+        self._options: Options | None = None
 
     def open(self, declared: int) -> None:
         """Make the job's folder, if the disk holds the `declared` bytes (0: not declared)."""
@@ -118,8 +122,8 @@ class Intake:
                 for event in self._reader.feed(chunk):
                     self._follow(event)
 
-    def finish(self) -> Upload:
-        """The body is over: check that it held a whole job."""
+    def finish(self) -> Upload[Options]:
+        """The body is over: check that it held all that it must."""
         self._reader.close()
         missing = []
         if self._video_name is None:
@@ -128,15 +132,16 @@ class Intake:
                     "#/video", "Send the video as a file in the part `video`, or name an upload in `video_upload`."
                 )
             )
-        if not self._reference_names:
+        if self._form.takes_references and not self._reference_names:
             missing.append(FieldError("#/references", "Send at least one color image as a file in `references`."))
         if missing:
             raise InvalidRequest("The upload lacks a part; `errors` says which.", errors=missing)
         options = self._options
         if options is None:
-            options = JobOptions()
+            options = self._form.options()
             self._check_options(options)
-        require_uploaded(options, names=self._reference_names)
+        if isinstance(options, JobOptions):
+            require_uploaded(options, names=self._reference_names)
         assert self._video_name is not None
         return Upload(
             video_name=self._video_name,
@@ -166,14 +171,11 @@ class Intake:
 
     def _start(self, part: PartStarted) -> None:
         self._part, self._part_bytes, self._pointer = part, 0, json_pointer((part.name,))
-        if part.name == "references":
+        if part.name == "references" and self._form.takes_references:
             self._start_reference(part)
             return
         if part.name not in ("video", "video_upload", "options"):
-            raise _invalid(
-                self._pointer,
-                f"The part `{part.name}` is unknown; a job has `video` or `video_upload`, `references` and `options`.",
-            )
+            raise _invalid(self._pointer, f"The part `{part.name}` is unknown; {self._form.parts}.")
         self._require_once(part.name)
         if part.name == "video":
             self._require_kind(part, wrong=NOT_A_VIDEO, expected="a video")
@@ -184,12 +186,10 @@ class Intake:
 
     def _require_once(self, name: str) -> None:
         if name in self._came:
-            raise _invalid(self._pointer, f"The part `{name}` came twice; a job has one.")
+            raise _invalid(self._pointer, f"The part `{name}` came twice; send it once.")
         self._came.add(name)
         if {"video", "video_upload"} <= self._came:
-            raise _invalid(
-                "#/video_upload", "The parts `video` and `video_upload` both came; a job has one video, so send one."
-            )
+            raise _invalid("#/video_upload", "The parts `video` and `video_upload` both came; send one of them.")
 
     def _start_reference(self, part: PartStarted) -> None:
         self._pointer = json_pointer((part.name, len(self._reference_names)))
@@ -251,7 +251,7 @@ class Intake:
             if self._part_bytes == 0:
                 raise _invalid(self._pointer, f"The file in `{self._part.name}` is empty; send one that is not.")
         elif self._part.name == "options":
-            self._options = parse_options(bytes(self._field))
+            self._options = parse_options(bytes(self._field), of=self._form.options)
             self._check_options(self._options)
         else:
             self._take_uploaded_video()

@@ -8,26 +8,28 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from jobs.errors import FieldError, InvalidRequest
-from jobs.options import JobOptions
+from jobs.options import JobOptions, StrictModel
+from service.form import Options
 from service.problems import json_pointer
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
-def parse_options(data: bytes) -> JobOptions:
+def parse_options(data: bytes, *, of: type[Options]) -> Options:
     """The options that `data`, JSON in UTF-8, asks for; nothing at all is the defaults.
 
     Raises:
-        InvalidRequest: it is not JSON, or not what `JobOptions` takes.
+        InvalidRequest: it is not JSON, or not what `of` takes.
     """
     if not data.strip():
-        return JobOptions()
+        return of()
     try:
-        return JobOptions.model_validate_json(data, strict=True)
+        return of.model_validate_json(data, strict=True)
     except ValidationError as error:
         raise InvalidRequest(
-            "The options do not fit; `errors` says where and why. /docs lists them.", errors=_field_errors(error, data)
+            "The options do not fit; `errors` says where and why. /docs lists them.",
+            errors=_field_errors(error, data, of=of),
         ) from error
 
 
@@ -55,16 +57,16 @@ def _ended(sentence: str) -> str:
     return sentence if sentence.endswith("?") else f"{sentence}."
 
 
-def _sentence(item: "ErrorDetails") -> str:
+def _sentence(item: "ErrorDetails", *, of: type[StrictModel]) -> str:
     """What is wrong with one value, without the full stop."""
     if item["type"] != "extra_forbidden":
         return item["msg"].removeprefix("Value error, ")
     name = str(item["loc"][-1])
-    near = get_close_matches(name, JobOptions.model_fields, n=1) if len(item["loc"]) == 1 else []
+    near = get_close_matches(name, of.model_fields, n=1) if len(item["loc"]) == 1 else []
     return f"There is no field `{name}`; did you mean `{near[0]}`?" if near else f"There is no field `{name}` here"
 
 
-def _field_errors(error: ValidationError, data: bytes) -> list[FieldError]:
+def _field_errors(error: ValidationError, data: bytes, *, of: type[StrictModel]) -> list[FieldError]:
     """One entry per place: what a union of types says about one value is joined."""
     try:
         document = json.loads(data)
@@ -73,7 +75,7 @@ def _field_errors(error: ValidationError, data: bytes) -> list[FieldError]:
     details: dict[str, list[str]] = {}
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         place = _place(item["loc"], document=document, missing=item["type"] in ("missing", "extra_forbidden"))
-        details.setdefault(json_pointer(("options", *place)), []).append(_sentence(item))
+        details.setdefault(json_pointer(("options", *place)), []).append(_sentence(item, of=of))
     return [FieldError(pointer, _ended("; or: ".join(dict.fromkeys(texts)))) for pointer, texts in details.items()]
 
 

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Generic, Protocol, TypeVar
 
 import anyio
 import redis.exceptions
+import structlog
 from anyio import to_thread
 from fastapi import Request
 
@@ -16,22 +18,32 @@ from jobs.admission import Limits, Quota
 from jobs.connection import REDIS_AWAY
 from jobs.errors import FieldError, IdempotencyKeyReused, InvalidRequest
 from jobs.idempotency import LEASE_SECONDS, Lease, Made
-from jobs.options import JobOptions
-from jobs.record import Job
+from jobs.record import Job, Keyframes
 from jobs.submission import Submission
 from service.dependencies import Services
 from service.fingerprint import Fingerprint
+from service.form import Form, Options
 from service.intake import Upload
 from service.problems import request_id_of
 from service.rate_limit import rate_limit_headers
+from service.tracing import traceparent_of
 from service.uploads import receive_upload
 
 MOST_KEY_CHARACTERS = 255
 
+R = TypeVar("R", bound=Job | Keyframes)
+Found = TypeVar("Found", bound=Job | Keyframes, covariant=True)
+
+
+class Find(Protocol[Found]):
+    """`JobRepository.get`, or its twin for another kind of record."""
+
+    def __call__(self, record_id: str, /, *, viewer: str | None = None) -> Found: ...
+
 
 @dataclass(frozen=True, slots=True)
-class Submitted:
-    record: Job
+class Submitted(Generic[R]):
+    record: R
     headers: Mapping[str, str]
     """Of the answer."""
 
@@ -40,13 +52,15 @@ async def submit(
     request: Request,
     services: Services,
     *,
+    form: Form[Options],
     viewer: str | None,
     record_id: str,
     idempotency_key: str | None,
-    check_options: Callable[[JobOptions], None],
-    make: Callable[[Upload], Job],
-) -> Submitted:
-    """Take the request's body in, and record and queue what `make` makes of it.
+    check_options: Callable[[Options], None],
+    make: Callable[[Upload[Options]], R],
+    find: Find[R],
+) -> Submitted[R]:
+    """Take the request's body in, and record and queue what `make` makes of it; `find` reads it back.
 
     Raises:
         TooManyJobs, QueueFull, IdempotencyKeyInUse, IdempotencyKeyReused, and all that `receive_upload` raises: with
@@ -55,6 +69,7 @@ async def submit(
     receive = partial(
         receive_upload,
         request,
+        form=form,
         store=services.store,
         job_id=record_id,
         settings=services.settings,
@@ -65,31 +80,38 @@ async def submit(
     async with _held(services, idempotency_key, owner=viewer or "", record_id=record_id) as held:
         fingerprint = Fingerprint() if held is not None else None
         if isinstance(held, Made):
-            return await _replay(await receive(keep=False, fingerprint=fingerprint), held, services, viewer=viewer)
+            return await _replay(await receive(keep=False, fingerprint=fingerprint), held, find, viewer=viewer)
         # Asked before the upload, so that no gigabytes are sent to be refused.
         quota = await to_thread.run_sync(services.admission.look, viewer or "")
         upload = await receive(fingerprint=fingerprint)
-        submission = Submission(
-            owner=viewer or "", reference_names=upload.reference_names, request_id=request_id_of(request)
-        )
-        create = partial(
-            services.repository.create,
-            submission=submission,
-            limits=Limits.of(services.settings),
-            lease=held,
-            fingerprint=upload.fingerprint,
-        )
-        with anyio.CancelScope(shield=True):  # a record half made would be an upload that nobody owns
-            record = await to_thread.run_sync(_enqueue, services, create, make(upload))
+        with services.tracing.start(
+            "submit job", kind="producer", parent=traceparent_of(request), attributes={"job.id": record_id}
+        ) as span:
+            submission = Submission(
+                owner=viewer or "",
+                reference_names=upload.reference_names,
+                request_id=request_id_of(request),
+                trace_context=span.traceparent,
+            )
+            create = partial(
+                services.repository.create,
+                submission=submission,
+                limits=Limits.of(services.settings),
+                lease=held,
+                fingerprint=upload.fingerprint,
+            )
+            with anyio.CancelScope(shield=True):  # a record half made would be an upload that nobody owns
+                record = await to_thread.run_sync(_enqueue, services, create, make(upload), find)
+    structlog.contextvars.bind_contextvars(job_id=record.id)
     return Submitted(record, headers=_quota_headers(quota))
 
 
-def _enqueue(services: Services, create: Callable[[Job], None], record: Job) -> Job:
+def _enqueue(services: Services, create: Callable[[R], None], record: R, find: Find[R]) -> R:
     """Record and queue what is in the store; where that fails, the files go."""
     try:
         create(record)
         services.queue.enqueue(record.id)
-        return services.repository.get(record.id)
+        return find(record.id)
     except BaseException:
         services.store.delete(record.id)
         with suppress(redis.exceptions.RedisError):  # where Redis went away in between, housekeeping ends the record
@@ -97,14 +119,14 @@ def _enqueue(services: Services, create: Callable[[Job], None], record: Job) -> 
         raise
 
 
-async def _replay(upload: Upload, made: Made, services: Services, *, viewer: str | None) -> Submitted:
+async def _replay(upload: Upload[Options], made: Made, find: Find[R], *, viewer: str | None) -> Submitted[R]:
     """Answer a submission that was made before."""
     if upload.fingerprint != made.fingerprint:
         raise IdempotencyKeyReused(
             "The `Idempotency-Key` stands for another submission: the video, a reference or an option differs. Send a "
             "new key with what is new."
         )
-    record = await to_thread.run_sync(partial(services.repository.get, made.record_id, viewer=viewer))
+    record = await to_thread.run_sync(partial(find, made.record_id, viewer=viewer))
     return Submitted(record, headers={"Idempotency-Replayed": "true"})
 
 

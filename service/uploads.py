@@ -1,4 +1,4 @@
-"""Takes the multipart body of `POST /v1/jobs` apart, straight into the store, in constant memory.
+"""Takes the multipart body of a submission apart, straight into the store, in constant memory.
 
 This part runs in the event loop and only moves chunks; `Intake` parses and writes them in a thread. An upload that does
 not end well leaves no file behind.
@@ -11,12 +11,12 @@ import anyio
 from anyio import to_thread
 from starlette.requests import Request
 
-from jobs.options import JobOptions
 from jobs.resumable import UploadFolder
 from jobs.settings import Settings
 from jobs.store import FolderStore
 from service.body import declared_length, pump
 from service.fingerprint import Fingerprint
+from service.form import Form, Options
 from service.intake import Intake, Upload, too_large
 from service.multipart import boundary_of
 
@@ -48,15 +48,16 @@ class UploadsUnderWay:
 async def receive_upload(
     request: Request,
     *,
+    form: Form[Options],
     store: FolderStore,
     job_id: str,
     settings: Settings,
     uploads: UploadFolder,
     viewer: str | None,
-    check_options: Callable[[JobOptions], None],
+    check_options: Callable[[Options], None],
     keep: bool = True,
     fingerprint: Fingerprint | None = None,
-) -> Upload:
+) -> Upload[Options]:
     """Stream the request's body into the store under `job_id`; without `keep`, only see what it is.
 
     `check_options` may refuse the options; it is called as soon as they are there, so that a refusal need not wait for
@@ -72,6 +73,7 @@ async def receive_upload(
         raise too_large(settings)
     intake = Intake(
         boundary,
+        form=form,
         store=store,
         job_id=job_id,
         settings=settings,

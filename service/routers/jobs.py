@@ -28,15 +28,18 @@ from jobs.errors import (
     UploadUnfinished,
 )
 from jobs.identifiers import new_job_id
+from jobs.options import JobOptions
 from jobs.record import Job, Status
 from jobs.repository import JobPage
 from service.dependencies import RepositoryDep, ServicesDep, ViewerDep
+from service.form import TO_COLOR
 from service.job_example import JOB_CONTENT
 from service.job_form import JOB_FORM
 from service.looking import POLL_SECONDS, answer_look
 from service.model_catalog import require_weights
 from service.problems import describe_problems
 from service.submitting import submit
+from service.webhook_target import require_callable_webhook
 
 log = structlog.stdlib.get_logger("retint.api")
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -103,15 +106,22 @@ async def create_job(
     # Asked before the upload, so that a server without Redis says so before gigabytes are sent.
     catalog = await to_thread.run_sync(services.repository.read_catalog)
     job_id = new_job_id()
+
+    def check_options(options: JobOptions) -> None:
+        require_weights(options, catalog=catalog)
+        require_callable_webhook(options, allowed=services.settings.webhook_allowed_networks)
+
     with services.uploads.one():
         submitted = await submit(
             request,
             services,
+            form=TO_COLOR,
             viewer=viewer,
             record_id=job_id,
             idempotency_key=idempotency_key,
-            check_options=lambda options: require_weights(options, catalog=catalog),
+            check_options=check_options,
             make=lambda upload: Job(id=job_id, status="queued", options=upload.options, created_at=datetime.now(UTC)),
+            find=services.repository.get,
         )
     job = submitted.record
     if job.id == job_id:

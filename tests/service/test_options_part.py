@@ -7,13 +7,13 @@ from service.options_part import parse_options, require_uploaded
 
 def places(data: bytes) -> dict[str, str]:
     with pytest.raises(InvalidRequest) as caught:
-        parse_options(data)
+        parse_options(data, of=JobOptions)
     return {error.pointer: error.detail for error in caught.value.errors}
 
 
 @pytest.mark.parametrize("data", [b"", b"  \n", b"{}"])
 def test_nothing_is_the_defaults(data: bytes) -> None:
-    assert parse_options(data) == JobOptions()
+    assert parse_options(data, of=JobOptions) == JobOptions()
 
 
 def test_an_unknown_field_is_pointed_at() -> None:
@@ -67,11 +67,11 @@ def test_slashes_in_keys_are_escaped() -> None:
 
 
 def test_references_must_be_uploaded_and_come_once() -> None:
-    options = parse_options(b'{"references": [{"name": "a.png"}, {"name": "b.png"}, {"name": "a.png"}]}')
+    options = parse_options(b'{"references": [{"name": "a.png"}, {"name": "b.png"}, {"name": "a.png"}]}', of=JobOptions)
     with pytest.raises(InvalidRequest) as caught:
         require_uploaded(options, names={"a.png"})
     assert [error.pointer for error in caught.value.errors] == [
         "#/options/references/1/name",
         "#/options/references/2/name",
     ]
-    require_uploaded(parse_options(b'{"references": [{"name": "a.png"}]}'), names={"a.png"})
+    require_uploaded(parse_options(b'{"references": [{"name": "a.png"}]}', of=JobOptions), names={"a.png"})

@@ -1,0 +1,140 @@
+"""The answer with a finished file: whole or in ranges, the same for jobs and for keyframes."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio import to_thread
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+
+from jobs.errors import (
+    FieldError,
+    InvalidRequest,
+    JobExpired,
+    JobNotFinished,
+    JobNotFound,
+    RangeNotSatisfiable,
+    Unauthorized,
+    VariantNotFound,
+)
+from jobs.record import TERMINAL_STATUSES, TaskRecord, Variant
+from service.conditions import ByteRange, OutsideFile, matches, requested_range
+from service.dependencies import Services
+from service.page import CONTENT_SECURITY_POLICY
+from service.problems import describe_problems, problem_response, request_id_of
+
+CHUNK_BYTES = 256 * 1024
+REPORT_SECURITY_POLICY = f"{CONTENT_SECURITY_POLICY}; img-src data:; sandbox"
+"""A report shows names that users chose; whatever it holds, it runs nothing."""
+
+BINARY: dict[str, Any] = {
+    "description": "The file.",
+    "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+    "headers": {
+        "ETag": {"schema": {"type": "string"}, "description": "The file's SHA-256."},
+        "Content-Disposition": {"schema": {"type": "string"}, "description": "A file name to save it under."},
+    },
+}
+FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: BINARY,
+    206: {**BINARY, "description": "The part that `Range` asks for."},
+    304: {"description": "The client has it: `If-None-Match` names its ETag."},
+    **describe_problems(
+        Unauthorized, JobNotFound, VariantNotFound, JobNotFinished, JobExpired, RangeNotSatisfiable, InvalidRequest
+    ),
+}
+
+
+async def answer_file(
+    request: Request,
+    services: Services,
+    record: TaskRecord,
+    name: str,
+    *,
+    range_header: str | None,
+    if_range: str | None,
+    if_none_match: str | None,
+) -> Response:
+    """The file of the variant `name`, or the part of it that is asked for.
+
+    Raises:
+        JobNotFinished, VariantNotFound, JobExpired
+    """
+    variant = finished_variant(record, name)
+    try:
+        path = await to_thread.run_sync(services.store.variant_path, record.id, variant.name)
+        file = await anyio.open_file(path, "rb")
+    except (FileNotFoundError, VariantNotFound) as error:
+        # The record is there and the file is not: it went with its job, between the two looks.
+        raise JobExpired(f"The files of {record.id} are gone. Send the video again.") from error
+    headers = _headers(record, variant, path=path)
+    if matches(if_none_match, etag=headers["ETag"]):
+        await file.aclose()
+        return Response(status_code=304, headers={name: headers[name] for name in ("ETag", "Cache-Control")})
+    try:
+        part = requested_range(range_header, size=variant.bytes, if_range=if_range, etag=headers["ETag"])
+    except OutsideFile:
+        await file.aclose()
+        return problem_response(
+            RangeNotSatisfiable(f"The file has {variant.bytes} bytes; the range {range_header} begins behind its end."),
+            request_id=request_id_of(request),
+            headers={"Content-Range": f"bytes */{variant.bytes}"},
+        )
+    status = 200
+    if part is not None:
+        status, headers["Content-Range"] = 206, f"bytes {part.first}-{part.last}/{variant.bytes}"
+    headers["Content-Length"] = str(variant.bytes if part is None else part.length)
+    if request.method == "HEAD":
+        await file.aclose()
+        return Response(status_code=status, headers=headers)
+    return StreamingResponse(_read(file, part or ByteRange(0, variant.bytes - 1)), status_code=status, headers=headers)
+
+
+def finished_variant(record: TaskRecord, name: str) -> Variant:
+    """The variant that is asked for.
+
+    Raises:
+        JobNotFinished, VariantNotFound
+    """
+    if record.status not in TERMINAL_STATUSES:
+        raise JobNotFinished(
+            f"{record.id} is {record.status}; its files are there when it has succeeded. Poll it with ?wait=30.",
+            retry_after=2,
+        )
+    for variant in record.variants:
+        if variant.name == name:
+            return variant
+    there = ", ".join(variant.name for variant in record.variants)
+    reason = f"It has: {there}." if there else f"It is {record.status} and has none."
+    raise VariantNotFound(
+        f"{record.id} has no variant {name[:64]!r}. {reason}", errors=[FieldError("#/query/variant", reason)]
+    )
+
+
+def _headers(record: TaskRecord, variant: Variant, *, path: Path) -> dict[str, str]:
+    headers = {
+        "Content-Type": variant.media_type,
+        "ETag": f'"{variant.sha256}"',
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",
+        "Content-Disposition": f'inline; filename="{record.id}-{variant.name}{path.suffix}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    if variant.media_type.startswith("text/html"):
+        headers["Content-Security-Policy"] = REPORT_SECURITY_POLICY
+    return headers
+
+
+async def _read(file: anyio.AsyncFile[bytes], part: ByteRange) -> AsyncIterator[bytes]:
+    """The bytes of `part`; closes `file`, which stays readable though its job be deleted meanwhile."""
+    try:
+        await file.seek(part.first)
+        left = part.length
+        while left > 0 and (chunk := await file.read(min(CHUNK_BYTES, left))):
+            left -= len(chunk)
+            yield chunk
+    finally:
+        with anyio.CancelScope(shield=True):
+            await file.aclose()

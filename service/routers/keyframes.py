@@ -1,0 +1,273 @@
+"""`/v1/keyframes`: which frames of a video are worth coloring."""
+
+import zipfile
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+from anyio import to_thread
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Path as PathParameter
+
+from jobs.cancellation import cancel_job, delete_job
+from jobs.errors import (
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    JobAlreadyFinished,
+    JobExpired,
+    JobNotFinished,
+    JobNotFound,
+    PayloadTooLarge,
+    QueueFull,
+    StoreFull,
+    TooManyJobs,
+    Unauthorized,
+    UnsupportedMediaType,
+    UploadIncomplete,
+    UploadUnfinished,
+    VariantNotFound,
+)
+from jobs.identifiers import new_keyframes_id
+from jobs.record import Keyframe, Keyframes
+from service.conditions import matches
+from service.dependencies import ServicesDep, ViewerDep
+from service.file_answer import FILE_RESPONSES, answer_file, finished_variant
+from service.form import FOR_KEYFRAMES
+from service.keyframes_description import KEYFRAMES_CONTENT, KEYFRAMES_FORM
+from service.looking import POLL_SECONDS, answer_look
+from service.problems import describe_problems
+from service.submitting import submit
+
+log = structlog.stdlib.get_logger("retint.api")
+router = APIRouter(prefix="/v1/keyframes", tags=["keyframes"])
+
+PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The picture.",
+        "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+        "headers": {
+            "ETag": {"schema": {"type": "string"}, "description": "Stays as long as the picture does."},
+            "Content-Disposition": {"schema": {"type": "string"}, "description": "A file name to save it under."},
+        },
+    },
+    304: {"description": "The client has it: `If-None-Match` names its ETag."},
+    **describe_problems(Unauthorized, JobNotFound, VariantNotFound, JobNotFinished, JobExpired, InvalidRequest),
+}
+
+
+@router.post(
+    "",
+    operation_id="create_keyframes",
+    summary="Find the frames worth coloring",
+    status_code=202,
+    response_model=Keyframes,
+    response_description="The search, queued.",
+    openapi_extra={"requestBody": KEYFRAMES_FORM},
+    responses={
+        202: {
+            "content": KEYFRAMES_CONTENT,
+            "headers": {
+                "Location": {"schema": {"type": "string"}, "description": "Where the keyframes will be."},
+                "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until a look is worth it."},
+                "RateLimit": {"schema": {"type": "string"}, "description": "How many more jobs may be sent now."},
+                "RateLimit-Policy": {"schema": {"type": "string"}, "description": "How many may be open at once."},
+                "Idempotency-Replayed": {
+                    "schema": {"const": "true"},
+                    "description": "Where the key has made these before.",
+                },
+            },
+        },
+        **describe_problems(
+            Unauthorized,
+            InvalidRequest,
+            UnsupportedMediaType,
+            PayloadTooLarge,
+            UploadIncomplete,
+            UploadUnfinished,
+            IdempotencyKeyInUse,
+            IdempotencyKeyReused,
+            JobNotFound,
+            JobExpired,
+            TooManyJobs,
+            QueueFull,
+            StoreFull,
+        ),
+    },
+)
+async def create_keyframes(
+    request: Request,
+    response: Response,
+    services: ServicesDep,
+    viewer: ViewerDep,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="A name that you choose, such as a UUID. The same submission with the same key makes no second "
+            "search: it is answered with the first, for a day.",
+            json_schema_extra={"pattern": "^[!-~]{1,255}$"},
+        ),
+    ] = None,
+) -> Keyframes:
+    """Send a monochrome video. Of each of its shots one frame is chosen: sharp, like the rest of the shot, near its
+    start.
+
+    Color the pictures in another program, keep their names, and send them as `references` of a job. A search counts as
+    a job where jobs are limited.
+    """
+    record_id = new_keyframes_id()
+    with services.uploads.one():
+        submitted = await submit(
+            request,
+            services,
+            form=FOR_KEYFRAMES,
+            viewer=viewer,
+            record_id=record_id,
+            idempotency_key=idempotency_key,
+            check_options=lambda _: None,
+            make=lambda upload: Keyframes(
+                id=record_id, status="queued", options=upload.options, created_at=datetime.now(UTC)
+            ),
+            find=services.repository.get_keyframes,
+        )
+    record = submitted.record
+    if record.id == record_id:
+        log.info("keyframes_created", job_id=record_id)
+    response.headers["Location"] = str(request.url_for("get_keyframes", keyframes_id=record.id).path)
+    response.headers["Retry-After"] = str(POLL_SECONDS)
+    response.headers.update(submitted.headers)
+    return record
+
+
+@router.get(
+    "/{keyframes_id}",
+    operation_id="get_keyframes",
+    summary="Look at keyframes",
+    response_model=Keyframes,
+    response_description="The search as it stands, and what it found.",
+    responses={
+        200: {
+            "content": KEYFRAMES_CONTENT,
+            "headers": {"ETag": {"schema": {"type": "string"}, "description": "Changes when the record does."}},
+        },
+        304: {"description": "It is as `If-None-Match` says."},
+        **describe_problems(Unauthorized, JobNotFound, JobExpired, InvalidRequest),
+    },
+)
+async def get_keyframes(
+    keyframes_id: str,
+    request: Request,
+    services: ServicesDep,
+    viewer: ViewerDep,
+    wait: Annotated[float, Query(ge=0, le=30, description="Seconds to wait for a change, if it is not finished.")] = 0,
+    if_none_match: Annotated[str | None, Header(description="304 if the ETag is this.")] = None,
+) -> Response:
+    """With `wait`, answers when something has changed (from the state of `If-None-Match`, or else from now), or after
+    so many seconds; a finished search answers at once."""
+    look = partial(services.repository.look, keyframes_id, kind="keyframes", viewer=viewer)
+    return await answer_look(request, services, look, wait=wait, if_none_match=if_none_match)
+
+
+@router.get(
+    "/{keyframes_id}/content",
+    operation_id="get_keyframes_content",
+    summary="Download all keyframes",
+    response_class=Response,
+    responses=FILE_RESPONSES,
+)
+@router.head(
+    "/{keyframes_id}/content",
+    operation_id="head_keyframes_content",
+    summary="Look at the archive without downloading it",
+    response_class=Response,
+    responses=FILE_RESPONSES,
+)
+async def get_keyframes_content(
+    keyframes_id: str,
+    request: Request,
+    services: ServicesDep,
+    viewer: ViewerDep,
+    range_header: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
+    if_range: Annotated[str | None, Header(description="Send the range only if the ETag is still this.")] = None,
+    if_none_match: Annotated[str | None, Header(description="304 if the ETag is this.")] = None,
+) -> Response:
+    """A zip of all pictures, named by shot and frame, and of `keyframes.json`, which says what each of them is."""
+    record = await to_thread.run_sync(partial(services.repository.get_keyframes, keyframes_id, viewer=viewer))
+    return await answer_file(
+        request, services, record, "archive", range_header=range_header, if_range=if_range, if_none_match=if_none_match
+    )
+
+
+@router.get(
+    "/{keyframes_id}/frames/{frame}",
+    operation_id="get_keyframe_picture",
+    summary="Download one keyframe",
+    response_class=Response,
+    responses=PICTURE,
+)
+def get_picture(
+    keyframes_id: str,
+    frame: Annotated[int, PathParameter(ge=0, description="Number of the frame in the video, from 0.")],
+    services: ServicesDep,
+    viewer: ViewerDep,
+    if_none_match: Annotated[str | None, Header(description="304 if the ETag is this.")] = None,
+) -> Response:
+    """The picture as a PNG; `keyframes` lists which frames there are."""
+    record = services.repository.get_keyframes(keyframes_id, viewer=viewer)
+    archive = finished_variant(record, "archive")
+    keyframe = _keyframe(record, frame)
+    headers = {"ETag": f'"{archive.sha256[:32]}-{frame}"', "Cache-Control": "private, no-cache"}
+    if matches(if_none_match, etag=headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    try:
+        picture = _unpack(services.store.variant_path(record.id, "archive"), keyframe.name)
+    except (FileNotFoundError, VariantNotFound) as error:
+        raise JobExpired(f"The files of {record.id} are gone. Send the video again.") from error
+    headers["Content-Disposition"] = f'inline; filename="{keyframe.name}"'
+    headers["X-Content-Type-Options"] = "nosniff"
+    return Response(picture, media_type="image/png", headers=headers)
+
+
+@router.post(
+    "/{keyframes_id}/cancel",
+    operation_id="cancel_keyframes",
+    summary="Cancel a search for keyframes",
+    response_description="The search, canceled.",
+    responses=describe_problems(Unauthorized, JobNotFound, JobExpired, JobAlreadyFinished, InvalidRequest),
+)
+def cancel(keyframes_id: str, services: ServicesDep, viewer: ViewerDep) -> Keyframes:
+    """Stops it within seconds and frees its files; the record stays. Canceling twice is no error."""
+    services.repository.get_keyframes(keyframes_id, viewer=viewer)
+    cancel_job(keyframes_id, repository=services.repository, queue=services.queue, store=services.store)
+    log.info("keyframes_canceled", job_id=keyframes_id)
+    return services.repository.get_keyframes(keyframes_id)
+
+
+@router.delete(
+    "/{keyframes_id}",
+    operation_id="delete_keyframes",
+    summary="Delete keyframes and their files",
+    status_code=204,
+    response_description="They are gone.",
+    response_class=Response,
+    responses=describe_problems(Unauthorized, JobNotFound, JobExpired, InvalidRequest),
+)
+def delete(keyframes_id: str, services: ServicesDep, viewer: ViewerDep) -> None:
+    """Cancels the search first if it runs."""
+    services.repository.get_keyframes(keyframes_id, viewer=viewer)
+    delete_job(keyframes_id, repository=services.repository, queue=services.queue, store=services.store)
+    log.info("keyframes_deleted", job_id=keyframes_id)
+
+
+def _keyframe(record: Keyframes, frame: int) -> Keyframe:
+    for keyframe in record.keyframes:
+        if keyframe.frame == frame:
+            return keyframe
+    raise VariantNotFound(f"Frame {frame} is none of those chosen in {record.id}; its `keyframes` list them.")
+
+
+def _unpack(archive: Path, name: str) -> bytes:
+    with zipfile.ZipFile(archive) as packed:
+        return packed.read(name)
