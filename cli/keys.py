@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,8 +39,8 @@ def list_keys(as_json: AsJson = False) -> None:
     if as_json:
         write_json([_as_json(key) for key in found])
     elif found:
-        rows = [(key.id, key.name, f"{key.created_at:%Y-%m-%d %H:%M}") for key in found]
-        write_table(rows, header=("id", "name", "made"))
+        rows = [(key.id, key.name, _as_text(key.created_at), _as_text(key.last_used_at)) for key in found]
+        write_table(rows, header=("ID", "NAME", "CREATED", "LAST USED"))
     else:
         tell("There are no keys. Make one with `retint keys create NAME`.")
 
@@ -68,4 +69,14 @@ def _key_ring() -> Iterator["KeyRing"]:
 
 
 def _as_json(key: "ApiKey") -> dict[str, Any]:
-    return {"id": key.id, "name": key.name, "created_at": key.created_at.isoformat()}
+    used = key.last_used_at
+    return {
+        "id": key.id,
+        "name": key.name,
+        "created_at": key.created_at.isoformat(),
+        "last_used_at": used.isoformat() if used else None,
+    }
+
+
+def _as_text(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d %H:%M}" if time else "never"

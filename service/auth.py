@@ -18,14 +18,12 @@ def asks_for_keys(settings: Settings) -> bool:
     return settings.auth == "on"
 
 
-def identify(credentials: HTTPAuthorizationCredentials | None, *, settings: Settings, keys: KeyRing) -> str | None:
-    """The id of the caller's key; None where keys are not asked for.
+def identify(credentials: HTTPAuthorizationCredentials | None, *, keys: KeyRing) -> str:
+    """The id of the caller's key.
 
     Raises:
-        Unauthorized: a key is asked for, and the call carries none, or none of ours.
+        Unauthorized: the call carries none, or none of ours.
     """
-    if not asks_for_keys(settings):
-        return None
     if credentials is None:
         raise Unauthorized("This server asks for a key; send the header `Authorization: Bearer KEY`.")
     key_id = keys.identify(credentials.credentials)

@@ -1,8 +1,10 @@
 """What routes are given, as annotated types."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, cast
 
+from anyio import to_thread
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials
 from prometheus_client import CollectorRegistry
@@ -16,7 +18,7 @@ from jobs.resumable import UploadFolder
 from jobs.settings import Settings
 from jobs.store import FolderStore
 from jobs.tracing import Tracing
-from service.auth import bearer, identify
+from service.auth import asks_for_keys, bearer, identify
 from service.event_hub import EventHub
 from service.traffic import Traffic
 from service.uploads import UploadsUnderWay
@@ -64,11 +66,13 @@ def get_queue(services: ServicesDep) -> JobQueue:
     return services.queue
 
 
-def get_viewer(
+async def get_viewer(
     services: ServicesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> str | None:
     """The id of the key that the call carries; None, which may see everything, where keys are not asked for."""
-    return identify(credentials, settings=services.settings, keys=services.keys)
+    if not asks_for_keys(services.settings):
+        return None
+    return await to_thread.run_sync(partial(identify, credentials, keys=services.keys))
 
 
 ViewerDep = Annotated[str | None, Depends(get_viewer)]

@@ -48,6 +48,20 @@ def test_two_keys_have_two_names(keys: KeyRing) -> None:
         keys.create("ann")
 
 
+def test_a_use_is_noted_but_not_on_every_call(keys: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, token = keys.create("ann")
+    keys.identify(token + "x")
+    assert [key.last_used_at for key in keys.list()] == [None]
+    keys.identify(token)
+    [first] = [key.last_used_at for key in keys.list()]
+    assert first is not None
+    keys.identify(token)
+    assert [key.last_used_at for key in keys.list()] == [first]
+    monkeypatch.setattr("jobs.keys.NOTE_SECONDS", 0)
+    keys.identify(token)
+    assert [key.last_used_at for key in keys.list()] > [first]
+
+
 @pytest.mark.parametrize("name", ["", " ann", "ann\n", "a" * 65, "\x1b[31m"])
 def test_a_name_is_short_and_printable(keys: KeyRing, name: str) -> None:
     with pytest.raises(InvalidKeyName):

@@ -1,10 +1,12 @@
 """Keys: who is let in, and what they see of what others sent."""
 
+import re
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from redis import Redis
 from structlog.testing import capture_logs
 
@@ -69,6 +71,21 @@ async def test_calls_without_a_key_are_refused(locked: Locked, header: str | Non
     response = await client.request(method, path, headers=headers)
     assert_problem(response, 401, "unauthorized")
     assert response.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_every_call_of_the_api_asks_for_the_key(locked_settings: tuple[Settings, str]) -> None:
+    """Asked of each, whatever else the call lacks."""
+    app = create_app(locked_settings[0])
+    asked = set()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        for route in iter_route_contexts(app.routes):
+            for method in route.methods or ():
+                if route.path is None or not route.path.startswith("/v1/"):
+                    continue
+                response = await client.request(method, re.sub("{.*?}", "x", route.path))
+                assert response.status_code == 401, (method, route.path)
+                asked.add(route.path)
+    assert {"/v1/jobs", "/v1/jobs/{job_id}", "/v1/jobs/{job_id}/content", "/v1/uploads/{upload_id}"} <= asked
 
 
 async def test_a_key_that_is_nearly_right_is_wrong(locked: Locked) -> None:
