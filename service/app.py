@@ -24,6 +24,7 @@ from jobs.store import open_store
 from jobs.tracing import open_tracing
 from service.auth import is_open_to_others, require_some_key
 from service.dependencies import Services, get_viewer
+from service.early_answer import EarlyAnswers
 from service.event_hub import EventHub
 from service.exposition import make_registry
 from service.log_ids import bind_ids
@@ -84,6 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestLog)
     app.add_middleware(CountRequests, traffic=services.traffic)
     app.add_middleware(TusLayer)
+    app.add_middleware(EarlyAnswers)
     known_query = Depends(require_known_query)
     for router in (pages.router, health.router):
         app.include_router(router, dependencies=[known_query])
