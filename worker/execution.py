@@ -8,16 +8,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import structlog
 
 from jobs.connection import REDIS_AWAY
 from jobs.errors import Internal, JobCanceled, JobFailure
 from jobs.log_context import log_lines_of
-from jobs.options import JobOptions, KeyframeOptions, ResultName
-from jobs.record import Job, Keyframe, Keyframes, Variant
-from jobs.record_keys import Kind
+from jobs.options import ResultName
+from jobs.record import Keyframes, Variant
 from jobs.repository import JobRepository
 from jobs.settings import Settings
 from jobs.store import FolderStore
@@ -25,12 +24,11 @@ from jobs.tracing import open_tracing
 from jobs.uploads import drop_unwanted_input
 from worker.failures import failures_for_users
 from worker.figures import Figures, MeasuredObserver
-from worker.keyframe_archive import archive_keyframes
 from worker.keyframes import KeyframesTask
-from worker.observer import Observer
 from worker.reporting import RedisObserver
 from worker.task import ColorizationTask, Limits, ReferenceFile, VariantFile
 from worker.threads import limit_threads
+from worker.work import Colorize, Work, coloring, keyframe_search
 
 CHUNK_BYTES = 8 * 1024**2
 PERSISTENCE_SECONDS = 300.0
@@ -38,14 +36,6 @@ PERSISTENCE_SECONDS = 300.0
 
 log = structlog.stdlib.get_logger("retint.worker")
 T = TypeVar("T")
-
-
-class Colorize(Protocol):
-    """`worker.pipeline.colorize_video`, or what a test puts in its place."""
-
-    def __call__(
-        self, task: ColorizationTask, *, observer: Observer, device: str, weights_folder: Path
-    ) -> tuple[VariantFile, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +46,6 @@ class Workplace:
     repository: JobRepository
     store: FolderStore
     colorize: Colorize
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What was made for a record."""
-
-    files: tuple[VariantFile, ...]
-    keyframes: tuple[Keyframe, ...] = ()
-    """Where they were asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What there is to do for a record."""
-
-    kind: Kind
-    options: JobOptions | KeyframeOptions
-    reference_count: int
-    do: Callable[[Observer], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,55 +141,28 @@ def _work_and_publish(job_id: str, execution_id: str, workplace: Workplace, figu
 
 
 def _work(job_id: str, execution_id: str, workplace: Workplace) -> Work:
+    store, limits = workplace.store, Limits.of(workplace.settings)
     record = _persist(lambda: workplace.repository.get_record(job_id))
-    if not workplace.store.input_video(job_id).is_file():
-        raise _input_gone()
-    folder = workplace.store.open_execution(job_id, execution_id)
+    names = _persist(lambda: workplace.repository.submission(job_id)).reference_names
+    video, references = store.input_video(job_id), store.input_references(job_id)
+    if not video.is_file() or len(references) != len(names):
+        raise Internal("The job's upload is not in the store any more. Submit the job again.")
+    folder = store.open_execution(job_id, execution_id)
     if isinstance(record, Keyframes):
-        return _search(record, folder, workplace)
-    return _coloring(record, folder, workplace)
-
-
-def _coloring(job: Job, folder: Path, workplace: Workplace) -> Work:
-    settings, store = workplace.settings, workplace.store
-    names = _persist(lambda: workplace.repository.submission(job.id)).reference_names
-    references = store.input_references(job.id)
-    if len(references) != len(names):
-        raise _input_gone()
-    task = ColorizationTask(
-        video=store.input_video(job.id),
-        references=tuple(ReferenceFile(name, path) for name, path in zip(names, references, strict=True)),
-        options=job.options,
-        folder=folder,
-        limits=Limits.of(settings),
-    )
-
-    def do(observer: Observer) -> Outcome:
-        return Outcome(
-            workplace.colorize(task, observer=observer, device=settings.device, weights_folder=settings.weights_folder)
+        return keyframe_search(
+            record.id, KeyframesTask(video=video, options=record.options, folder=folder, limits=limits)
         )
-
-    return Work("jobs", options=job.options, reference_count=len(names), do=do)
-
-
-def _search(record: Keyframes, folder: Path, workplace: Workplace) -> Work:
-    task = KeyframesTask(
-        video=workplace.store.input_video(record.id),
-        options=record.options,
-        folder=folder,
-        limits=Limits.of(workplace.settings),
+    return coloring(
+        ColorizationTask(
+            video=video,
+            references=tuple(ReferenceFile(name, path) for name, path in zip(names, references, strict=True)),
+            options=record.options,
+            folder=folder,
+            limits=limits,
+        ),
+        colorize=workplace.colorize,
+        settings=workplace.settings,
     )
-    return Work("keyframes", options=record.options, reference_count=0, do=partial(_find_and_pack, record.id, task))
-
-
-def _find_and_pack(record_id: str, task: KeyframesTask, observer: Observer) -> Outcome:
-    archive = task.folder / "archive.zip"
-    found = archive_keyframes(task, into=archive, observer=observer)
-    keyframes = tuple(
-        Keyframe(**picked.model_dump(), href=f"/v1/keyframes/{record_id}/frames/{picked.frame}")
-        for picked in found.keyframes
-    )
-    return Outcome((VariantFile("archive", archive, "application/zip"),), keyframes)
 
 
 def _finish_file(file: VariantFile, *, into: Path, job_id: str, check: Callable[[], None]) -> Variant:
@@ -260,10 +204,6 @@ def _fail(job_id: str, execution_id: str, failure: JobFailure, *, workplace: Wor
 
 def _drop_unwanted_input(job_id: str, workplace: Workplace) -> None:
     _persist(lambda: drop_unwanted_input(job_id, repository=workplace.repository, store=workplace.store))
-
-
-def _input_gone() -> Internal:
-    return Internal("The job's upload is not in the store any more. Submit the job again.")
 
 
 def _internal(job_id: str) -> Internal:

@@ -14,9 +14,10 @@ from jobs.store import open_store
 from jobs.tracing import open_tracing
 from models.base import select_device
 from models.errors import DeviceUnavailable
-from worker.execution import Colorize, Workplace
+from worker.execution import Workplace
 from worker.forking import ForkingWorker, work_until_stopped
 from worker.publishing import CatalogPublisher
+from worker.work import Colorize
 
 log = structlog.stdlib.get_logger("retint.worker")
 

@@ -1,0 +1,64 @@
+"""What there is to do for a record, by its kind."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from jobs.options import JobOptions, KeyframeOptions
+from jobs.record import Keyframe
+from jobs.record_keys import Kind
+from jobs.settings import Settings
+from worker.keyframe_archive import archive_keyframes
+from worker.keyframes import KeyframesTask
+from worker.observer import Observer
+from worker.task import ColorizationTask, VariantFile
+
+
+class Colorize(Protocol):
+    """`worker.pipeline.colorize_video`, or what a test puts in its place."""
+
+    def __call__(
+        self, task: ColorizationTask, *, observer: Observer, device: str, weights_folder: Path
+    ) -> tuple[VariantFile, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was made for a record."""
+
+    files: tuple[VariantFile, ...]
+    keyframes: tuple[Keyframe, ...] = ()
+    """Where they were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What there is to do for a record."""
+
+    kind: Kind
+    options: JobOptions | KeyframeOptions
+    reference_count: int
+    do: Callable[[Observer], Outcome]
+
+
+def coloring(task: ColorizationTask, *, colorize: Colorize, settings: Settings) -> Work:
+    def do(observer: Observer) -> Outcome:
+        return Outcome(
+            colorize(task, observer=observer, device=settings.device, weights_folder=settings.weights_folder)
+        )
+
+    return Work("jobs", options=task.options, reference_count=len(task.references), do=do)
+
+
+def keyframe_search(record_id: str, task: KeyframesTask) -> Work:
+    def do(observer: Observer) -> Outcome:
+        archive = task.folder / "archive.zip"
+        found = archive_keyframes(task, into=archive, observer=observer)
+        keyframes = tuple(
+            Keyframe(**picked.model_dump(), href=f"/v1/keyframes/{record_id}/frames/{picked.frame}")
+            for picked in found.keyframes
+        )
+        return Outcome((VariantFile("archive", archive, "application/zip"),), keyframes)
+
+    return Work("keyframes", options=task.options, reference_count=0, do=do)
