@@ -187,7 +187,7 @@ class LimitReached(RequestError):
 
 
 class TooManyJobs(LimitReached):
-    code, status, title, quota = "too_many_jobs", 429, "The key has too many jobs", "jobs"
+    code, status, title, quota = "too_many_jobs", 429, "Too many jobs are open", "jobs"
 
 
 class QueueFull(LimitReached):

@@ -104,7 +104,7 @@ class JobRepository:
         used = [keys.record(record.id), keys.open, keys.open_of(owner), keys.queued, lease.key if lease else ""]
         used += [keys.metrics, *keys.indices(kind_of(record), owner)]
         arguments: list[str | int] = [record.id, index_member(record.id, record.created_at)]
-        arguments += [limits.per_key if limits and owner else "", limits.queued if limits else ""]
+        arguments += [limits.per_key if limits else "", limits.queued if limits else ""]
         made = Made(record_id=record.id, fingerprint=fingerprint).model_dump_json()
         arguments += [lease.token if lease else "", made, KEPT_SECONDS]
         for name, value in encode_record(record, submission).items():

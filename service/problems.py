@@ -26,10 +26,12 @@ from jobs.errors import (
     UnsupportedMediaType,
 )
 from jobs.options import StrictModel
-from service.rate_limit import rate_limit_headers
+from service.rate_limit import RATE_LIMIT_HEADERS, rate_limit_headers
 
 MEDIA_TYPE = "application/problem+json"
 REDIS_RETRY_SECONDS = 5
+RETRY_LATER = frozenset({429, 503, 507})
+"""Statuses that pass by themselves; each answer says when."""
 
 log = structlog.stdlib.get_logger("retint.api")
 
@@ -87,10 +89,22 @@ def describe_problems(*errors: type[RequestError], asks_redis: bool = True) -> d
     return {
         status: {
             "description": "; ".join(f"{error.title} (`{error.code}`)" for error in of_status),
+            "headers": _headers_of(of_status),
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status, of_status in sorted(by_status.items())
     }
+
+
+def _headers_of(errors: Sequence[type[RequestError]]) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if any(error.status in RETRY_LATER for error in errors):
+        headers["Retry-After"] = {"schema": {"type": "integer"}, "description": "Seconds until a try is worth it."}
+    if any(issubclass(error, LimitReached) for error in errors):
+        headers |= RATE_LIMIT_HEADERS
+    if Unauthorized in errors:
+        headers["WWW-Authenticate"] = {"schema": {"type": "string"}, "description": "What kind of key is asked for."}
+    return headers
 
 
 def problem_response(

@@ -4,7 +4,7 @@ it fails."""
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
@@ -80,9 +80,11 @@ async def submit(
     async with _held(services, idempotency_key, owner=viewer or "", record_id=record_id) as held:
         fingerprint = Fingerprint() if held is not None else None
         if isinstance(held, Made):
-            return await _replay(await receive(keep=False, fingerprint=fingerprint), held, find, viewer=viewer)
+            # Nothing is checked again: what was taken once is answered, also where it would not be taken now.
+            upload = await receive(keep=False, fingerprint=fingerprint, check_options=lambda _: None)
+            return await _replay(upload, held, services, find=find, viewer=viewer)
         # Asked before the upload, so that no gigabytes are sent to be refused.
-        quota = await to_thread.run_sync(services.admission.look, viewer or "")
+        quota = await to_thread.run_sync(services.admission.require_room, viewer or "")
         upload = await receive(fingerprint=fingerprint)
         with services.tracing.start(
             "submit job", kind="producer", parent=traceparent_of(request), attributes={"job.id": record_id}
@@ -103,7 +105,7 @@ async def submit(
             with anyio.CancelScope(shield=True):  # a record half made would be an upload that nobody owns
                 record = await to_thread.run_sync(_enqueue, services, create, make(upload), find)
     structlog.contextvars.bind_contextvars(job_id=record.id)
-    return Submitted(record, headers=_quota_headers(quota))
+    return Submitted(record, headers=_quota_headers(replace(quota, left=max(0, quota.left - 1))))
 
 
 def _enqueue(services: Services, create: Callable[[R], None], record: R, find: Find[R]) -> R:
@@ -119,7 +121,9 @@ def _enqueue(services: Services, create: Callable[[R], None], record: R, find: F
         raise
 
 
-async def _replay(upload: Upload[Options], made: Made, find: Find[R], *, viewer: str | None) -> Submitted[R]:
+async def _replay(
+    upload: Upload[Options], made: Made, services: Services, *, find: Find[R], viewer: str | None
+) -> Submitted[R]:
     """Answer a submission that was made before."""
     if upload.fingerprint != made.fingerprint:
         raise IdempotencyKeyReused(
@@ -127,7 +131,8 @@ async def _replay(upload: Upload[Options], made: Made, find: Find[R], *, viewer:
             "new key with what is new."
         )
     record = await to_thread.run_sync(partial(find, made.record_id, viewer=viewer))
-    return Submitted(record, headers={"Idempotency-Replayed": "true"})
+    quota = await to_thread.run_sync(services.admission.look, viewer or "")
+    return Submitted(record, headers={"Idempotency-Replayed": "true", **_quota_headers(quota)})
 
 
 @asynccontextmanager
@@ -177,4 +182,4 @@ def _key_of(header: str) -> str:
 
 
 def _quota_headers(quota: Quota) -> dict[str, str]:
-    return rate_limit_headers(quota.name, limit=quota.limit, left=max(0, quota.left - 1))
+    return rate_limit_headers(quota.name, limit=quota.limit, left=quota.left)

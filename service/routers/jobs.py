@@ -38,6 +38,7 @@ from service.job_form import JOB_FORM
 from service.looking import POLL_SECONDS, answer_look
 from service.model_catalog import require_weights
 from service.problems import describe_problems
+from service.rate_limit import RATE_LIMIT_HEADERS
 from service.submitting import submit
 from service.webhook_target import require_callable_webhook
 
@@ -59,8 +60,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
             "headers": {
                 "Location": {"schema": {"type": "string"}, "description": "Where the job is."},
                 "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until a look is worth it."},
-                "RateLimit": {"schema": {"type": "string"}, "description": "How many more jobs may be sent now."},
-                "RateLimit-Policy": {"schema": {"type": "string"}, "description": "How many may be open at once."},
+                **RATE_LIMIT_HEADERS,
                 "Idempotency-Replayed": {
                     "schema": {"const": "true"},
                     "description": "Where the key has made this job before.",

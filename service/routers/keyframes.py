@@ -39,6 +39,7 @@ from service.form import FOR_KEYFRAMES
 from service.keyframes_description import KEYFRAMES_CONTENT, KEYFRAMES_FORM
 from service.looking import POLL_SECONDS, answer_look
 from service.problems import describe_problems
+from service.rate_limit import RATE_LIMIT_HEADERS
 from service.submitting import submit
 
 log = structlog.stdlib.get_logger("retint.api")
@@ -72,8 +73,7 @@ PICTURE: dict[int | str, dict[str, Any]] = {
             "headers": {
                 "Location": {"schema": {"type": "string"}, "description": "Where the keyframes will be."},
                 "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until a look is worth it."},
-                "RateLimit": {"schema": {"type": "string"}, "description": "How many more jobs may be sent now."},
-                "RateLimit-Policy": {"schema": {"type": "string"}, "description": "How many may be open at once."},
+                **RATE_LIMIT_HEADERS,
                 "Idempotency-Replayed": {
                     "schema": {"const": "true"},
                     "description": "Where the key has made these before.",

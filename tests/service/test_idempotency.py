@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -12,6 +13,7 @@ import httpx
 import pytest
 from redis import Redis
 
+from jobs.errors import InvalidRequest
 from jobs.keys import KeyRing
 from jobs.settings import Settings
 from service import submitting
@@ -88,6 +90,60 @@ async def test_a_submission_that_fails_leaves_the_key_free(
 async def test_a_key_is_printable_and_not_long(client: httpx.AsyncClient, key: str) -> None:
     headers = {"Idempotency-Key": key.encode()}
     assert_problem(await client.post("/v1/jobs", headers=headers, files=job_files()), 422, "invalid_request")  # type: ignore[arg-type]
+
+
+async def test_a_replay_needs_no_disk_and_no_weights(
+    client: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await client.post("/v1/jobs", headers=KEY, files=job_files())
+
+    def refuse(_: object, *, catalog: object) -> None:
+        raise InvalidRequest("The weights are gone.")
+
+    monkeypatch.setattr("service.routers.jobs.require_weights", refuse)
+    monkeypatch.setattr(type(services.store), "free_bytes", lambda _: -1)
+    again = await client.post("/v1/jobs", headers=KEY, files=job_files())
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    assert again.headers["ratelimit"] == '"jobs";r=99'
+    assert_problem(await client.post("/v1/jobs", files=job_files()), 507, "storage_full")
+
+
+async def test_a_replay_is_answered_where_no_job_more_would_be_taken(settings: Settings) -> None:
+    transport = httpx.ASGITransport(create_app(settings.model_copy(update={"max_jobs_per_key": 1})))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        first = await client.post("/v1/jobs", headers=KEY, files=job_files())
+        again = await client.post("/v1/jobs", headers=KEY, files=job_files())
+        assert again.json()["id"] == first.json()["id"]
+        assert again.headers["ratelimit"] == '"jobs";r=0'
+
+
+async def test_an_upload_counts_by_its_id(client: httpx.AsyncClient) -> None:
+    ids = []
+    for _ in range(2):
+        headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "4", "Content-Type": "application/offset+octet-stream"}
+        upload = await client.post("/v1/uploads", headers=headers, content=b"film")
+        ids.append(upload.json()["id"])
+    one, other = ([("video_upload", (None, name.encode())), job_files()[1]] for name in ids)
+    first = await client.post("/v1/jobs", headers=KEY, files=one)
+    assert first.status_code == 202
+    assert (await client.post("/v1/jobs", headers=KEY, files=one)).json()["id"] == first.json()["id"]
+    assert_problem(await client.post("/v1/jobs", headers=KEY, files=other), 422, "idempotency_key_reused")
+    await client.delete(f"/v1/uploads/{ids[0]}", headers={"Tus-Resumable": "1.0.0"})
+    assert (await client.post("/v1/jobs", headers=KEY, files=one)).json()["id"] == first.json()["id"]
+
+
+def test_an_upload_that_breaks_off_leaves_the_key_free(redis_url: str, tmp_path: Path, redis: Redis) -> None:
+    with running(redis_url, tmp_path) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(
+                b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\nIdempotency-Key: k\r\n"
+                b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
+            )
+            assert eventually(lambda: list(redis.scan_iter(f"live-{tmp_path.name}:idempotency:*")) != [])
+            again = server.client.post("/v1/jobs", headers={"Idempotency-Key": "k"}, files=job_files())
+            assert_problem(again, 409, "idempotency_key_in_use")
+        send = partial(server.client.post, "/v1/jobs", headers={"Idempotency-Key": "k"}, files=job_files())
+        assert eventually(lambda: send().status_code == 202)
 
 
 async def test_a_deleted_job_is_told_as_everywhere(client: httpx.AsyncClient) -> None:
