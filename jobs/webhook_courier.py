@@ -1,10 +1,10 @@
 """Takes events from the queue and sees to it that each is delivered, tried again later, or given up."""
 
 import asyncio
+import logging
 import os
 import random
 import signal
-import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -156,8 +156,8 @@ class Courier:
                 del self._busy[host]
 
 
-def run_courier(settings: Settings, *, pauses: Sequence[float] = PAUSES, tls: ssl.SSLContext | None = None) -> None:
-    """Deliver until SIGTERM or SIGINT; waits for Redis where it is away. `pauses` and `tls` are for tests.
+def run_courier(settings: Settings, *, pauses: Sequence[float] = PAUSES, lease_seconds: float = LEASE_SECONDS) -> None:
+    """Deliver until SIGTERM or SIGINT; waits for Redis where it is away. Tests shorten `pauses` and the lease.
 
     Raises:
         StartupError: a setting is missing or wrong.
@@ -170,9 +170,9 @@ def run_courier(settings: Settings, *, pauses: Sequence[float] = PAUSES, tls: ss
         )
     redis = connect(settings.redis_url)
     resolve = SystemResolver(threads=MOST_IN_FLIGHT)
-    sender = WebhookSender(resolve, allowed=settings.webhook_allowed_networks, tls=tls)
+    sender = WebhookSender(resolve, allowed=settings.webhook_allowed_networks)
     courier = Courier(
-        WebhookQueue(redis, settings.queue_name),
+        WebhookQueue(redis, settings.queue_name, lease_seconds=lease_seconds),
         JobRepository(redis, settings.queue_name, retention_seconds=settings.retention_seconds),
         sender.send,
         pauses=pauses,
@@ -208,7 +208,7 @@ def _tell(event: DueEvent, delivery: Delivery, *, host: str | None, cause: str |
     """One line per attempt; of the address the host alone, since paths may hold secrets."""
     names = {"delivered": "webhook_delivered", "failed": "webhook_given_up", "pending": "webhook_attempt_failed"}
     log.log(
-        20 if delivery.status == "delivered" else 30,
+        logging.INFO if delivery.status == "delivered" else logging.WARNING,
         names[delivery.status],
         job_id=event.job_id,
         webhook_id=event.id,

@@ -11,12 +11,8 @@ def require_weights(options: JobOptions, *, catalog: Sequence[CatalogModel]) -> 
     """Check that the model asked for can run. An empty catalog says nothing: no worker was heard, one may come.
 
     Raises:
-        InvalidRequest: the workers do not have the model or its weights, or the job asks for a webhook, which nobody
-            sends yet; the detail says what to do.
+        InvalidRequest: the workers do not have the model or its weights; the detail says what to do.
     """
-    if options.webhook is not None:
-        detail = "Webhooks are not sent yet by this version; watch `GET /v1/jobs/{id}/events` instead."
-        raise InvalidRequest(detail, errors=[FieldError("#/options/webhook", detail)])
     if not catalog:
         return
     known = next((model for model in catalog if model.name == options.model), None)
