@@ -17,8 +17,16 @@ CALLS = {
     ("get", "/v1/jobs/{job_id}"): "get_job",
     ("delete", "/v1/jobs/{job_id}"): "delete_job",
     ("post", "/v1/jobs/{job_id}/cancel"): "cancel_job",
+    ("get", "/v1/jobs/{job_id}/events"): "watch_job",
     ("get", "/v1/jobs/{job_id}/content"): "get_job_content",
     ("head", "/v1/jobs/{job_id}/content"): "head_job_content",
+    ("post", "/v1/keyframes"): "create_keyframes",
+    ("get", "/v1/keyframes/{keyframes_id}"): "get_keyframes",
+    ("delete", "/v1/keyframes/{keyframes_id}"): "delete_keyframes",
+    ("post", "/v1/keyframes/{keyframes_id}/cancel"): "cancel_keyframes",
+    ("get", "/v1/keyframes/{keyframes_id}/content"): "get_keyframes_content",
+    ("head", "/v1/keyframes/{keyframes_id}/content"): "head_keyframes_content",
+    ("get", "/v1/keyframes/{keyframes_id}/frames/{frame}"): "get_keyframe_picture",
     ("get", "/v1/models"): "list_models",
     ("options", "/v1/uploads"): "discover_uploads",
     ("post", "/v1/uploads"): "create_upload",
@@ -29,6 +37,7 @@ CALLS = {
     ("get", "/healthz"): "get_health",
     ("get", "/readyz"): "get_readiness",
     ("get", "/version"): "get_version",
+    ("get", "/metrics"): "get_metrics",
 }
 
 
