@@ -28,12 +28,14 @@ from jobs.record import (
     Progress,
     Shot,
     Status,
-    TaskRecord,
     Variant,
     VideoFacts,
 )
 from jobs.record_codec import (
+    decode_expiry,
+    decode_kind,
     decode_owner,
+    decode_place,
     decode_record,
     decode_status,
     decode_submission,
@@ -42,6 +44,7 @@ from jobs.record_codec import (
     id_of_member,
     index_member,
     kind_of,
+    show_record,
 )
 from jobs.record_keys import KINDS, Kind, RecordKeys
 from jobs.submission import Submission
@@ -65,11 +68,15 @@ class JobPage(StrictModel):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A record as it stands."""
+    """A record as it is shown."""
 
-    record: Job | Keyframes
+    id: str
+    status: Status
+    queue_position: int | None
     version: int
     """The number of the last event of its stream; only its place in the queue changes without one."""
+    body: bytes
+    """JSON."""
 
 
 class JobRepository:
@@ -123,33 +130,26 @@ class JobRepository:
             JobNotFound: there is none, or it is another owner's.
             JobExpired: there was one; it and its files were removed.
         """
-        return cast("Job", self.look(job_id, kind="jobs", viewer=viewer).record)
+        return cast("Job", self._decode(job_id, kind="jobs", viewer=viewer))
 
     def get_keyframes(self, record_id: str, *, viewer: str | None = None) -> Keyframes:
         """As `get`, for a request for keyframes."""
-        return cast("Keyframes", self.look(record_id, kind="keyframes", viewer=viewer).record)
+        return cast("Keyframes", self._decode(record_id, kind="keyframes", viewer=viewer))
 
     def get_record(self, record_id: str, *, viewer: str | None = None) -> Job | Keyframes:
         """As `get`, of either kind."""
-        return self.look(record_id, viewer=viewer).record
+        return self._decode(record_id, kind=None, viewer=viewer)
 
     def look(self, record_id: str, *, kind: Kind | None = None, viewer: str | None = None) -> Look:
-        """As `get`, with the version; of one kind, or of either."""
-        with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.hgetall(self._keys.record(record_id))
-            pipeline.lpos(self._keys.queue, record_id)
-            pipeline.get(self._keys.expired(record_id))
-            stored, position, expired_owner = pipeline.execute()
-        if not stored and expired_owner is not None and viewer in (None, expired_owner.decode()):
-            raise _expired(record_id)
-        if not stored or viewer not in (None, decode_owner(stored)):
-            raise job_not_found(record_id)
-        record = decode_record(record_id, stored, position=position)
-        if kind not in (None, kind_of(record)):
-            raise job_not_found(record_id)
-        if _is_over(record):
-            raise _expired(record_id)
-        return Look(record, version=int(stored[b"version"]))
+        """As `get`, for those who show it, and far faster where it is large; of one kind, or of either."""
+        stored, position = self._read(record_id, kind=kind, viewer=viewer)
+        return Look(
+            id=record_id,
+            status=cast("Status", stored[b"status"].decode()),
+            queue_position=decode_place(stored, position=position),
+            version=int(stored[b"version"]),
+            body=show_record(record_id, stored, position=position),
+        )
 
     def submission(self, record_id: str) -> Submission:
         """Raises `JobNotFound` where there is no such record."""
@@ -337,6 +337,27 @@ class JobRepository:
 
     # The rest is how
 
+    def _decode(self, record_id: str, *, kind: Kind | None, viewer: str | None) -> Job | Keyframes:
+        stored, position = self._read(record_id, kind=kind, viewer=viewer)
+        return decode_record(record_id, stored, position=position)
+
+    def _read(
+        self, record_id: str, *, kind: Kind | None, viewer: str | None
+    ) -> tuple[Mapping[bytes, bytes], int | None]:
+        """What is stored of a record that `viewer` may see, and where it is in the queue."""
+        with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.hgetall(self._keys.record(record_id))
+            pipeline.lpos(self._keys.queue, record_id)
+            pipeline.get(self._keys.expired(record_id))
+            stored, position, expired_owner = pipeline.execute()
+        if not stored and expired_owner is not None and viewer in (None, expired_owner.decode()):
+            raise _expired(record_id)
+        if not stored or viewer not in (None, decode_owner(stored)) or kind not in (None, decode_kind(stored)):
+            raise job_not_found(record_id)
+        if _is_over(decode_expiry(stored)):
+            raise _expired(record_id)
+        return stored, position
+
     def _change(
         self,
         job_id: str,
@@ -372,12 +393,12 @@ class JobRepository:
             answers = pipeline.execute()
         records = zip(ids, answers[::2], answers[1::2], strict=True)
         jobs = [cast("Job", decode_record(job_id, stored, position=at)) for job_id, stored, at in records if stored]
-        return [job for job in jobs if not _is_over(job)]
+        return [job for job in jobs if not _is_over(job.expires_at)]
 
 
-def _is_over(record: TaskRecord) -> bool:
-    """Whether its time has come, though housekeeping has not."""
-    return record.expires_at is not None and record.expires_at <= datetime.now(UTC)
+def _is_over(expires_at: datetime | None) -> bool:
+    """Whether the time of a record has come, though housekeeping has not."""
+    return expires_at is not None and expires_at <= datetime.now(UTC)
 
 
 def _expired(record_id: str) -> JobExpired:

@@ -3,7 +3,6 @@
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from anyio import to_thread
 from fastapi import Request, Response
@@ -19,41 +18,30 @@ SLICE_SECONDS = 2.0
 """How often a call that waits looks whether its client is still there, and how many are before a queued job."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    look: Look
-    body: bytes
-    etag: str
-
-
 async def answer_look(
     request: Request, services: Services, look: Callable[[], Look], *, wait: float, if_none_match: str | None
 ) -> Response:
     """Answers when the record has changed (from the state of `If-None-Match`, or else from now), or after `wait`
     seconds; one that has ended, at once."""
     deadline = time.monotonic() + wait
-    first = answer = await _answer(look)
+    first_tag: str | None = None
     while True:
-        known = matches(if_none_match, etag=answer.etag)
-        changed = not known if if_none_match is not None else answer.etag != first.etag
+        found = await to_thread.run_sync(look)
+        etag = f'"{hashlib.sha256(found.body).hexdigest()[:32]}"'
+        first_tag = first_tag or etag
+        known = matches(if_none_match, etag=etag)
+        changed = not known if if_none_match is not None else etag != first_tag
         left = deadline - time.monotonic()
-        ended = answer.look.record.status in TERMINAL_STATUSES
+        ended = found.status in TERMINAL_STATUSES
         if changed or ended or left <= 0 or await request.is_disconnected():
             break
-        async with services.events.watch(answer.look.record.id, seen=answer.look.version) as watcher:
+        async with services.events.watch(found.id, seen=found.version) as watcher:
             if watcher.closing:
                 break
             await watcher.wait(min(SLICE_SECONDS, left))
-        answer = await _answer(look)
-    headers = {"ETag": answer.etag, "Cache-Control": "private, no-cache"}
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if not ended:
         headers["Retry-After"] = str(POLL_SECONDS)
     if known:
         return Response(status_code=304, headers=headers)
-    return Response(answer.body, media_type="application/json", headers=headers)
-
-
-async def _answer(look: Callable[[], Look]) -> _Answer:
-    found = await to_thread.run_sync(look)
-    body = found.record.model_dump_json().encode()
-    return _Answer(found, body, etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+    return Response(found.body, media_type="application/json", headers=headers)

@@ -29,7 +29,7 @@ END = "end"
 async def answer_watch(services: Services, look: Callable[[], Look], *, last_event_id: str | None) -> Response:
     """The stream, or 204 where the client has seen its end."""
     found = await to_thread.run_sync(look)
-    if last_event_id == END and found.record.status in TERMINAL_STATUSES:
+    if last_event_id == END and found.status in TERMINAL_STATUSES:
         return Response(status_code=204)
     seen = _version(last_event_id)
     return EventSourceResponse(
@@ -40,7 +40,7 @@ async def answer_watch(services: Services, look: Callable[[], Look], *, last_eve
 
 async def _messages(hub: EventHub, look: Callable[[], Look], found: Look, *, seen: int | None) -> AsyncIterator[bytes]:
     yield format_sse_event(retry=RETRY_MILLISECONDS)
-    async with hub.watch(found.record.id, seen=found.version if seen is None else seen) as watcher:
+    async with hub.watch(found.id, seen=found.version if seen is None else seen) as watcher:
         if seen is None:
             yield _whole("snapshot", found)
         client = _Client(look, found, watcher=watcher)
@@ -73,7 +73,7 @@ class _Client:
 
     async def _next(self) -> Sequence[bytes]:
         caught_up = self._watcher.seen >= self._found.version
-        if self._ended or (caught_up and self._found.record.status in TERMINAL_STATUSES):
+        if self._ended or (caught_up and self._found.status in TERMINAL_STATUSES):
             ending = await to_thread.run_sync(self._look)
             self.done = True
             return [_whole("end", ending, number=END)]
@@ -81,7 +81,7 @@ class _Client:
         if events:
             self._ended = any(event.status in TERMINAL_STATUSES for event in events)
             return [_change(event) for event in events]
-        queued = self._found.record.queue_position is not None
+        queued = self._found.queue_position is not None
         if events is not None and await self._watcher.wait(QUEUED_SECONDS if queued else KEEP_ALIVE_SECONDS):
             return []
         return self._compare(await to_thread.run_sync(self._look))
@@ -89,17 +89,17 @@ class _Client:
     def _compare(self, found: Look) -> Sequence[bytes]:
         """What a look at the record itself tells that no event did."""
         before, self._found = self._found, found
-        place = found.record.queue_position
+        place = found.queue_position
         if found.version != self._watcher.seen:
             self._watcher.seen = found.version
             return [_whole("snapshot", found)]
-        if place is not None and place != before.record.queue_position:
+        if place is not None and place != before.queue_position:
             return [format_sse_event(event="change", data_str=json.dumps({"queue_position": place}))]
         return [KEEPALIVE_COMMENT]
 
 
 def _whole(name: str, look: Look, *, number: str | None = None) -> bytes:
-    return format_sse_event(event=name, data_str=look.record.model_dump_json(), id=number or str(look.version))
+    return format_sse_event(event=name, data_str=look.body.decode(), id=number or str(look.version))
 
 
 def _change(event: Event) -> bytes:
