@@ -6,17 +6,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 
 SERVE = """
 import socket, sys
+from jobs.logging import configure_logging
 from jobs.settings import Settings
 from service.app import create_app
 from service.server import run_server
-run_server(create_app(Settings()), socket.socket(fileno=int(sys.argv[1])), grace_seconds=1)
+settings = Settings()
+configure_logging(settings.log_format)
+run_server(create_app(settings), socket.socket(fileno=int(sys.argv[1])), grace_seconds=1)
 """
 MEBIBYTE = 1024 * 1024
 
@@ -43,8 +46,9 @@ class Server:
 
 
 @contextmanager
-def running(redis_url: str, folder: Path, **settings: int | str) -> Iterator[Server]:
-    with socket.socket() as listener:
+def running(redis_url: str, folder: Path, *, log: Path | None = None, **settings: int | str) -> Iterator[Server]:
+    """`log`: file that its log lines go to."""
+    with socket.socket() as listener, ExitStack() as stack:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         environment = {
@@ -56,7 +60,8 @@ def running(redis_url: str, folder: Path, **settings: int | str) -> Iterator[Ser
             **{f"RETINT_{name.upper()}": str(value) for name, value in settings.items()},
         }
         command = [sys.executable, "-c", SERVE, str(listener.fileno())]
-        process = subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()])
+        lines = stack.enter_context(log.open("wb")) if log is not None else None
+        process = subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()], stderr=lines)
         try:
             server = Server(process=process, port=listener.getsockname()[1], folder=folder)
             with server.client:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from jobs.errors import VideoUndecodable
-from jobs.record import VideoFacts
+from jobs.record import Shot, ShotTuning, VideoFacts
 from jobs.settings import Settings
 from worker.main import run_worker
 from worker.observer import Observer
@@ -17,6 +17,9 @@ from worker.task import ColorizationTask, VariantFile
 FACTS = VideoFacts(
     width=64, height=48, frames=100, duration_seconds=4.0, frame_rate=25.0, codec="h264", has_audio=False
 )
+
+TUNING = ShotTuning(iterations=3, gain_db=1.25, seconds=0.2, stopped_early=False)
+SHOT = Shot(index=0, first_frame=0, last_frame=49, reference="a.png", tuning=TUNING)
 
 
 def colorize(
@@ -52,7 +55,13 @@ def colorize(
     if behavior == "deaf":
         (task.folder / "scratch.bin").write_bytes(b"0" * 1000)
         time.sleep(100)
+    if behavior == "tunes":
+        observer.entered("tuning")
+        time.sleep(0.2)
+        observer.learned(shots=[SHOT, SHOT])
     observer.entered("colorizing")
+    if behavior == "tunes":
+        observer.advanced(fraction=1.0, frames_done=100, frames_total=100)
     path = task.folder / "video.mp4"
     path.write_bytes(task.video.read_bytes()[::-1])
     return (VariantFile("video", path, "video/mp4"),)
