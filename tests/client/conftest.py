@@ -46,11 +46,9 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
     with asyncio.Runner() as runner:
         opened: list[Any] = []
 
-        def open_client(url: str, *, api_key: str | None = None) -> Any:
+        def open_client(url: str, **settings: Any) -> Any:
             blocking = request.param == "blocking"
-            client: Any = (
-                Client(url, api_key=api_key) if blocking else Awaited(AsyncClient(url, api_key=api_key), runner)
-            )
+            client: Any = Client(url, **settings) if blocking else Awaited(AsyncClient(url, **settings), runner)
             opened.append(client)
             return client
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_server import FakeServer, job_answer
+from fake_server import FakeServer
 from retint import AsyncClient
 from served_film import CONTENT, FilmServer
+from upload_server import UploadServer
 
 
 class WatchedFile:
@@ -43,7 +44,8 @@ def disk_threads() -> Iterator[set[int]]:
 def test_an_upload_reads_beside_the_loop_and_tells_in_it(server: FakeServer, tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
     film.write_bytes(b"v" * 1_200_000)
-    server.answers = [job_answer()]
+    uploads = UploadServer()
+    server.respond = uploads
     told_in: set[int] = set()
 
     async def submit() -> None:
@@ -52,7 +54,7 @@ def test_an_upload_reads_beside_the_loop_and_tells_in_it(server: FakeServer, tmp
 
     with disk_threads() as threads:
         asyncio.run(submit())
-    assert len(server.received[0].body) > 2_400_000
+    assert [len(data) for data in uploads.uploads.values()] == [1_200_000]
     assert told_in == {threading.get_ident()}
     assert threads
     assert threading.get_ident() not in threads

@@ -1,10 +1,8 @@
 """Each call of the client, and what it makes of the answers."""
 
 import socket
-import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,45 +43,6 @@ def test_an_id_never_reaches_another_address(client: Any, server: FakeServer) ->
     server.answers = [job_answer()]
     client.get("../keys?x=1")
     assert server.received[0].path == "/v1/jobs/..%2Fkeys%3Fx%3D1"
-
-
-def test_submit_sends_options_video_and_references_and_tells_how_far_it_is(
-    client: Any, server: FakeServer, tmp_path: Path
-) -> None:
-    video, reference = tmp_path / "film.mp4", tmp_path / "frame.png"
-    video.write_bytes(b"v" * 200_000)
-    reference.write_bytes(b"r" * 1000)
-    server.answers = [job_answer()]
-    told: list[tuple[int, int]] = []
-    job = client.submit(
-        video, [reference], options={"tuning": "fast"}, on_upload=lambda done, total: told.append((done, total))
-    )
-    body = server.received[0].body
-    assert job.id == "job_1"
-    assert body.index(b'name="options"') < body.index(b'name="video"; filename="film.mp4"')
-    assert b'{"tuning": "fast"}' in body
-    assert b"v" * 200_000 in body
-    assert b'name="references"; filename="frame.png"' in body
-    assert told[-1] == (len(body), len(body))
-    assert told == sorted(told)
-
-
-def test_submit_never_holds_the_video(client: Any, server: FakeServer, tmp_path: Path) -> None:
-    video, reference = tmp_path / "film.mp4", tmp_path / "frame.png"
-    with video.open("wb") as file:
-        file.truncate(64 * 2**20)
-    reference.write_bytes(b"r")
-    server.answers = [problem(413, "payload_too_large")]
-    server.read_bodies = False
-    client.ready()  # what a first call imports is not what is measured
-    tracemalloc.start()
-    try:
-        with pytest.raises(retint.RetintError):
-            client.submit(video, [reference])
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 8 * 2**20
 
 
 def test_list_asks_for_pages_until_the_last(client: Any, server: FakeServer) -> None:
@@ -129,6 +88,9 @@ def test_cancel_delete_models_version_and_ready(client: Any, server: FakeServer)
         (404, retint.NotFound),
         (409, retint.Conflict),
         (410, retint.Gone),
+        (423, retint.Conflict),
+        (429, retint.RateLimited),
+        (460, retint.InvalidRequest),
         (422, retint.InvalidRequest),
         (500, retint.ServerError),
         (503, retint.Unavailable),

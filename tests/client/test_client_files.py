@@ -1,6 +1,7 @@
 """Files on this machine that cannot be read or written: an error of the client's own, which names the file."""
 
 import errno
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 import retint
-from fake_server import FakeServer, job_answer
+from fake_server import FakeServer
 from served_film import CONTENT, FilmServer
+from upload_server import UploadServer
 
 
 @pytest.fixture
@@ -50,21 +52,37 @@ def test_a_folder_is_no_reference(client: Any, film: Path) -> None:
         client.submit(film, [film.parent])
 
 
-def test_a_file_that_shrinks_while_it_is_sent_is_named(client: Any, server: FakeServer, film: Path) -> None:
-    server.answers = [job_answer()]
-    with pytest.raises(retint.FileUnreadable, match=r"film\.mp4 became shorter while it was sent"):
-        client.submit(film, [film], on_upload=lambda done, total: film.write_bytes(b"v"))
+@pytest.mark.parametrize(
+    ("size", "said"), [(1, "became shorter"), (2_000_000, "it had 1200000 bytes and has 2000000 now")]
+)
+def test_a_video_that_changes_while_it_is_sent_is_named_and_makes_no_job(
+    client: Any, server: FakeServer, film: Path, size: int, said: str
+) -> None:
+    uploads = UploadServer()
+    server.respond = uploads
+    with pytest.raises(retint.FileUnreadable, match=rf"film\.mp4 .*{said}"):
+        client.submit(film, [], on_upload=lambda done, total: os.truncate(film, size))
+    assert uploads.forms == {}
 
 
-def test_a_file_that_grows_while_it_is_sent_is_sent_as_it_was(client: Any, server: FakeServer, film: Path) -> None:
-    server.answers = [job_answer()]
+def test_a_reference_that_shrinks_while_the_video_is_sent_is_named(client: Any, server: FakeServer, film: Path) -> None:
+    reference = film.with_name("frame.png")
+    reference.write_bytes(b"r" * 100)
+    server.respond = UploadServer()
+    with pytest.raises(retint.FileUnreadable, match=r"frame\.png became shorter while it was sent"):
+        client.submit(film, [reference], on_upload=lambda done, total: reference.write_bytes(b"r"))
 
-    def grow(done: int, total: int) -> None:
-        with film.open("ab") as file:
-            file.write(b"w")
 
-    client.submit(film, [film], on_upload=grow)
-    assert server.received[0].body.count(b"v" * 1_200_000) == 2
+def test_a_reference_that_grows_while_the_video_is_sent_is_sent_as_it_was(
+    client: Any, server: FakeServer, film: Path
+) -> None:
+    reference = film.with_name("frame.png")
+    reference.write_bytes(b"rrrr")
+    uploads = UploadServer()
+    server.respond = uploads
+    client.submit(film, [reference], on_upload=lambda done, total: reference.write_bytes(b"rrrrww"))
+    (form,) = uploads.forms.values()
+    assert b"\r\n\r\nrrrr\r\n--" in form
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import retint
 from fake_server import Answer, FakeServer, job_answer, problem
-from retint.polling import OUTAGE_SECONDS, Poll
+from retint.calls import JOBS
+from retint.polling import Poll
 
 
 def test_wait_tells_progress_and_returns_the_finished_job(client: Any, server: FakeServer) -> None:
@@ -63,21 +64,9 @@ class Clock:
         return self.now
 
 
-def test_pauses_grow_while_the_server_is_away_and_end_with_the_outage() -> None:
-    clock = Clock()
-    poll = Poll("job_1", timeout=None, on_progress=None, clock=clock)
-    away = retint.ConnectionFailed("away")
-    pauses = [poll.failed(away) for _ in range(8)]
-    assert pauses[:4] == [0.5, 1.0, 2.0, 4.0]
-    assert pauses[-1] == 15.0
-    clock.now += OUTAGE_SECONDS + 1
-    with pytest.raises(retint.ConnectionFailed):
-        poll.failed(away)
-
-
 def test_a_pause_never_outlasts_the_timeout() -> None:
     clock = Clock()
-    poll = Poll("job_1", timeout=3.0, on_progress=None, clock=clock)
+    poll = Poll(JOBS, "job_1", timeout=3.0, patience=300, clock=clock)
     clock.now += 2.8
     assert poll.failed(retint.ConnectionFailed("away")) == pytest.approx(0.2)
     clock.now += 0.3

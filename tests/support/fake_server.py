@@ -26,6 +26,8 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: int | None = None
     """Close the connection after so many bytes of the body."""
+    lost: bool = False
+    """Close the connection instead of answering."""
 
 
 def json_answer(data: Any, *, status: int = 200, **headers: str) -> Answer:
@@ -60,12 +62,16 @@ class FakeServer:
                 body = self.rfile.read(length) if server.read_bodies else self._skip(length)
                 server.received.append(Received(self.command, self.path, dict(self.headers), body))
                 answer = server.respond(server.received[-1])
+                if answer.lost:
+                    self.close_connection = True
+                    return
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(answer.body)))
                 self.end_headers()
-                self.wfile.write(answer.body[: answer.cut_after])
+                if self.command != "HEAD":
+                    self.wfile.write(answer.body[: answer.cut_after])
                 if answer.cut_after is not None:
                     self.close_connection = True
 
@@ -74,7 +80,7 @@ class FakeServer:
                     length -= len(self.rfile.read(min(length, 1 << 16)))
                 return b""
 
-            do_GET = do_POST = do_DELETE = handle_one
+            do_GET = do_HEAD = do_POST = do_PATCH = do_DELETE = handle_one
 
             def log_message(self, format: str, *arguments: Any) -> None:
                 pass

@@ -1,13 +1,15 @@
 """What an answer of the server means: its JSON, or the error that it stands for."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
 from retint.decoding import decode
-from retint.errors import APIError, FieldError, Problem, ServerError, Unavailable, error_class
-from retint.models import Job, Model, Page
+from retint.errors import APIError, FieldError, InvalidRequest, Problem, ServerError, Unavailable, error_class
+from retint.models import Job, Model, Page, Task, Upload
+
+R = TypeVar("R", bound=Task | Upload)
 
 
 def check(response: httpx.Response) -> None:
@@ -33,26 +35,60 @@ def read_json(response: httpx.Response) -> dict[str, Any]:
     except ValueError:
         data = None
     if not isinstance(data, dict):
-        raise _foreign(response)
+        raise foreign(response)
     return data
 
 
-def read_job(response: httpx.Response) -> Job:
+def read_record(response: httpx.Response, kind: type[R]) -> R:
     data = read_json(response)
     try:
-        return _job(data)
+        return decode_record(data, kind)
     except (ValueError, TypeError) as error:
-        raise _foreign(response) from error
+        raise foreign(response) from error
+
+
+def decode_record(data: dict[str, Any], kind: type[R]) -> R:
+    """Raises:
+    ValueError, TypeError: `data` is none.
+    """
+    record = decode(kind, data)
+    return replace(record, raw=data) if isinstance(record, Task) else record
+
+
+def read_offset(response: httpx.Response) -> int:
+    """Where an upload stands."""
+    check(response)
+    try:
+        return int(response.headers["Upload-Offset"])
+    except (KeyError, ValueError) as error:
+        raise foreign(response) from error
+
+
+def read_refusal(response: httpx.Response) -> None:
+    """Of a form without its video: where that is all that is wrong with it, let the answer pass.
+
+    Raises:
+        APIError: what else is wrong.
+    """
+    try:
+        check(response)
+    except InvalidRequest as error:
+        others = tuple(place for place in error.errors if place.pointer != "#/video")
+        if others == error.errors:
+            raise
+        if others:
+            raise type(error)(replace(error.problem, errors=others)) from None
 
 
 def read_page(response: httpx.Response) -> Page:
     data = read_json(response)
     try:
         return Page(
-            data=tuple(_job(item) for item in data["data"]), next=data.get("next") if data.get("has_more") else None
+            data=tuple(decode_record(item, Job) for item in data["data"]),
+            next=data.get("next") if data.get("has_more") else None,
         )
     except (KeyError, ValueError, TypeError) as error:
-        raise _foreign(response) from error
+        raise foreign(response) from error
 
 
 def read_models(response: httpx.Response) -> tuple[Model, ...]:
@@ -60,11 +96,22 @@ def read_models(response: httpx.Response) -> tuple[Model, ...]:
     try:
         return tuple(decode(Model, item) for item in data["data"])
     except (KeyError, ValueError, TypeError) as error:
-        raise _foreign(response) from error
+        raise foreign(response) from error
 
 
-def _job(data: dict[str, Any]) -> Job:
-    return replace(decode(Job, data), raw=data)
+def foreign(response: httpx.Response) -> APIError:
+    """A good answer that a retint service would not give."""
+    detail = f"{response.url} answered, but not as a retint service does; is the address right?"
+    return ServerError(
+        Problem(
+            status=response.status_code,
+            code="not_retint",
+            title="Not a retint service",
+            detail=detail,
+            request_id=None,
+            errors=(),
+        )
+    )
 
 
 def _problem(response: httpx.Response) -> Problem:
@@ -100,17 +147,3 @@ def _undescribed(response: httpx.Response) -> str:
     if error_class(response.status_code) is Unavailable:
         return f"{answer}."
     return f"{answer}, but not as a retint service does; is the address right?"
-
-
-def _foreign(response: httpx.Response) -> APIError:
-    detail = f"{response.url} answered, but not as a retint service does; is the address right?"
-    return ServerError(
-        Problem(
-            status=response.status_code,
-            code="not_retint",
-            title="Not a retint service",
-            detail=detail,
-            request_id=None,
-            errors=(),
-        )
-    )

@@ -4,18 +4,19 @@ RetintError
 ├── APIError                 the server answered with a problem (RFC 9457)
 │   ├── InvalidRequest       400, 405, 413, 415, 416, 422: the request itself is at fault
 │   ├── Unauthorized         401, 403: the key is missing or wrong
-│   ├── NotFound             404: no such job or variant
-│   ├── Conflict             409: the job is not in a state for this
-│   ├── Gone                 410: the job's files have expired
-│   └── ServerError          5xx, and 429: the server could not answer
-│       └── Unavailable      429, 502, 503, 504: asking again later may help
+│   ├── NotFound             404: no such job, upload or variant
+│   ├── Conflict             409, 423: the job or upload is not in a state for this
+│   ├── Gone                 410: the job's files, or the upload, have expired
+│   └── ServerError          5xx: the server could not answer
+│       └── Unavailable      502, 503, 504: asking again later may help
+│           └── RateLimited  429: the key has as many open jobs as it may have
 ├── ConnectionFailed         no answer came: refused, cut off, timed out
 ├── FileError                a file on this machine is at fault; an OSError too
-│   ├── FileUnreadable       what is to be sent cannot be read
+│   ├── FileUnreadable       what is to be sent cannot be read, or changed while it was sent
 │   └── FileUnwritable       a download cannot be put where it is wanted
-├── JobFailed                the job waited for ended as `failed`
-├── JobCanceled              the job waited for ended as `canceled`
-├── WaitTimedOut             the job waited for is not finished in time
+├── JobFailed                the job, or search for keyframes, waited for ended as `failed`
+├── JobCanceled              it ended as `canceled`
+├── WaitTimedOut             it is not finished in time
 └── ChecksumMismatch         a download is not what the server said it would be
 """
 
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from retint.models import Job
+    from retint.models import Task
 
 
 class RetintError(Exception):
@@ -118,8 +119,15 @@ class Unavailable(ServerError):
     pass
 
 
-class ConnectionFailed(RetintError):
+class RateLimited(Unavailable):
     pass
+
+
+class ConnectionFailed(RetintError):
+    def __init__(self, detail: str, *, transient: bool = True) -> None:
+        super().__init__(detail)
+        self.transient = transient
+        """Whether asking again may help; not where the address is none, or no server was ever reached there."""
 
 
 class FileError(RetintError, OSError):
@@ -142,14 +150,14 @@ class FileUnwritable(FileError):
 class JobFailed(RetintError):
     """`job.error` says why."""
 
-    def __init__(self, job: "Job") -> None:
+    def __init__(self, job: "Task") -> None:
         detail = job.error.detail if job.error else "The server gave no reason."
         super().__init__(f"Job {job.id} failed: {detail}")
         self.job = job
 
 
 class JobCanceled(RetintError):
-    def __init__(self, job: "Job") -> None:
+    def __init__(self, job: "Task") -> None:
         super().__init__(f"Job {job.id} was canceled.")
         self.job = job
 
@@ -172,7 +180,8 @@ def error_class(status: int) -> type[APIError]:
         404: NotFound,
         409: Conflict,
         410: Gone,
-        429: Unavailable,
+        423: Conflict,
+        429: RateLimited,
         502: Unavailable,
         503: Unavailable,
         504: Unavailable,

@@ -1,4 +1,4 @@
-"""The server's records as frozen dataclasses. `Job.raw` keeps the answer as it came."""
+"""The server's records as frozen dataclasses. `raw` of jobs and keyframes keeps the answer as it came."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -89,23 +89,46 @@ class JobError:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Delivery:
+    """One event on its way to the job's webhook, or there."""
+
+    id: str
+    """The `webhook-id` of every attempt."""
+    event: str
+    """Such as `job.succeeded`."""
+    occurred_at: datetime
+    """When it happened."""
+    status: Literal["pending", "delivered", "failed"]
+    """`failed`: given up."""
+    attempts: int = 0
+    last_attempt_at: datetime | None = None
+    last_status: int | None = None
+    """HTTP status of the last answer; None where none came."""
+    last_error: str | None = None
+    next_attempt_at: datetime | None = None
+    """None where no further attempt is due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What jobs and searches for keyframes have in common."""
+
     id: str
     status: Status
     created_at: datetime
     phase: Phase | None = None
     progress: Progress = Progress()
     queue_position: int | None = None
+    """How many are before it; None once it is being worked on."""
     options: Mapping[str, Any] = field(default_factory=dict)
     video: VideoFacts | None = None
-    references: tuple[PlacedReference, ...] = ()
-    shots: tuple[Shot, ...] = ()
     variants: tuple[Variant, ...] = ()
     warnings: tuple[str, ...] = ()
     error: JobError | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     expires_at: datetime | None = None
+    """When it and its files are deleted; None before it has ended."""
     raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """The server's answer, fields that this version does not know included."""
 
@@ -113,6 +136,62 @@ class Job:
     def finished(self) -> bool:
         """Whether the status is final."""
         return self.status in ("succeeded", "failed", "canceled")
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Task):
+    references: tuple[PlacedReference, ...] = ()
+    shots: tuple[Shot, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+    """What was sent to the webhook, or will be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keyframe:
+    """The frame of a shot that is worth coloring."""
+
+    shot: int
+    """Number of the shot, from 0."""
+    first_frame: int
+    """First frame of the shot, from 0."""
+    last_frame: int
+    """Inclusive."""
+    frame: int
+    """Which frame to color, counted in the whole video."""
+    time_seconds: float
+    """When it is shown."""
+    name: str
+    """File name of its picture."""
+    href: str
+    """Where its picture (PNG) is, relative to the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keyframes(Task):
+    """A search for the frames worth coloring."""
+
+    keyframes: tuple[Keyframe, ...] = ()
+    """One per shot, in order; empty before it has succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A video on the server, whole or still on its way, which jobs can be made of."""
+
+    id: str
+    length: int
+    """Bytes that it will have."""
+    offset: int
+    """Bytes that are there."""
+    filename: str | None = None
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+    """When it goes, if nothing more comes."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether all of it is there."""
+        return self.offset == self.length
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,24 +7,21 @@ import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
 import httpx
 
 from retint.answers import check
-from retint.errors import ChecksumMismatch, ConnectionFailed, NotFound, Problem, RetintError, Unavailable
+from retint.calls import Call
+from retint.errors import ChecksumMismatch, NotFound, Problem, RetintError
 from retint.local_files import require_no_folder, writing
-from retint.models import Job, Variant
+from retint.models import Task, Variant
+from retint.outage import Outage
 
-ATTEMPTS = 5
-"""How often in a row a download that gets no further is continued before it fails."""
-PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 15.0
 _PIECE = 1 << 20
 
 
-def find_variant(job: Job, name: str) -> Variant:
+def find_variant(job: Task, name: str) -> Variant:
     """Raises:
     NotFound: the job has no such variant, or none yet.
     """
@@ -46,14 +43,14 @@ def find_variant(job: Job, name: str) -> Variant:
 
 
 class PartialFile:
-    """A context manager. Until it is `done`, ask for `variant.href` with `headers`, `begin` with the answer, `write`
-    what comes and `end`, or tell what `failed`; then `finish`. Leaving it unfinished keeps the part for the next try.
+    """`open` it. Until it is `done`, make the call that it asks for, `write` what comes and `end`, or tell what
+    `failed`; then `finish`. `close` it in any case; unfinished, it keeps the part for the next try.
 
     Raises:
         FileUnwritable: in every step that touches the disk, where the disk does not take it.
     """
 
-    def __init__(self, target: Path, *, variant: Variant) -> None:
+    def __init__(self, target: Path, *, variant: Variant, patience: float) -> None:
         self.target = target
         self.variant = variant
         self.size = 0
@@ -63,17 +60,7 @@ class PartialFile:
         self._part = target.with_name(f".{target.name}.{variant.sha256[:16]}.part")
         self._hash = hashlib.sha256()
         self._file: IO[bytes] | None = None
-        self._size_before = 0
-        self._failures = 0
-
-    def __enter__(self) -> Self:
-        self.open()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
+        self._outage = Outage(patience=patience)
 
     def open(self) -> None:
         """Take up what an earlier try has left."""
@@ -97,20 +84,10 @@ class PartialFile:
         if self.size == 0:
             self._part.unlink(missing_ok=True)
 
-    def headers(self) -> dict[str, str]:
-        """Ask for what is missing; never compressed, since ranges and checksum are of the file itself."""
-        self._size_before = self.size
-        return {"Accept-Encoding": "identity", **({"Range": f"bytes={self.size}-"} if self.size else {})}
-
-    def begin(self, response: httpx.Response) -> None:
-        """Before the first piece of an answer: one that ignored the range starts from zero.
-
-        Raises:
-            APIError: the answer is an error; its body must have been read.
-        """
-        check(response)
-        if self.size and response.status_code != httpx.codes.PARTIAL_CONTENT:
-            self._restart()
+    def ask(self) -> Call[None]:
+        """For what is missing; never compressed, since ranges and checksum are of the file itself."""
+        headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={self.size}-"} if self.size else {})}
+        return Call("GET", self.variant.href, self._begin, headers=headers)
 
     def write(self, piece: bytes) -> None:
         assert self._file is not None
@@ -118,24 +95,15 @@ class PartialFile:
             self._file.write(piece)
         self._hash.update(piece)
         self.size += len(piece)
+        self._outage.over()
 
     def end(self) -> None:
         """The answer is over."""
         self.done = True
 
     def failed(self, error: RetintError) -> float:
-        """The seconds to wait before asking for the rest.
-
-        Raises:
-            RetintError: `error` itself, where asking again cannot help or has not helped several times in a row.
-        """
-        if not isinstance(error, ConnectionFailed | Unavailable):
-            raise error
-        self._failures = self._failures + 1 if self.size == self._size_before else 0
-        if self._failures >= ATTEMPTS:
-            raise error
-        asked = error.retry_after if isinstance(error, Unavailable) else None
-        return min(asked or self._failures * PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+        """The seconds to wait before asking for the rest; see `Outage.failed`."""
+        return self._outage.failed(error)
 
     def finish(self) -> Path:
         """Put the file in its place.
@@ -154,6 +122,12 @@ class PartialFile:
             os.fsync(self._file.fileno())
             self._part.replace(self.target)
         return self.target
+
+    def _begin(self, response: httpx.Response) -> None:
+        """An answer that ignored the range starts from zero."""
+        check(response)
+        if self.size and response.status_code != httpx.codes.PARTIAL_CONTENT:
+            self._restart()
 
     def _restart(self) -> None:
         assert self._file is not None

@@ -1,84 +1,92 @@
-"""Waiting for a job, without the waiting: decides when to ask again, and when to give up. Does no I/O."""
+"""Waiting for a job, without the waiting: decides when to ask again, and when to give up."""
 
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
+from typing import Generic, TypeVar
 
-from retint.calls import Call, get_job
+from retint.calls import Call, Kind
 from retint.connection import LONG_POLL_SECONDS
-from retint.errors import ConnectionFailed, JobCanceled, JobFailed, RetintError, ServerError, Unavailable, WaitTimedOut
-from retint.models import Job
+from retint.conversation import Pause, Steps, Tell, ask
+from retint.errors import JobCanceled, JobFailed, RetintError, WaitTimedOut
+from retint.models import Task
+from retint.outage import Outage
+
+R = TypeVar("R", bound=Task)
 
 PAUSE_SECONDS = 0.5
 """Least time between two questions, for servers that answer at once."""
-OUTAGE_SECONDS = 300.0
-"""How long a server may be away, as while it restarts, before waiting for it ends."""
-LONGEST_PAUSE_SECONDS = 15.0
 
 
-class Poll:
+def wait_for(poll: "Poll[R]", *, on_progress: Callable[[R], None] | None) -> Steps[R]:
+    """Ask until it has succeeded, and tell whenever it has changed; raises as `Poll` does."""
+    last: R | None = None
+    while True:
+        try:
+            record = yield from ask(poll.ask())
+        except RetintError as error:
+            yield Pause(poll.failed(error))
+            continue
+        if on_progress is not None and record != last:
+            yield Tell(partial(on_progress, record))
+        last = record
+        pause = poll.answered(record)
+        if pause is None:
+            return record
+        yield Pause(pause)
+
+
+class Poll(Generic[R]):
     """One wait. Ask, then tell `answered` or `failed`; each returns the seconds to sleep before asking again."""
 
     def __init__(
         self,
-        job_id: str,
+        kind: Kind[R],
+        record_id: str,
         *,
         timeout: float | None,
-        on_progress: Callable[[Job], None] | None,
+        patience: float,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._job_id = job_id
+        self._kind = kind
+        self._record_id = record_id
         self._timeout = timeout
-        self._on_progress = on_progress
         self._clock = clock
+        self._outage = Outage(patience=patience, clock=clock)
         self._started = self._asked = clock()
-        self._away_since: float | None = None
-        self._failures = 0
-        self._last: Job | None = None
+        self._first = True
 
-    def ask(self) -> Call[Job]:
+    def ask(self) -> Call[R]:
         """The next call. The first is answered at once, so that progress shows at once."""
         self._asked = self._clock()
-        if self._last is None:
-            return get_job(self._job_id)
-        return get_job(self._job_id, wait=max(1, int(min(LONG_POLL_SECONDS, self._left()))))
+        if self._first:
+            return self._kind.get(self._record_id)
+        return self._kind.get(self._record_id, wait=max(1, int(min(LONG_POLL_SECONDS, self._left()))))
 
-    def answered(self, job: Job) -> float | None:
-        """None: the job has succeeded.
+    def answered(self, record: R) -> float | None:
+        """None: it has succeeded.
 
         Raises:
             JobFailed, JobCanceled: it ended otherwise.
             WaitTimedOut: the time is over.
         """
-        self._away_since, self._failures = None, 0
-        if self._on_progress is not None and job != self._last:
-            self._on_progress(job)
-        self._last = job
-        if job.status == "failed":
-            raise JobFailed(job)
-        if job.status == "canceled":
-            raise JobCanceled(job)
-        if job.finished:
+        self._outage.over()
+        self._first = False
+        if record.status == "failed":
+            raise JobFailed(record)
+        if record.status == "canceled":
+            raise JobCanceled(record)
+        if record.finished:
             return None
         elapsed = self._clock() - self._asked
         return self._pause(PAUSE_SECONDS - elapsed)
 
     def failed(self, error: RetintError) -> float:
-        """An outage is sat out, longer each time, as the server asks where it does.
-
-        Raises:
-            RetintError: `error` itself, where asking again cannot help or the outage lasts too long.
-            WaitTimedOut: the time is over.
+        """Raises:
+        RetintError: `error` itself; see `Outage.failed`.
+        WaitTimedOut: the time is over.
         """
-        if not isinstance(error, ConnectionFailed | Unavailable) and not _is_internal(error):
-            raise error
-        now = self._clock()
-        self._away_since = now if self._away_since is None else self._away_since
-        if now - self._away_since > OUTAGE_SECONDS:
-            raise error
-        self._failures += 1
-        asked = error.retry_after if isinstance(error, Unavailable) else None
-        pause = asked if asked is not None else PAUSE_SECONDS * 2.0 ** min(self._failures - 1, 10)
-        return self._pause(min(pause, LONGEST_PAUSE_SECONDS))
+        return self._pause(self._outage.failed(error))
 
     def _left(self) -> float:
         if self._timeout is None:
@@ -89,10 +97,5 @@ class Poll:
         left = self._left()
         if left <= 0:
             assert self._timeout is not None
-            raise WaitTimedOut(self._job_id, seconds=self._timeout)
+            raise WaitTimedOut(self._record_id, seconds=self._timeout)
         return max(0.0, min(seconds, left))
-
-
-def _is_internal(error: RetintError) -> bool:
-    """A 500 may be one bad moment of the server; a foreign answer is a wrong address."""
-    return isinstance(error, ServerError) and error.status == 500

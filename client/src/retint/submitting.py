@@ -1,0 +1,90 @@
+"""From a video and its references to a job: once, whatever comes between."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from uuid import uuid4
+
+from retint import calls
+from retint.calls import JOBS, KEYFRAMES, Kind
+from retint.conversation import Steps, ask, persist
+from retint.errors import RetintError
+from retint.form import Form
+from retint.models import Job, Keyframes, Task, Upload
+from retint.outage import Outage
+from retint.resumable import MOST_BYTES, send_file
+from retint.source import Source
+from retint.upload_meter import UploadMeter, UploadProgress
+
+R = TypeVar("R", bound=Task)
+
+PASSING = frozenset({"idempotency_key_in_use", "upload_incomplete"})
+"""Codes of problems after which the form is sent again."""
+
+
+def submit_job(
+    video: str | Path | Upload,
+    references: Sequence[str | Path],
+    *,
+    options: Mapping[str, Any] | None,
+    on_upload: UploadProgress | None,
+    patience: float,
+) -> Steps[Job]:
+    """Raises as `_submit` does."""
+    return _submit(JOBS, video, references, options=options, on_upload=on_upload, patience=patience)
+
+
+def search_keyframes(
+    video: str | Path | Upload,
+    *,
+    shots: Literal["auto", "single"] | Sequence[int],
+    metadata: Mapping[str, str] | None,
+    on_upload: UploadProgress | None,
+    patience: float,
+) -> Steps[Keyframes]:
+    """Raises as `_submit` does."""
+    options = {"shots": shots if isinstance(shots, str) else [*shots], "metadata": dict(metadata or {})}
+    return _submit(KEYFRAMES, video, [], options=options, on_upload=on_upload, patience=patience)
+
+
+def _submit(
+    kind: Kind[R],
+    video: str | Path | Upload,
+    references: Sequence[str | Path],
+    *,
+    options: Mapping[str, Any] | None,
+    on_upload: UploadProgress | None,
+    patience: float,
+) -> Steps[R]:
+    """Raises:
+    APIError, ConnectionFailed: the server refuses it, or could not take it within the patience.
+    FileUnreadable: a file cannot be read, or has another length now.
+    """
+    outage = Outage(patience=patience)
+    with closing(Form([Path(path) for path in references], options=options)) as form:
+        if isinstance(video, Upload):
+            meter = UploadMeter(form.reference_bytes, on_upload)
+            return (yield from _create(kind, form, video, on_sent=meter.reached, outage=outage))
+        with closing(Source(Path(video))) as source:
+            meter = UploadMeter(source.length + form.reference_bytes, on_upload)
+            if source.length > max(MOST_BYTES, form.reference_bytes):
+                # So that a refusal does not wait for a long video.
+                yield from persist(lambda: kind.check(form.body()), outage=outage, passing=PASSING)
+                outage.over()
+            upload = yield from send_file(source, meter=meter, outage=outage)
+        record = yield from _create(
+            kind, form, upload, on_sent=lambda sent: meter.reached(upload.length + sent), outage=outage
+        )
+        # What was made of it keeps it. If this fails, the server deletes it in time.
+        with suppress(RetintError):
+            yield from ask(calls.delete_upload(upload.id))
+        return record
+
+
+def _create(kind: Kind[R], form: Form, upload: Upload, *, on_sent: Callable[[int], None], outage: Outage) -> Steps[R]:
+    """The key lets the form be sent again where nobody knows whether it arrived."""
+    body = form.body(upload_id=upload.id, on_sent=on_sent)
+    create = partial(kind.create, body, idempotency_key=str(uuid4()))
+    return (yield from persist(create, outage=outage, passing=PASSING))
