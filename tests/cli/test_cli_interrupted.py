@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from fake_server import Answer, FakeServer, Received, job_answer
 from served_film import CONTENT, FilmServer
+from upload_server import UploadServer
 
 
 @pytest.fixture
@@ -50,11 +51,18 @@ def test_watch_says_that_the_job_goes_on(server: FakeServer) -> None:
 def test_a_submit_that_waits_says_how_to_fetch_the_result_later(server: FakeServer, tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
     film.write_bytes(b"film")
-    server.answers = [job_answer(status="processing", phase="tuning")]
+    uploads = UploadServer()
+    waits: list[Received] = []
+
+    def respond(request: Received) -> Answer:
+        if request.path.startswith("/v1/jobs/job_1"):
+            waits.append(request)
+            return job_answer(status="processing", phase="tuning")
+        return uploads(request)
+
+    server.respond = respond
     out = tmp_path / "color.mp4"
-    said = interrupted(
-        server, "submit", str(film), "-r", str(film), "-o", str(out), when=lambda: len(server.received) > 2
-    )
+    said = interrupted(server, "submit", str(film), "-r", str(film), "-o", str(out), when=lambda: len(waits) > 1)
     assert f"`retint jobs watch job_1`, then `retint jobs download job_1 -o {out}`" in said
     assert list(tmp_path.iterdir()) == [film]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fake_server import Answer, FakeServer, Received, job_answer, json_answer, problem
 from typer.testing import CliRunner, Result
+from upload_server import UploadServer
 
 from cli.main import app
 
@@ -37,16 +38,18 @@ def retint(server: FakeServer, *arguments: str) -> Result:
 def test_submit_uploads_and_prints_the_id(server: FakeServer, tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"film")
     (tmp_path / "frame.png").write_bytes(b"frame")
-    server.answers = [job_answer()]
+    uploads = UploadServer()
+    server.respond = uploads
     done = retint(
         server, "submit", f"{tmp_path}/film.mp4", "-r", f"{tmp_path}/frame.png@7", "--tuning", "12", "--quality", "20"
     )
     assert done.exit_code == 0
     assert done.stdout == "job_1\n"
-    request = server.received[0]
-    assert request.headers["Authorization"] == "Bearer k1"
-    start = request.body.index(b'{"model"')
-    options = json.loads(request.body[start : request.body.index(b"\r\n", start)])
+    assert list(uploads.uploads.values()) == [b"film"]
+    assert {request.headers["Authorization"] for request in server.received} == {"Bearer k1"}
+    (form,) = uploads.forms.values()
+    start = form.index(b'{"model"')
+    options = json.loads(form[start : form.index(b"\r\n", start)])
     assert options["references"] == [{"name": "frame.png", "frame": 7}]
     assert options["tuning"] == {"iterations": 12}
     assert options["output"] == {"quality": 20}
@@ -55,18 +58,22 @@ def test_submit_uploads_and_prints_the_id(server: FakeServer, tmp_path: Path) ->
 def test_submit_with_an_output_waits_and_downloads(server: FakeServer, tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"film")
     (tmp_path / "frame.png").write_bytes(b"frame")
+    uploads = UploadServer()
 
     def respond(request: Received) -> Answer:
         if request.path == "/content":
             return Answer(200, CONTENT)
-        return job_answer() if request.method == "POST" else job_answer(status="succeeded", variants=[VARIANT])
+        if request.path.startswith("/v1/jobs/job_1"):
+            return job_answer(status="succeeded", variants=[VARIANT])
+        return uploads(request)
 
     server.respond = respond
     out = tmp_path / "color.mkv"
     done = retint(server, "submit", f"{tmp_path}/film.mp4", "-r", f"{tmp_path}/frame.png", "-o", str(out), "--json")
     assert out.read_bytes() == CONTENT
     assert json.loads(done.stdout)["status"] == "succeeded"
-    assert b'"container": "mkv"' in server.received[0].body
+    (form,) = uploads.forms.values()
+    assert b'"container": "mkv"' in form
 
 
 def test_list_is_a_table_or_json(server: FakeServer) -> None:
