@@ -15,9 +15,9 @@ from worker.coloring import FinishedFrame, Finisher
 from worker.failures import failures_for_users
 from worker.journal import STILL_WIDTH, BeforeAfter, frames_to_show, video_facts
 from worker.likeness import luma_tensor
-from worker.media.comparison import ComparisonWriter
+from worker.media.comparison import ComparisonOutput
 from worker.media.decode import VideoReader, open_video
-from worker.media.encode import VideoWriter, open_writer
+from worker.media.encode import VideoOutput
 from worker.media.stills import to_rgb, write_png
 from worker.nearby import nearby_frames
 from worker.observer import Observer
@@ -108,43 +108,39 @@ class _Job:
         return tuple(files)
 
     def _color(self) -> list[VariantFile]:
-        """Color every shot and write the video and the comparison."""
+        """Color every shot into segments, and join them to the video and the comparison."""
         container = self._task.options.output.container
         video = self._task.folder / f"video.{container}"
         comparison = self._task.folder / "comparison.mp4"
-        timeline = self._reader.timeline
-        with ExitStack() as stack:
-            writer = stack.enter_context(
-                open_writer(
-                    video,
-                    source=self._task.video,
-                    info=self._info,
-                    output=self._task.options.output,
-                    timeline=timeline,
-                )
-            )
-            beside = (
-                stack.enter_context(
-                    ComparisonWriter(comparison, source=self._task.video, info=self._info, timeline=timeline)
-                )
-                if "comparison" in self._wanted
-                else None
-            )
-            for plan in self._journal.plans:
-                for finished in self._shot(plan, writer):
+        source, info, timeline = self._task.video, self._info, self._reader.timeline
+        output = VideoOutput(source=source, info=info, timeline=timeline, output=self._task.options.output)
+        beside = ComparisonOutput(source=source, info=info, timeline=timeline) if "comparison" in self._wanted else None
+        segments: list[Path] = []
+        compared: list[Path] = []
+        for plan in self._journal.plans:
+            segments.append(self._scratch / f"{plan.index}.segment")
+            with ExitStack() as stack:
+                writer = stack.enter_context(output.open_segment(segments[-1]))
+                pair = None
+                if beside is not None:
+                    compared.append(self._scratch / f"{plan.index}.compared")
+                    pair = stack.enter_context(beside.open_segment(compared[-1]))
+                for finished in self._shot(plan, chroma_size=output.chroma_size):
                     writer.write(finished.result, finished.chroma)
-                    if beside is not None:
-                        beside.write(finished.frame, finished.chroma, restored=finished.restored)
+                    if pair is not None:
+                        pair.write(finished.frame, finished.chroma, restored=finished.restored)
                     self._note(finished)
-                self._tell()
-            self._progress.enter("encoding")
-        self._journal.warnings.extend(writer.warnings)
+            self._tell()
+        self._progress.enter("encoding")
+        output.join(video, segments, on_frame=self._progress.check)
+        self._journal.warnings.extend(output.warnings)
         files = [VariantFile("video", video, _VIDEO_TYPES[container])]
         if beside is not None:
+            beside.join(comparison, compared, on_frame=self._progress.check)
             files.append(VariantFile("comparison", comparison, "video/mp4"))
         return files
 
-    def _shot(self, plan: ShotPlan, writer: VideoWriter) -> Iterator[FinishedFrame]:
+    def _shot(self, plan: ShotPlan, *, chroma_size: tuple[int, int]) -> Iterator[FinishedFrame]:
         """Tune for a shot, then yield its frames as they are encoded."""
         colors = self._colors(plan)
         colorizer = self._tuned(plan)
@@ -158,7 +154,7 @@ class _Job:
             spool_folder=self._scratch,
             before_frame=self._progress.fed,
         )
-        finisher = Finisher(info=self._info, canvas=self._canvas, chroma_size=writer.chroma_size)
+        finisher = Finisher(info=self._info, canvas=self._canvas, chroma_size=chroma_size)
         for colored in color_shot(colors, feed=feed):
             yield finisher.finish(colored, most_confidence=plan.most_confidence(colored.frame.index))
 

@@ -1,6 +1,7 @@
 import itertools
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,25 +16,34 @@ from jobs.errors import StorageFull
 from jobs.options import OutputOptions
 from worker.media import film
 from worker.media.decode import VideoReader, open_video
-from worker.media.encode import VideoWriter, open_writer
+from worker.media.encode import VideoOutput
 from worker.media.passengers import Passengers
 from worker.media.source import demux
 
 
-def recolor(source: Path, target: Path, **options: Any) -> list[str]:
-    """Write `source` again with a constant chroma; returns the warnings."""
-    output = OutputOptions(**options)
-    with (
-        open_video(source) as reader,
-        open_writer(target, source=source, info=reader.info, output=output) as writer,
-    ):
+@contextmanager
+def opened(source: Path, **options: Any) -> Iterator[tuple[VideoReader, VideoOutput]]:
+    with open_video(source) as reader:
+        output = VideoOutput(source=source, info=reader.info, timeline=reader.timeline, output=OutputOptions(**options))
+        yield reader, output
+
+
+def recolor(source: Path, target: Path, *, parts: int = 3, **options: Any) -> list[str]:
+    """Write `source` again with a constant chroma, in segments of different lengths; returns the warnings."""
+    with opened(source, **options) as (reader, output):
         dtype = np.uint8 if reader.info.bit_depth == 8 else np.uint16
         middle = 1 << (reader.info.bit_depth - 1)
-        chroma = np.full((2, *writer.chroma_size), middle, dtype=dtype)
+        chroma = np.full((2, *output.chroma_size), middle, dtype=dtype)
         chroma[0] += dtype(20)
-        for frame in reader.frames():
-            writer.write(frame, chroma)
-    return writer.warnings
+        count = reader.info.frames
+        bounds = sorted({0, *(min(count, 1 + count * part // parts) for part in range(parts)), count})
+        segments = [target.with_name(f"{target.name}.{first}") for first in bounds[:-1]]
+        for (first, stop), segment in zip(itertools.pairwise(bounds), segments, strict=True):
+            with output.open_segment(segment) as writer:
+                for frame in reader.frames(first, stop - 1):
+                    writer.write(frame, chroma)
+        output.join(target, segments)
+    return output.warnings
 
 
 def lumas(path: Path) -> list[NDArray[Any]]:
@@ -295,21 +305,42 @@ def test_the_index_of_an_mp4_comes_first(make_video: Any, tmp_path: Path) -> Non
     assert data.index(b"moov") < data.index(b"mdat")
 
 
-def write_one_and_fail(reader: VideoReader, writer: VideoWriter) -> None:
-    writer.write(next(reader.frames()), np.full((2, *writer.chroma_size), 128, np.uint8))
-    raise RuntimeError("stop")
+def test_no_segment_is_left_when_the_work_fails(make_video: Any, tmp_path: Path) -> None:
+    made = make_video(frames=5)
+    target = tmp_path / "segment"
+
+    def write_one_and_fail(reader: VideoReader, output: VideoOutput) -> None:
+        with output.open_segment(target) as writer:
+            writer.write(next(reader.frames()), np.full((2, *output.chroma_size), 128, np.uint8))
+            raise RuntimeError("stop")
+
+    with opened(made.path) as (reader, output), pytest.raises(RuntimeError, match="stop"):
+        write_one_and_fail(reader, output)
+    assert not target.exists()
 
 
-def test_no_file_is_left_when_the_work_fails(make_video: Any, tmp_path: Path) -> None:
+def test_no_film_is_left_when_joining_is_stopped(make_video: Any, tmp_path: Path) -> None:
     made = make_video(frames=5, audio="aac")
     target = tmp_path / "out.mp4"
-    with (
-        pytest.raises(RuntimeError, match="stop"),
-        open_video(made.path) as reader,
-        open_writer(target, source=made.path, info=reader.info, output=OutputOptions()) as writer,
-    ):
-        write_one_and_fail(reader, writer)
+    recolor(made.path, target, parts=1)
+
+    def stop() -> None:
+        raise RuntimeError("stop")
+
+    with opened(made.path) as (_, output), pytest.raises(RuntimeError, match="stop"):
+        output.join(target, [tmp_path / "out.mp4.0", tmp_path / "out.mp4.1"], on_frame=stop)
     assert not target.exists()
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_segments_that_are_not_the_whole_film_are_a_programming_error(
+    make_video: Any, tmp_path: Path, missing: int
+) -> None:
+    made = make_video(frames=5)
+    recolor(made.path, tmp_path / "out.mp4", parts=1)
+    segments = [tmp_path / "out.mp4.0", tmp_path / "out.mp4.1"]
+    with opened(made.path) as (_, output), pytest.raises(ValueError, match="frames"):
+        output.join(tmp_path / "again.mp4", segments[:1] if missing else [*segments, segments[0]])
 
 
 @pytest.mark.parametrize("codec", ["ffv1", "h264"])
@@ -390,13 +421,10 @@ def test_a_stream_that_the_container_refuses_at_last_does_not_cost_the_film(
 
 def test_planes_of_another_size_are_a_programming_error(make_video: Any, tmp_path: Path) -> None:
     made = make_video(frames=3)
-    with (
-        open_video(made.path) as reader,
-        open_writer(tmp_path / "out.mp4", source=made.path, info=reader.info, output=OutputOptions()) as writer,
-    ):
+    with opened(made.path) as (reader, output), output.open_segment(tmp_path / "segment") as writer:
         frame = next(reader.frames())
         with pytest.raises(ValueError, match="chroma planes"):
             writer.write(frame, np.zeros((2, 48, 64), np.uint8))
-        writer.write(frame, np.zeros((2, *writer.chroma_size), np.uint8))
+        writer.write(frame, np.zeros((2, *output.chroma_size), np.uint8))
         with pytest.raises(ValueError, match="not after"):
-            writer.write(frame, np.zeros((2, *writer.chroma_size), np.uint8))
+            writer.write(frame, np.zeros((2, *output.chroma_size), np.uint8))

@@ -1,5 +1,6 @@
 """Writes the side-by-side video: the input in gray on the left, the result on the right."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -9,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.media.encoding import KEYFRAME_SECONDS, Encoding
-from worker.media.film import FilmFile
+from worker.media.film import join_segments
 from worker.media.frames import Codes, LumaFrame, VideoInfo
+from worker.media.segment import SegmentFile
 from worker.media.tags import read_tags
-from worker.media.timeline import Timeline, read_timeline
+from worker.media.timeline import Timeline
 
 LARGEST_HALF = 960
 """Width of each half at most: both fit a full-HD screen."""
@@ -21,50 +23,70 @@ _CRF = "20"
 _NEUTRAL = 128
 
 
-class ComparisonWriter:
-    """An H.264 4:2:0 8-bit MP4 that plays everywhere, with the film's timing and sound; a context manager.
+class ComparisonOutput:
+    """An H.264 4:2:0 8-bit MP4 that plays everywhere, with the film's timing and sound; written as a film is.
 
-    It leaves no file behind when its block raises. Rotation is applied, so that the halves stand side by side.
+    Rotation is applied, so that the halves stand side by side.
     """
 
-    def __init__(self, path: Path, *, source: Path, info: VideoInfo, timeline: Timeline | None = None) -> None:
-        """`info` describes `source`; `timeline` is its timeline where that is known already.
-
-        Raises:
-            StorageFull: no space is left, here or while writing.
-        """
-        times = timeline or read_timeline(source)
-        tags = read_tags(source, first_time=int(times.pts[0]) * times.time_base)
+    def __init__(self, *, source: Path, info: VideoInfo, timeline: Timeline) -> None:
+        """`info` and `timeline` describe `source`."""
+        tags = read_tags(source, first_time=int(timeline.pts[0]) * timeline.time_base)
+        self._source = source
         self._info = info
+        self._timeline = timeline
+        self._tags = tags.upright()
         self._turns = tags.quarter_turns
         height, width = (info.width, info.height) if self._turns % 2 else (info.height, info.width)
         scale = min(1.0, LARGEST_HALF / width)
         self._half = (_even(height * scale), _even(width * scale))
-        self.warnings: list[str] = []
-        """What could not be kept as it was, as sentences for the user."""
-        full_height, full_width = self._half[0], 2 * self._half[1]
-        group = max(1, min(250, round(float(info.frame_rate) * KEYFRAME_SECONDS)))
-        self._file = FilmFile(
+
+    def open_segment(self, path: Path) -> "ComparisonSegment":
+        """As `VideoOutput.open_segment`."""
+        height, width = self._half[0], 2 * self._half[1]
+        group = max(1, min(250, round(float(self._info.frame_rate) * KEYFRAME_SECONDS)))
+        file = SegmentFile(
             path,
-            source=source,
-            timeline=times,
-            tags=tags.upright(),
+            timeline=self._timeline,
+            tags=self._tags,
             encoding=Encoding(
                 codec="libx264",
                 pixel_format="yuv420p",
                 bit_depth=8,
                 full_range=False,
                 options={"preset": "veryfast", "crf": _CRF, "g": str(group)},
-                size=(full_height, full_width),
-                chroma_size=(full_height // 2, full_width // 2),
+                size=(height, width),
+                chroma_size=(height // 2, width // 2),
                 warnings=(),
             ),
-            matrix=info.matrix,
-            rate=info.frame_rate,
+            matrix=self._info.matrix,
+            rate=self._info.frame_rate,
+        )
+        return ComparisonSegment(file, info=self._info, half=self._half, turns=self._turns)
+
+    def join(self, path: Path, segments: Sequence[Path], *, on_frame: Callable[[], None] = lambda: None) -> None:
+        """As `VideoOutput.join`; what the comparison lacks beside its picture is told by nobody."""
+        join_segments(
+            path,
+            segments,
+            source=self._source,
+            timeline=self._timeline,
+            tags=self._tags,
             container="mp4",
             sound_only=True,
-            warn=self.warnings.append,
+            warn=lambda _: None,
+            on_frame=on_frame,
         )
+
+
+class ComparisonSegment:
+    """Takes frames in presentation order; a context manager that leaves no file behind when its block raises."""
+
+    def __init__(self, file: SegmentFile, *, info: VideoInfo, half: tuple[int, int], turns: int) -> None:
+        self._file = file
+        self._info = info
+        self._half = half
+        self._turns = turns
 
     def __enter__(self) -> Self:
         return self

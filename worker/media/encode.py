@@ -1,5 +1,6 @@
 """Writes the colored film: the luma planes as decoded, new chroma beside them, everything else copied."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -8,54 +9,79 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.options import OutputOptions
-from worker.media.encoding import choose_encoding
-from worker.media.film import FilmFile
+from worker.media.encoding import Encoding, choose_encoding
+from worker.media.film import join_segments
 from worker.media.frames import Codes, LumaFrame, VideoInfo
+from worker.media.segment import SegmentFile
 from worker.media.tags import read_tags
-from worker.media.timeline import Timeline, read_timeline
+from worker.media.timeline import Timeline
 
 
-def open_writer(
-    path: Path,
-    *,
-    source: Path,
-    info: VideoInfo,
-    output: OutputOptions,
-    timeline: Timeline | None = None,
-) -> "VideoWriter":
-    """Open a film for writing; a context manager that leaves no file behind when its block raises.
+class VideoOutput:
+    """How one film is written: first segments of it, by whichever process, then the film that they make."""
 
-    `info` describes `source`; `timeline` is its timeline where that is known already (`VideoReader.timeline`).
-    Frames keep their times exactly in mp4 and mov; mkv counts milliseconds. Three things move all streams together:
-    a broadcast (MPEG-TS, MPEG) and a film with negative times begin at zero, and mkv, which has no negative times,
-    begins with the sound where the sound begins before the picture (AAC does, by 21 ms at 48 kHz).
-
-    Raises:
-        StorageFull: no space is left, here or while writing.
-    """
-    return VideoWriter(path, source=source, info=info, output=output, timeline=timeline or read_timeline(source))
-
-
-class VideoWriter:
-    """Takes frames in presentation order."""
-
-    def __init__(self, path: Path, *, source: Path, info: VideoInfo, output: OutputOptions, timeline: Timeline) -> None:
+    def __init__(self, *, source: Path, info: VideoInfo, timeline: Timeline, output: OutputOptions) -> None:
+        """`info` and `timeline` describe `source`."""
+        self._source = source
         self._info = info
+        self._timeline = timeline
+        self._container = output.container
         self._encoding = choose_encoding(info, output=output)
+        self._tags = read_tags(source, first_time=int(timeline.pts[0]) * timeline.time_base)
         self.warnings: list[str] = list(self._encoding.warnings)
-        """What could not be kept as it was, as sentences for the user; complete once the file is."""
-        self._file = FilmFile(
+        """What could not be kept as it was, as sentences for the user; complete once the film is joined."""
+
+    @property
+    def chroma_size(self) -> tuple[int, int]:
+        """Height and width of each chroma plane that segments take."""
+        return self._encoding.chroma_size
+
+    def open_segment(self, path: Path) -> "VideoSegment":
+        """Begin a segment; a context manager that leaves no file behind when its block raises.
+
+        Raises:
+            StorageFull: no space is left, here or while writing.
+        """
+        file = SegmentFile(
             path,
-            source=source,
-            timeline=timeline,
-            tags=read_tags(source, first_time=int(timeline.pts[0]) * timeline.time_base),
+            timeline=self._timeline,
+            tags=self._tags,
             encoding=self._encoding,
-            matrix=info.matrix,
-            rate=info.frame_rate,
-            container=output.container,
+            matrix=self._info.matrix,
+            rate=self._info.frame_rate,
+        )
+        return VideoSegment(file, info=self._info, encoding=self._encoding)
+
+    def join(self, path: Path, segments: Sequence[Path], *, on_frame: Callable[[], None] = lambda: None) -> None:
+        """Write the film of all segments, in order; `on_frame` may raise to stop it.
+
+        Frames keep their times exactly in mp4 and mov; mkv counts milliseconds. Three things move all streams together:
+        a broadcast (MPEG-TS, MPEG) and a film with negative times begin at zero, and mkv, which has no negative times,
+        begins with the sound where the sound begins before the picture (AAC does, by 21 ms at 48 kHz).
+
+        Raises:
+            StorageFull: no space is left; no file remains.
+        """
+        join_segments(
+            path,
+            segments,
+            source=self._source,
+            timeline=self._timeline,
+            tags=self._tags,
+            container=self._container,
             sound_only=False,
             warn=self.warnings.append,
+            on_frame=on_frame,
         )
+
+
+class VideoSegment:
+    """Takes frames in presentation order."""
+
+    def __init__(self, file: SegmentFile, *, info: VideoInfo, encoding: Encoding) -> None:
+        self._file = file
+        self._info = info
+        self._encoding = encoding
 
     def __enter__(self) -> Self:
         return self
@@ -68,11 +94,6 @@ class VideoWriter:
         else:
             self._file.abandon()
 
-    @property
-    def chroma_size(self) -> tuple[int, int]:
-        """Height and width of each chroma plane that `write` takes."""
-        return self._encoding.chroma_size
-
     def write(self, frame: LumaFrame, chroma: Codes) -> None:
         """Encode one frame.
 
@@ -82,10 +103,11 @@ class VideoWriter:
             ValueError: a plane has another size, or the frame is not after the last.
             StorageFull: no space is left.
         """
-        if frame.luma.shape != self._encoding.size:
-            raise ValueError(f"the luma plane is {frame.luma.shape}, expected {self._encoding.size}")
-        if chroma.shape != (2, *self.chroma_size):
-            raise ValueError(f"the chroma planes are {chroma.shape}, expected {(2, *self.chroma_size)}")
+        encoding = self._encoding
+        if frame.luma.shape != encoding.size:
+            raise ValueError(f"the luma plane is {frame.luma.shape}, expected {encoding.size}")
+        if chroma.shape != (2, *encoding.chroma_size):
+            raise ValueError(f"the chroma planes are {chroma.shape}, expected {(2, *encoding.chroma_size)}")
         colors = self._fitted(chroma, is_chroma=True)
         self._file.write((self._fitted(frame.luma, is_chroma=False), colors[0], colors[1]), frame)
 

@@ -1,8 +1,8 @@
-"""A video file being written: the film's planes encoded at their times, the source's other streams beside them."""
+"""Joins segments into a film: their packets as they are, at the film's times, with the source's other streams."""
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,115 +13,151 @@ from numpy.typing import NDArray
 
 from jobs.errors import StorageFull
 from jobs.options import Container
-from models.base import Matrix
-from worker.media.encoding import Encoding
-from worker.media.frames import LumaFrame
 from worker.media.passengers import Passengers
+from worker.media.segment import written_time_base
 from worker.media.storage import DISK_FULL, is_disk_full
-from worker.media.tags import FilmTags, copy_tags
+from worker.media.tags import FilmTags
 from worker.media.timeline import Timeline
 
-ENCODER_THREADS = 4
-"""Each thread of x264 holds frames; four keep two to four cores busy."""
-
-_LARGEST_TIMESCALE = 2**31 - 1
-"""x264 and MP4 count time in 32 bits."""
 _FORMATS: dict[Container, str] = {"mp4": "mp4", "mkv": "matroska", "mov": "mov"}
 _UNHEARD_OF = (av.error.ArgumentError, av.error.InvalidDataError, av.error.PatchWelcomeError, NotImplementedError)
 """How muxers refuse a stream that they said they could hold."""
 
 
-class FilmFile:
-    """One output file. End it with `finish` or `abandon`; every other call may raise `StorageFull`."""
+def join_segments(
+    path: Path,
+    segments: Sequence[Path],
+    *,
+    source: Path,
+    timeline: Timeline,
+    tags: FilmTags,
+    container: Container,
+    sound_only: bool,
+    warn: Callable[[str], None],
+    on_frame: Callable[[], None] = lambda: None,
+) -> None:
+    """Write a film. `segments` hold all frames of `source`, in order; `tags` are the film's own; `sound_only` leaves
+    subtitles, cover and attachments of the source behind, without a warning; `on_frame` may raise to stop it.
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        source: Path,
-        timeline: Timeline,
-        tags: FilmTags,
-        encoding: Encoding,
-        matrix: Matrix,
-        rate: Fraction,
-        container: Container,
-        sound_only: bool,
-        warn: Callable[[str], None],
-    ) -> None:
-        """`sound_only` leaves subtitles, cover and attachments of the source behind, without a warning."""
+    Raises:
+        StorageFull: no space is left; no file remains, as with every other failure.
+        ValueError: the segments hold more or fewer frames than the timeline.
+    """
+    boarding = functools.partial(
+        Passengers, source, container=container, origin=tags.origin, sound_only=sound_only, warn=warn
+    )
+    times = _FilmTimes(timeline, origin=tags.origin, delay=max(_delay(segment) for segment in segments))
+    film = _Film(path, container=container, tags=tags, time_base=times.time_base)
+    try:
+        try:
+            film.open(segments[0], boarding=boarding)
+        except _UNHEARD_OF as failure:
+            # A muxer may refuse a stream only when it writes the header. The film alone is better than nothing.
+            film.abandon()
+            film.open(segments[0], boarding=None)
+            warn(f"Sound and other streams were left out: they cannot be copied into {container} ({failure}).")
+        for packet in times.placed(segments):
+            on_frame()
+            film.mux(packet)
+        film.finish()
+    except BaseException as failure:
+        film.abandon()
+        if is_disk_full(failure):
+            raise StorageFull(DISK_FULL) from failure
+        raise
+
+
+class _FilmTimes:
+    """When each packet is shown, and when it is decoded."""
+
+    def __init__(self, timeline: Timeline, *, origin: Fraction, delay: int) -> None:
+        """`delay`: how many frames are decoded ahead of the first that is shown."""
+        self.time_base = written_time_base(timeline)
+        self._delay = delay
+        scale = timeline.time_base / self.time_base
+        shift = origin / self.time_base
+        bounds = [round(int(pts) * scale - shift) for pts in (*timeline.pts, timeline.end)]
+        self._starts = np.asarray(bounds[:-1], dtype=np.int64)
+        self._durations = np.diff(np.asarray(bounds, dtype=np.int64))
+
+    def placed(self, segments: Sequence[Path]) -> Iterator[Any]:
+        """The packets of all segments, in decoding order."""
+        done = 0
+        for segment in segments:
+            first = done
+            # Frames of a segment count their time from its own first.
+            between = (
+                self._starts[first:-1] + self._durations[first:-1] / 2 - self._starts[min(first, len(self._starts) - 1)]
+            )
+            for packet in _packets(segment):
+                if done == len(self._starts):
+                    raise ValueError(f"The segments hold more frames than the film's {len(self._starts)}.")
+                shown = done if self._delay == 0 else first + self._rank(packet, between)
+                packet.pts, packet.dts = int(self._starts[shown]), self._decoded_at(done)
+                packet.duration = int(self._durations[shown])
+                packet.time_base = self.time_base
+                yield packet
+                done += 1
+        if done != len(self._starts):
+            raise ValueError(f"The segments hold {done} frames, and the film has {len(self._starts)}.")
+
+    def _rank(self, packet: Any, between: NDArray[np.float64]) -> int:
+        """Which of the segment's frames a packet shows."""
+        return int(np.searchsorted(between, float(packet.pts * packet.time_base / self.time_base)))
+
+    def _decoded_at(self, place: int) -> int:
+        """As x264 counts: each packet when the frame is shown that stands `delay` before it in order, and the first
+        ones as much earlier as that takes."""
+        if place >= self._delay:
+            return int(self._starts[place - self._delay])
+        last = min(self._delay, len(self._starts) - 1)
+        return int(self._starts[min(place, last)] - (self._starts[last] - self._starts[0])) - (self._delay - last)
+
+
+class _Film:
+    """The file being written."""
+
+    def __init__(self, path: Path, *, container: Container, tags: FilmTags, time_base: Fraction) -> None:
         self._path = path
-        self._timeline = timeline
-        self._origin = tags.origin
-        self._encoding = encoding
-        self._last_start: int | None = None
-        self._time_base = timeline.time_base
-        if self._time_base.denominator > _LARGEST_TIMESCALE:
-            self._time_base = Fraction(1, 1_000_000)
+        self._format: Container = container
+        self._tags = tags
+        self._time_base = time_base
         self._passengers: Passengers | None = None
         self._container: Any = None
         self._stream: Any = None
-        boarding = functools.partial(
-            Passengers, source, container=container, origin=tags.origin, sound_only=sound_only, warn=warn
+
+    def open(self, segment: Path, *, boarding: Callable[..., Passengers] | None) -> None:
+        """Begin the file, up to its header; its film is as in `segment`."""
+        self._container = av.open(
+            str(self._path.resolve()),
+            mode="w",
+            format=_FORMATS[self._format],
+            # The index goes to the front, so that a browser plays an MP4 before all of it has come.
+            container_options={} if self._format == "mkv" else {"movflags": "+faststart"},
         )
-        try:
-            try:
-                self._open(container, tags=tags, matrix=matrix, rate=rate, boarding=boarding)
-            except _UNHEARD_OF as failure:
-                # A muxer may refuse a stream only when it writes the header. The film alone is better than nothing.
-                self.abandon()
-                self._open(container, tags=tags, matrix=matrix, rate=rate, boarding=None)
-                warn(f"Sound and other streams were left out: they cannot be copied into {container} ({failure}).")
-        except BaseException as failure:
-            self.abandon()
-            if is_disk_full(failure):
-                raise StorageFull(DISK_FULL) from failure
-            raise
+        with av.open(str(segment.resolve())) as like:
+            self._stream = self._container.add_stream_from_template(like.streams.video[0])
+        self._stream.time_base = self._time_base
+        if self._tags.sample_aspect_ratio is not None:
+            self._stream.codec_context.sample_aspect_ratio = self._tags.sample_aspect_ratio
+        if self._tags.display_matrix is not None:
+            self._stream.set_display_matrix(self._tags.display_matrix)
+        if boarding is not None:
+            self._passengers = boarding(target=self._container)
+        self._container.start_encoding()
 
-    def write(self, planes: Sequence[NDArray[Any]], frame: LumaFrame) -> None:
-        """Encode three planes, at the encoding's size and depth, at the time of `frame`.
-
-        Raises:
-            ValueError: the frame is not after the one before it.
-            StorageFull: no space is left.
-        """
-        start, end = self._span(frame)
-        if self._last_start is not None and start <= self._last_start:
-            raise ValueError(f"frame {frame.index} is not after the frame written before it")
-        self._last_start = start
-        picture = av.VideoFrame(self._encoding.size[1], self._encoding.size[0], self._encoding.pixel_format)
-        for plane, codes in zip(picture.planes, planes, strict=True):
-            _fill(plane, codes)
-        # ProRes writes the tags of its frames, not those of the stream.
-        context = self._stream.codec_context
-        picture.colorspace, picture.color_range = context.colorspace, context.color_range
-        picture.color_primaries, picture.color_trc = context.color_primaries, context.color_trc
-        picture.pts = start
-        picture.duration = end - start
-        picture.time_base = self._time_base
-        try:
-            self._mux(self._stream.encode(picture))
-        except (OSError, av.error.FFmpegError) as failure:
-            if is_disk_full(failure):
-                raise StorageFull(DISK_FULL) from failure
-            raise
+    def mux(self, packet: Any) -> None:
+        if self._passengers is not None:
+            self._passengers.advance(packet.dts * packet.time_base)
+        packet.stream = self._stream
+        self._container.mux_one(packet)
 
     def finish(self) -> None:
-        """Write all that is held back, and close the file.
-
-        Raises:
-            StorageFull: no space is left; no file remains.
-        """
-        try:
-            self._mux(self._stream.encode(None))
-            if self._passengers is not None:
-                self._passengers.finish()
-                self._passengers.close()
-            self._container.close()
-        except BaseException as failure:
-            self.abandon()
-            if is_disk_full(failure):
-                raise StorageFull(DISK_FULL) from failure
-            raise
+        """Write what remains of the other streams, and close."""
+        if self._passengers is not None:
+            self._passengers.finish()
+            self._passengers.close()
+        self._container.close()
 
     def abandon(self) -> None:
         """Close all, and leave no file."""
@@ -134,56 +170,20 @@ class FilmFile:
                 self._container.close()
         self._path.unlink(missing_ok=True)
 
-    def _open(
-        self,
-        container: Container,
-        *,
-        tags: FilmTags,
-        matrix: Matrix,
-        rate: Fraction,
-        boarding: Callable[..., Passengers] | None,
-    ) -> None:
-        """Begin the file, up to its header."""
-        self._container = av.open(
-            str(self._path.resolve()),
-            mode="w",
-            format=_FORMATS[container],
-            # The index goes to the front, so that a browser plays an MP4 before all of it has come.
-            container_options={} if container == "mkv" else {"movflags": "+faststart"},
-        )
-        self._stream = self._film_stream(tags, matrix=matrix, rate=rate)
-        if boarding is not None:
-            self._passengers = boarding(target=self._container)
-        self._container.start_encoding()
 
-    def _film_stream(self, tags: FilmTags, *, matrix: Matrix, rate: Fraction) -> Any:
-        encoding = self._encoding
-        stream: Any = self._container.add_stream(encoding.codec, rate=rate, options=dict(encoding.options))
-        stream.height, stream.width = encoding.size
-        stream.pix_fmt = encoding.pixel_format
-        stream.codec_context.time_base = self._time_base
-        stream.time_base = self._time_base
-        stream.codec_context.thread_count = ENCODER_THREADS
-        copy_tags(tags, stream=stream, matrix=matrix, full_range=encoding.full_range)
-        return stream
-
-    def _span(self, frame: LumaFrame) -> tuple[int, int]:
-        """Start and end of a frame in the output's time base."""
-        index = self._timeline.index_of(frame.pts)
-        duration = self._timeline.last_duration if index is None else self._timeline.duration_of(index)
-        start = frame.pts * frame.time_base - self._origin
-        end = (frame.pts + duration) * frame.time_base - self._origin
-        return round(start / self._time_base), round(end / self._time_base)
-
-    def _mux(self, packets: list[Any]) -> None:
-        for packet in packets:
-            if self._passengers is not None and packet.dts is not None:
-                self._passengers.advance(packet.dts * packet.time_base)
-            self._container.mux_one(packet)
+def _packets(segment: Path) -> Iterator[Any]:
+    """In decoding order."""
+    with av.open(str(segment.resolve())) as container:
+        for packet in container.demux(container.streams.video[0]):
+            if packet.size:
+                yield packet
 
 
-def _fill(plane: Any, codes: NDArray[Any]) -> None:
-    """Copy [h, w] codes into a plane of a frame, whose lines are padded."""
-    height, width = codes.shape
-    lines = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size)
-    lines[:height, : width * codes.itemsize].view(codes.dtype)[:] = codes
+def _delay(segment: Path) -> int:
+    """How many frames are decoded ahead of the first that is shown."""
+    count = 0
+    for packet in _packets(segment):
+        if packet.dts is None or packet.dts >= 0:
+            break
+        count += 1
+    return count
