@@ -3,10 +3,10 @@
 from jobs.errors import JobAlreadyFinished
 from jobs.queue import JobQueue
 from jobs.repository import JobRepository
-from jobs.store import FolderStore
+from jobs.store import Store
 
 
-def cancel_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store: FolderStore) -> None:
+def cancel_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store: Store) -> None:
     """Cancel the job (or search for keyframes), stop its execution and free its files; canceling twice is no error.
 
     A running execution is killed at once by its worker, which removes the execution's folder; it also looks at the
@@ -25,7 +25,7 @@ def cancel_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store
     store.drop_results(job_id)
 
 
-def delete_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store: FolderStore) -> None:
+def delete_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store: Store) -> None:
     """Remove the job's record and files, and stop it where it runs.
 
     Raises:

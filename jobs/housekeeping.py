@@ -14,7 +14,7 @@ from jobs.log_context import log_lines_about
 from jobs.queue import JobQueue
 from jobs.record import TERMINAL_STATUSES
 from jobs.repository import JobRepository
-from jobs.store import FolderStore
+from jobs.store import Store
 from jobs.uploads import drop_unwanted_input
 
 GRACE = timedelta(seconds=30)
@@ -22,7 +22,7 @@ GRACE = timedelta(seconds=30)
 ORPHAN_AGE = timedelta(hours=2)
 """Files without a record may be an upload under way; one that was not written to for this long is not."""
 TIDIED_FOR = timedelta(hours=1)
-"""After its end a job's work folders are looked for; what a dying process leaves behind, it leaves within seconds."""
+"""After its end a job's leftovers are looked for; what a dying process leaves behind, it leaves within seconds."""
 
 WORKER_LOST_DETAIL = (
     "The worker that ran the job died, and so did every retry. It may have run out of memory; try a smaller "
@@ -32,8 +32,8 @@ WORKER_LOST_DETAIL = (
 log = structlog.stdlib.get_logger("retint.jobs")
 
 
-def sweep(repository: JobRepository, queue: JobQueue, store: FolderStore, now: datetime) -> None:
-    """Set right whatever nobody else did.
+def sweep(repository: JobRepository, queue: JobQueue, store: Store, now: datetime) -> None:
+    """Set right the records that nobody else did.
 
     Raises:
         One of `jobs.connection.REDIS_AWAY`: Redis cannot serve; the next sweep catches up.
@@ -45,14 +45,23 @@ def sweep(repository: JobRepository, queue: JobQueue, store: FolderStore, now: d
             store.delete(job_id)
             repository.delete(job_id, expired=True)
             log.info("job_expired")
-    for job_id in repository.ended_ids(since=now - TIDIED_FOR):
-        if store.has_executions(job_id) and _silence(job_id, store=store, now=now) > GRACE:
-            store.discard_executions(job_id)
+
+
+def sweep_files(repository: JobRepository, store: Store, now: datetime) -> None:
+    """Remove the files that nobody needs: of executions that died, and of nobody.
+
+    Raises:
+        One of `jobs.connection.REDIS_AWAY`: Redis cannot serve; the next sweep catches up.
+    """
+    for job_id, (status, execution_id) in repository.statuses(repository.ended_ids(since=now - TIDIED_FOR)).items():
+        published = execution_id if status == "succeeded" else ""
+        if store.has_leftovers(job_id, published=published) and _silence(job_id, store=store, now=now) > GRACE:
+            store.drop_leftovers(job_id, published=published)
     _remove_orphans(repository.all_ids(), repository=repository, store=store, now=now)
-    store.empty_trash()
+    store.sweep()
 
 
-def _settle(*, repository: JobRepository, queue: JobQueue, store: FolderStore, now: datetime) -> None:
+def _settle(*, repository: JobRepository, queue: JobQueue, store: Store, now: datetime) -> None:
     """Give every open job the state that it is in."""
     # In this order: a job that waits after it was seen to be worked on has lost that execution.
     open_jobs = repository.open_statuses()
@@ -66,9 +75,7 @@ def _settle(*, repository: JobRepository, queue: JobQueue, store: FolderStore, n
                 log.warning("job_waits_again", cause="its worker died")
 
 
-def _settle_absent(
-    job_id: str, *, repository: JobRepository, queue: JobQueue, store: FolderStore, now: datetime
-) -> None:
+def _settle_absent(job_id: str, *, repository: JobRepository, queue: JobQueue, store: Store, now: datetime) -> None:
     """Fail an open job that no worker has and none will take; queue one that never got into the queue."""
     if queue.is_alive(job_id):
         return
@@ -83,13 +90,13 @@ def _settle_absent(
         with log_lines_about(job_id, repository):
             log.warning("job_queued_late")
     elif repository.fail(job_id, None, WorkerLost(WORKER_LOST_DETAIL)):
-        store.discard_executions(job_id)
+        store.drop_leftovers(job_id, published="")
         drop_unwanted_input(job_id, repository=repository, store=store)
         with log_lines_about(job_id, repository):
             log.warning("job_failed", code=WorkerLost.code)
 
 
-def _remove_orphans(known: Collection[str], *, repository: JobRepository, store: FolderStore, now: datetime) -> None:
+def _remove_orphans(known: Collection[str], *, repository: JobRepository, store: Store, now: datetime) -> None:
     """Remove files without a record."""
     for job_id in store.job_ids():
         if job_id in known:
@@ -103,6 +110,6 @@ def _remove_orphans(known: Collection[str], *, repository: JobRepository, store:
             store.delete(job_id)
 
 
-def _silence(job_id: str, *, store: FolderStore, now: datetime) -> timedelta:
+def _silence(job_id: str, *, store: Store, now: datetime) -> timedelta:
     """How long nobody has written to the job's files."""
     return timedelta(seconds=now.timestamp() - store.last_touched(job_id))

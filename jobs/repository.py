@@ -174,7 +174,10 @@ class JobRepository:
 
     def open_statuses(self) -> dict[str, tuple[Status | None, str]]:
         """`status` of every job that is queued or processing, in one go."""
-        ids = sorted(self.open_ids())
+        return self.statuses(sorted(self.open_ids()))
+
+    def statuses(self, ids: Sequence[str]) -> dict[str, tuple[Status | None, str]]:
+        """`status` of each, in one go."""
         with self._redis.pipeline(transaction=False) as pipeline:
             for job_id in ids:
                 pipeline.hmget(self._keys.record(job_id), ["status", "execution"])

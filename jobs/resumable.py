@@ -1,40 +1,18 @@
-"""Uploads that may be interrupted and go on; they belong to no job until one links to them.
+"""Uploads that may be interrupted and go on; they belong to no job until one takes them.
 
-    uploads/{id}/info.json     written once, as the last step of making it: without it there is no upload
-    uploads/{id}/data          what has come: its size is the offset, its last change starts the time to its expiry,
-                               and whoever writes holds a lock on it; gone once expired, so that a late caller can be
-                               told
-    uploads/{id}/unverified    the offset from which on `data` waits for its checksum
-    uploads/{id}/wanted        somebody waits for the lock
-
-Nothing is held in memory, so that any process can go on where another one stopped. Finished data is never changed
-again: jobs share it by hard links.
+Nothing is held in memory, so that any process can go on where another one stopped.
 """
 
-import errno
-import fcntl
-import os
-import shutil
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from io import FileIO
-from pathlib import Path
+from datetime import datetime, timedelta
+from typing import Protocol
 
-from jobs.errors import UploadExpired, UploadLocked, UploadNotFound, UploadUnfinished
-from jobs.file_lock import is_at
-from jobs.identifiers import checked_upload_id, new_upload_id, upload_not_found
+from jobs.checksum import Checksum
+from jobs.errors import PayloadTooLarge, UploadExpired, UploadUnfinished
 from jobs.options import StrictModel
-from jobs.trash import Trash
-from jobs.upload_marks import UploadMarks
-from jobs.upload_writer import UploadWriter
-from jobs.whole_file import write_whole
 
 TOLD_FOR = timedelta(days=1)
 """How long after its expiry an upload answers that it has expired, before it was never there."""
-HALF_MADE_AGE = timedelta(hours=1)
-"""A folder without `info.json` that is older was left by a process that died."""
-CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
 
 
 class UploadInfo(StrictModel):
@@ -66,48 +44,61 @@ class ResumableUpload:
         return self.offset == self.info.length
 
 
-class UploadFolder:
-    """The uploads of a store, in a folder of a file system that all processes share.
+class UploadWriter(Protocol):
+    """The one who may add to an upload: holds it until closed.
+
+    A canceled request no longer waits for its thread, so `close` may come from a second one: it waits for the write
+    under way, and no write follows it.
+    """
+
+    length: int
+
+    @property
+    def offset(self) -> int:
+        """Bytes that the upload has."""
+
+    @property
+    def bytes_left(self) -> int: ...
+
+    def expect(self, checksum: Checksum) -> None:
+        """Keep what is written from here on only if `finish` finds that it adds up to `checksum`."""
+
+    def write(self, chunk: bytes) -> None:
+        """Append `chunk`.
+
+        Raises:
+            PayloadTooLarge: it goes beyond the upload's length; nothing of it is written.
+            UploadLocked: another one has become the one who may write.
+            OSError: with `errno.ENOSPC` where the disk is full; as much as fits is written.
+        """
+
+    def finish(self) -> None:
+        """The bytes were all that were meant to come.
+
+        Raises:
+            ChecksumMismatch: they do not add up; none of them is kept.
+        """
+
+    def is_wanted(self) -> bool:
+        """Whether somebody else waits for the upload: its client may have come back on another connection."""
+
+    def close(self) -> None:
+        """Let others write; bytes that wait for their checksum go, and what was written is safe."""
+
+
+class ResumableUploads(Protocol):
+    """The uploads of a store.
 
     `viewer` is the id of the caller's API key; None sees every upload. Another owner's upload is not found.
     """
 
-    def __init__(self, store_folder: Path, *, expiry_seconds: float) -> None:
-        self._folder = store_folder.absolute() / "uploads"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._trash = Trash(store_folder.absolute() / "trash")
-        self._expiry = timedelta(seconds=expiry_seconds)
-
     def create(self, info: UploadInfo) -> ResumableUpload:
         """Make an empty upload."""
-        upload_id = new_upload_id()
-        folder = self._folder / upload_id
-        folder.mkdir()
-        (folder / "data").touch()
-        write_whole(folder / "info.json", info.model_dump_json())
-        return self.look(upload_id, viewer=None)
 
     def look(self, upload_id: str, *, viewer: str | None) -> ResumableUpload:
         """Raises:
         UploadNotFound, UploadExpired
         """
-        folder = self._path(upload_id)
-        info = _read_info(folder)
-        if info is None or (viewer is not None and viewer != info.owner):
-            raise upload_not_found(upload_id)
-        marks = UploadMarks(folder)
-        # Before and after, as a writer may set the mark or clear it meanwhile.
-        unverified = [marks.unverified_from()]
-        try:
-            data = (folder / "data").stat()
-        except FileNotFoundError:
-            raise _expired(upload_id) from None
-        expires_at = datetime.fromtimestamp(data.st_mtime, UTC) + self._expiry
-        if expires_at <= datetime.now(UTC):
-            raise _expired(upload_id)
-        unverified.append(marks.unverified_from())
-        offset = min([data.st_size, *(mark for mark in unverified if mark is not None)])
-        return ResumableUpload(upload_id, info, offset=offset, expires_at=expires_at)
 
     def claim(self, upload_id: str, *, viewer: str | None) -> UploadWriter:
         """Become the one who may write; the caller closes the writer.
@@ -116,140 +107,44 @@ class UploadFolder:
             UploadNotFound, UploadExpired
             UploadLocked: somebody else is it.
         """
-        upload = self.look(upload_id, viewer=viewer)
-        folder = self._path(upload_id)
-        try:
-            file = _lock(folder / "data")
-        except BlockingIOError:
-            raise UploadLocked(
-                f"Another call is writing to {upload_id} and did not let go of it. Try again in a few seconds.",
-                retry_after=2,
-            ) from None
-        if file is None:  # deleted or expired meanwhile
-            self.look(upload_id, viewer=viewer)
-            raise upload_not_found(upload_id)
-        try:
-            return UploadWriter(file, folder=folder, length=upload.info.length)
-        except BaseException:
-            file.close()
-            raise
 
     def ask_for(self, upload_id: str) -> None:
         """Let whoever writes to the upload know that somebody waits for it."""
-        UploadMarks(self._path(upload_id)).set_wanted()
 
-    def link(self, upload_id: str, target: Path, *, viewer: str | None) -> ResumableUpload:
-        """Make a finished upload's data appear at `target`, which costs no space where the file system has hard links.
+    def give(self, upload_id: str, job_id: str, *, viewer: str | None) -> ResumableUpload:
+        """Make a finished upload the input video of a job, which has been created. The upload stays as it is.
 
         Raises:
             UploadNotFound, UploadExpired
             UploadUnfinished: bytes of it are still to come.
             OSError: with `errno.ENOSPC` where it had to be copied and the disk is full.
         """
-        upload = self.look(upload_id, viewer=viewer)
-        if not upload.finished:
-            raise UploadUnfinished(
-                f"The upload {upload_id} has {upload.offset:,} of its {upload.info.length:,} bytes. Send the rest "
-                "first, from that offset on."
-            )
-        data = self._path(upload_id) / "data"
-        try:
-            _link_or_copy(data, target)
-        except FileNotFoundError:
-            raise _expired(upload_id) from None
-        return upload
 
     def delete(self, upload_id: str) -> None:
         """Remove everything; whoever does so has claimed it."""
-        self._trash.discard(self._path(upload_id))
 
     def sweep(self, now: datetime) -> None:
         """Remove what has expired, and what processes that died left behind."""
-        for folder in self._folder.iterdir():
-            try:
-                checked_upload_id(folder.name)
-            except UploadNotFound:
-                # No name of ours: somebody else's folder, which is not ours to remove.
-                continue
-            with suppress(FileNotFoundError):  # another process may sweep at the same time
-                self._sweep(folder, now)
-
-    def _sweep(self, folder: Path, now: datetime) -> None:
-        age = now - _changed_at(folder)
-        data = folder / "data"
-        if not (folder / "info.json").exists():
-            if age > HALF_MADE_AGE:
-                self._trash.discard(folder)
-        elif not data.exists():
-            if age > TOLD_FOR:
-                self._trash.discard(folder)
-        elif now - _changed_at(data) >= self._expiry:
-            self._expire(data, now)
-
-    def _expire(self, data: Path, now: datetime) -> None:
-        try:
-            file = _lock(data)
-        except BlockingIOError:
-            return
-        if file is not None:
-            with file:
-                # It may have grown between the look and the lock.
-                if now - _changed_at(data) >= self._expiry:
-                    data.unlink()
-
-    def _path(self, upload_id: str) -> Path:
-        return self._folder / checked_upload_id(upload_id)
 
 
-def _lock(data: Path) -> FileIO | None:
-    """Open `data` and hold it to oneself until it is closed; None where it is gone.
-
-    Raises:
-        BlockingIOError: somebody else holds it.
-    """
-    try:
-        file = data.open("r+b", buffering=0)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BaseException:
-        file.close()
-        raise
-    if is_at(file, data):
-        return file
-    file.close()
-    return None
+def require_finished(upload: ResumableUpload) -> None:
+    """Raises `UploadUnfinished` where bytes are still to come."""
+    if not upload.finished:
+        raise UploadUnfinished(
+            f"The upload {upload.id} has {upload.offset:,} of its {upload.info.length:,} bytes. Send the rest first, "
+            "from that offset on."
+        )
 
 
-def _link_or_copy(data: Path, target: Path) -> None:
-    try:
-        os.link(data, target)
-    except OSError as error:
-        if error.errno not in CANNOT_LINK:
-            raise
-        partial = target.with_name(f".{target.name}.part")
-        try:
-            shutil.copyfile(data, partial)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
-        partial.replace(target)
-
-
-def _read_info(folder: Path) -> UploadInfo | None:
-    try:
-        return UploadInfo.model_validate_json((folder / "info.json").read_bytes())
-    except FileNotFoundError:
-        return None
-
-
-def _changed_at(path: Path) -> datetime:
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-
-
-def _expired(upload_id: str) -> UploadExpired:
+def upload_expired(upload_id: str) -> UploadExpired:
     return UploadExpired(
         f"The upload {upload_id} has expired: too long a time went by after its last byte, and its bytes are gone. "
         "Make a new one with POST /v1/uploads."
+    )
+
+
+def too_many_bytes(length: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"The upload is {length:,} bytes long, as `Upload-Length` said when it was made, and these bytes go beyond. "
+        "Ask for its offset with HEAD and send the rest, or make a new upload with the right length."
     )

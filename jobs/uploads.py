@@ -3,10 +3,10 @@
 from jobs.errors import JobExpired, JobNotFound
 from jobs.record import TERMINAL_STATUSES
 from jobs.repository import JobRepository
-from jobs.store import FolderStore
+from jobs.store import Store
 
 
-def drop_unwanted_input(job_id: str, *, repository: JobRepository, store: FolderStore) -> None:
+def drop_unwanted_input(job_id: str, *, repository: JobRepository, store: Store) -> None:
     """Remove the upload of a job that has ended, however it ended, where `keep_input` is false.
 
     Whoever ends a job calls it afterwards; nothing happens before the end, or twice.

@@ -12,15 +12,14 @@ from fastapi import Depends, FastAPI
 from jobs.admission import Admission, Limits
 from jobs.connection import REDIS_AWAY, connect, connect_for_a_look
 from jobs.errors import StartupError
-from jobs.housekeeping import sweep
+from jobs.housekeeping import sweep, sweep_files
 from jobs.idempotency import IdempotencyKeys
 from jobs.keys import KeyRing
 from jobs.metrics_store import MetricsStore
 from jobs.queue import JobQueue
 from jobs.repository import JobRepository
-from jobs.resumable import UploadFolder
 from jobs.settings import Settings
-from jobs.store import open_store
+from jobs.stores import open_store, open_uploads
 from jobs.tracing import open_tracing
 from service.auth import is_open_to_others, require_some_key
 from service.dependencies import Services, get_viewer
@@ -58,11 +57,18 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        def keep_house() -> None:
-            services.resumable.sweep(datetime.now(UTC))
+        def sweep_records() -> None:
             sweep(services.repository, services.queue, services.store, now=datetime.now(UTC))
 
-        with sweeping(keep_house), sweeping(services.traffic.flush, interval=FLUSH_SECONDS, name="metrics"):
+        def sweep_store() -> None:
+            services.resumable.sweep(datetime.now(UTC))
+            sweep_files(services.repository, services.store, now=datetime.now(UTC))
+
+        with (
+            sweeping(sweep_records),
+            sweeping(sweep_store, interval=services.store.sweep_seconds, name="files"),
+            sweeping(services.traffic.flush, interval=FLUSH_SECONDS, name="metrics"),
+        ):
             yield
             await services.uploads.ended(seconds=CLEANUP_SECONDS)
         services.tracing.close()
@@ -109,20 +115,21 @@ def _make_services(settings: Settings) -> Services:
             "one."
         )
     redis = connect(settings.redis_url)
-    store = MetricsStore(connect_for_a_look(settings.redis_url), settings)
+    metrics = MetricsStore(connect_for_a_look(settings.redis_url), settings)
+    store = open_store(settings)
     hub = EventHub(settings.redis_url, settings.queue_name)
     return Services(
         settings=settings,
         repository=JobRepository(redis, settings.queue_name, retention_seconds=settings.retention_seconds),
         keys=KeyRing(redis, settings.queue_name),
-        store=open_store(settings),
+        store=store,
         queue=JobQueue(redis, settings),
         events=hub,
         admission=Admission(redis, settings.queue_name, Limits.of(settings)),
         idempotency=IdempotencyKeys(redis, settings.queue_name),
-        resumable=UploadFolder(settings.store_folder, expiry_seconds=settings.upload_expiry_seconds),
+        resumable=open_uploads(settings, store),
         uploads=UploadsUnderWay(),
-        traffic=Traffic(store, watchers=lambda: hub.watched),
-        metrics=make_registry(store),
+        traffic=Traffic(metrics, watchers=lambda: hub.watched),
+        metrics=make_registry(metrics),
         tracing=open_tracing(settings, service="retint-api"),
     )

@@ -14,9 +14,9 @@ from jobs.idempotency import IdempotencyKeys
 from jobs.keys import KeyRing
 from jobs.queue import JobQueue
 from jobs.repository import JobRepository
-from jobs.resumable import UploadFolder
+from jobs.resumable import ResumableUploads
 from jobs.settings import Settings
-from jobs.store import FolderStore
+from jobs.store import Store
 from jobs.tracing import Tracing
 from service.auth import asks_for_keys, bearer, identify
 from service.event_hub import EventHub
@@ -31,12 +31,12 @@ class Services:
     settings: Settings
     repository: JobRepository
     keys: KeyRing
-    store: FolderStore
+    store: Store
     queue: JobQueue
     events: EventHub
     admission: Admission
     idempotency: IdempotencyKeys
-    resumable: UploadFolder
+    resumable: ResumableUploads
     uploads: UploadsUnderWay
     traffic: Traffic
     metrics: CollectorRegistry
@@ -58,7 +58,7 @@ def get_repository(services: ServicesDep) -> JobRepository:
     return services.repository
 
 
-def get_store(services: ServicesDep) -> FolderStore:
+def get_store(services: ServicesDep) -> Store:
     return services.store
 
 
@@ -78,5 +78,5 @@ async def get_viewer(
 ViewerDep = Annotated[str | None, Depends(get_viewer)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 RepositoryDep = Annotated[JobRepository, Depends(get_repository)]
-StoreDep = Annotated[FolderStore, Depends(get_store)]
+StoreDep = Annotated[Store, Depends(get_store)]
 QueueDep = Annotated[JobQueue, Depends(get_queue)]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from jobs.errors import StoreFull
-from jobs.store import FolderStore
+from jobs.store import Store
 
 CHECK_BYTES = 64 * 1024 * 1024
 """How often, in bytes, the disk's free space is looked at while an upload comes in."""
@@ -18,7 +18,7 @@ class DiskSpace:
     `kept` is the sentence for a user whose upload does not fit: what became of what had come.
     """
 
-    def __init__(self, store: FolderStore, *, min_free_bytes: int, kept: str) -> None:
+    def __init__(self, store: Store, *, min_free_bytes: int, kept: str) -> None:
         self._store = store
         self._min_free_bytes = min_free_bytes
         self._kept = kept
@@ -26,7 +26,8 @@ class DiskSpace:
 
     def require(self, coming: int) -> None:
         """Raises `StoreFull` where less than `min_free_bytes` would be left with so many bytes more."""
-        if self._store.free_bytes() - coming < self._min_free_bytes:
+        free = self._store.free_bytes()
+        if free is not None and free - coming < self._min_free_bytes:
             raise self._full()
 
     def use(self, count: int) -> None:

@@ -1,6 +1,7 @@
 """The answer with a finished file: whole or in ranges, the same for jobs and for keyframes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from jobs.errors import (
     VariantNotFound,
 )
 from jobs.record import TERMINAL_STATUSES, TaskRecord, Variant
+from jobs.store import Presentation, RemoteFile
 from service.conditions import ByteRange, OutsideFile, matches, requested_range
 from service.dependencies import Services
 from service.page import CONTENT_SECURITY_POLICY
 from service.problems import describe_problems, problem_response, request_id_of
 
 CHUNK_BYTES = 256 * 1024
+CACHE_CONTROL = "private, no-cache"
 REPORT_SECURITY_POLICY = f"{CONTENT_SECURITY_POLICY}; img-src data:; sandbox"
 """A report shows names that users chose; whatever it holds, it runs nothing."""
 
@@ -37,10 +40,16 @@ BINARY: dict[str, Any] = {
         "Content-Disposition": {"schema": {"type": "string"}, "description": "A file name to save it under."},
     },
 }
+REDIRECT: dict[str, Any] = {
+    "description": "The file is in object storage, at `Location` for a while. Follow it with the same method and "
+    "`Range`, and without the key.",
+    "headers": {"Location": {"schema": {"type": "string"}, "description": "Where the file is."}},
+}
 FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: BINARY,
     206: {**BINARY, "description": "The part that `Range` asks for."},
     304: {"description": "The client has it: `If-None-Match` names its ETag."},
+    307: REDIRECT,
     **describe_problems(
         Unauthorized, JobNotFound, VariantNotFound, JobNotFinished, JobExpired, RangeNotSatisfiable, InvalidRequest
     ),
@@ -63,16 +72,19 @@ async def answer_file(
         JobNotFinished, VariantNotFound, JobExpired
     """
     variant = finished_variant(record, name)
+    if matches(if_none_match, etag=_etag(variant)):
+        return Response(status_code=304, headers={"ETag": _etag(variant), "Cache-Control": CACHE_CONTROL})
+    found = await to_thread.run_sync(find_published, services, record.id, variant.name)
+    if isinstance(found, RemoteFile):
+        headers = _headers(record, variant, suffix=Path(found.name).suffix)
+        # In a thread: keys to sign with may have to be asked for.
+        answer = partial(redirect, found, method=request.method, media_type=variant.media_type, headers=headers)
+        return await to_thread.run_sync(answer)
+    headers = _headers(record, variant, suffix=found.suffix)
     try:
-        path = await to_thread.run_sync(services.store.variant_path, record.id, variant.name)
-        file = await anyio.open_file(path, "rb")
-    except (FileNotFoundError, VariantNotFound) as error:
-        # The record is there and the file is not: it went with its job, between the two looks.
-        raise JobExpired(f"The files of {record.id} are gone. Send the video again.") from error
-    headers = _headers(record, variant, path=path)
-    if matches(if_none_match, etag=headers["ETag"]):
-        await file.aclose()
-        return Response(status_code=304, headers={name: headers[name] for name in ("ETag", "Cache-Control")})
+        file = await anyio.open_file(found, "rb")
+    except FileNotFoundError as error:
+        raise gone(record.id) from error
     try:
         part = requested_range(range_header, size=variant.bytes, if_range=if_range, etag=headers["ETag"])
     except OutsideFile:
@@ -90,6 +102,35 @@ async def answer_file(
         await file.aclose()
         return Response(status_code=status, headers=headers)
     return StreamingResponse(_read(file, part or ByteRange(0, variant.bytes - 1)), status_code=status, headers=headers)
+
+
+def redirect(file: RemoteFile, *, method: str, media_type: str, headers: Mapping[str, str]) -> Response:
+    """Send the client to where the file is; ranges are asked for there. `headers`: of an answer with the file."""
+    presentation = Presentation(
+        method="HEAD" if method == "HEAD" else "GET",
+        media_type=media_type,
+        disposition=headers["Content-Disposition"],
+    )
+    # The address runs out, so that nobody may keep it.
+    return Response(status_code=307, headers={"Location": file.address(presentation), "Cache-Control": "no-store"})
+
+
+def find_published(services: Services, record_id: str, stem: str) -> Path | RemoteFile:
+    """The file of that name, of the execution that the record names.
+
+    Raises:
+        JobExpired
+    """
+    _, execution_id = services.repository.status(record_id)
+    try:
+        return services.store.find_result(record_id, execution_id, stem)
+    except (VariantNotFound, JobNotFound) as error:
+        # The record was there and the file is not: it went with its job, between the two looks.
+        raise gone(record_id) from error
+
+
+def gone(record_id: str) -> JobExpired:
+    return JobExpired(f"The files of {record_id} are gone. Send the video again.")
 
 
 def finished_variant(record: TaskRecord, name: str) -> Variant:
@@ -113,18 +154,22 @@ def finished_variant(record: TaskRecord, name: str) -> Variant:
     )
 
 
-def _headers(record: TaskRecord, variant: Variant, *, path: Path) -> dict[str, str]:
+def _headers(record: TaskRecord, variant: Variant, *, suffix: str) -> dict[str, str]:
     headers = {
         "Content-Type": variant.media_type,
-        "ETag": f'"{variant.sha256}"',
+        "ETag": _etag(variant),
         "Accept-Ranges": "bytes",
-        "Cache-Control": "private, no-cache",
-        "Content-Disposition": f'inline; filename="{record.id}-{variant.name}{path.suffix}"',
+        "Cache-Control": CACHE_CONTROL,
+        "Content-Disposition": f'inline; filename="{record.id}-{variant.name}{suffix}"',
         "X-Content-Type-Options": "nosniff",
     }
     if variant.media_type.startswith("text/html"):
         headers["Content-Security-Policy"] = REPORT_SECURITY_POLICY
     return headers
+
+
+def _etag(variant: Variant) -> str:
+    return f'"{variant.sha256}"'
 
 
 async def _read(file: anyio.AsyncFile[bytes], part: ByteRange) -> AsyncIterator[bytes]:

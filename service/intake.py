@@ -13,9 +13,9 @@ from jobs.errors import (
     UnsupportedMediaType,
 )
 from jobs.options import JobOptions
-from jobs.resumable import UploadFolder
+from jobs.resumable import ResumableUploads
 from jobs.settings import Settings
-from jobs.store import FolderStore, InputKind, InputWriter
+from jobs.store import InputKind, InputWriter, Store
 from service.disk_space import DiskSpace
 from service.file_name import shown_name
 from service.fingerprint import Fingerprint
@@ -68,10 +68,10 @@ class Intake(Generic[Options]):
         boundary: bytes,
         *,
         form: Form[Options],
-        store: FolderStore,
+        store: Store,
         job_id: str,
         settings: Settings,
-        uploads: UploadFolder,
+        uploads: ResumableUploads,
         viewer: str | None,
         check_options: Callable[[Options], None],
         keep: bool = True,
@@ -269,7 +269,6 @@ class Intake(Generic[Options]):
                 upload_id,
                 uploads=self._uploads,
                 viewer=self._viewer,
-                store=self._store,
                 job_id=self._job_id,
             )
 

@@ -15,8 +15,7 @@ from starlette.requests import Request
 
 from jobs.checksum import Checksum
 from jobs.errors import UploadLocked
-from jobs.resumable import UploadFolder
-from jobs.upload_writer import UploadWriter, too_many_bytes
+from jobs.resumable import ResumableUploads, UploadWriter, too_many_bytes
 from service.body import declared_length, pump
 from service.disk_space import DiskSpace
 
@@ -30,7 +29,7 @@ KEPT = "What came is kept, unless it has a checksum: ask for the offset with HEA
 
 
 @asynccontextmanager
-async def claimed(uploads: UploadFolder, upload_id: str, *, viewer: str | None) -> AsyncIterator[UploadWriter]:
+async def claimed(uploads: ResumableUploads, upload_id: str, *, viewer: str | None) -> AsyncIterator[UploadWriter]:
     """The writer of an upload, taken over from a call that still holds it.
 
     Raises:
@@ -45,7 +44,7 @@ async def claimed(uploads: UploadFolder, upload_id: str, *, viewer: str | None) 
             await to_thread.run_sync(writer.close)
 
 
-async def _claim(uploads: UploadFolder, upload_id: str, *, viewer: str | None) -> UploadWriter:
+async def _claim(uploads: ResumableUploads, upload_id: str, *, viewer: str | None) -> UploadWriter:
     claim = partial(uploads.claim, upload_id, viewer=viewer)
     deadline = time.monotonic() + TAKEOVER_SECONDS
     asked = False

@@ -1,17 +1,14 @@
 """The part `video_upload`: a finished resumable upload in place of a file."""
 
 from jobs.errors import FieldError, InvalidRequest, UploadExpired, UploadNotFound, UploadUnfinished
-from jobs.resumable import UploadFolder
-from jobs.store import FolderStore
+from jobs.resumable import ResumableUploads
 
 POINTER = "#/video_upload"
 NAMELESS = "video"
 """Name of a video whose upload gave none."""
 
 
-def take_uploaded_video(
-    upload_id: str, *, uploads: UploadFolder, viewer: str | None, store: FolderStore, job_id: str
-) -> str:
+def take_uploaded_video(upload_id: str, *, uploads: ResumableUploads, viewer: str | None, job_id: str) -> str:
     """Make a finished upload the input video of a job or a request for keyframes, whose folder is there; returns the
     file's name. The upload stays as it is, for others to use, until it expires.
 
@@ -21,7 +18,7 @@ def take_uploaded_video(
         OSError: with `errno.ENOSPC` where it had to be copied and the disk is full.
     """
     try:
-        upload = uploads.link(upload_id, store.input_video(job_id), viewer=viewer)
+        upload = uploads.give(upload_id, job_id, viewer=viewer)
     except (UploadNotFound, UploadExpired) as error:
         raise InvalidRequest(error.detail, errors=[FieldError(POINTER, error.detail)]) from error
     except UploadUnfinished as error:

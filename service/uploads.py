@@ -11,9 +11,9 @@ import anyio
 from anyio import to_thread
 from starlette.requests import Request
 
-from jobs.resumable import UploadFolder
+from jobs.resumable import ResumableUploads
 from jobs.settings import Settings
-from jobs.store import FolderStore
+from jobs.store import Store
 from service.body import declared_length, pump
 from service.fingerprint import Fingerprint
 from service.form import Form, Options
@@ -49,10 +49,10 @@ async def receive_upload(
     request: Request,
     *,
     form: Form[Options],
-    store: FolderStore,
+    store: Store,
     job_id: str,
     settings: Settings,
-    uploads: UploadFolder,
+    uploads: ResumableUploads,
     viewer: str | None,
     check_options: Callable[[Options], None],
     keep: bool = True,

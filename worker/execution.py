@@ -1,9 +1,9 @@
 """One try at one job, from claiming it to publishing its files. RQ calls `run` in a process of its own."""
 
 import hashlib
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ from jobs.options import ResultName
 from jobs.record import Keyframes, Variant
 from jobs.repository import JobRepository
 from jobs.settings import Settings
-from jobs.store import FolderStore
+from jobs.store import InputFiles, Store
 from jobs.tracing import open_tracing
 from jobs.uploads import drop_unwanted_input
 from worker.failures import failures_for_users
@@ -34,6 +34,8 @@ CHUNK_BYTES = 8 * 1024**2
 PERSISTENCE_SECONDS = 300.0
 """How long an execution tries to say how it ended while Redis is away."""
 
+UPLOAD_GONE = "The job's upload is not in the store any more. Submit the job again."
+
 log = structlog.stdlib.get_logger("retint.worker")
 T = TypeVar("T")
 
@@ -44,7 +46,7 @@ class Workplace:
 
     settings: Settings
     repository: JobRepository
-    store: FolderStore
+    store: Store
     colorize: Colorize
 
 
@@ -109,8 +111,8 @@ def _execute_claimed(job_id: str, execution_id: str, workplace: Workplace, figur
 
 def _work_and_publish(job_id: str, execution_id: str, workplace: Workplace, figures: Figures) -> None:
     settings, repository, store = workplace.settings, workplace.repository, workplace.store
-    with failures_for_users():
-        work = _work(job_id, execution_id, workplace)
+    with failures_for_users(), _input(job_id, store) as files:
+        work = _work(job_id, execution_id, workplace, files)
         figures.kind = work.kind
         limit_threads(settings.threads)
         observer = RedisObserver(
@@ -124,38 +126,48 @@ def _work_and_publish(job_id: str, execution_id: str, workplace: Workplace, figu
             measured = MeasuredObserver(observer, figures)
             outcome = work.do(measured)
             measured.entered("publishing")
-            finished = store.finished_folder(job_id, execution_id)
-            variants = [
-                _finish_file(file, into=finished, job_id=job_id, check=observer.check) for file in outcome.files
-            ]
+            ready = [_ready(file, job_id=job_id, check=observer.check) for file in outcome.files]
+            paths = [*(path for path, _ in ready), *outcome.pictures]
+            store.publish(job_id, execution_id, paths, check=observer.check)
     _persist(observer.flush)
-    if not store.publish(job_id, execution_id, owns=lambda: _is_owned(job_id, execution_id, repository)):
-        raise JobCanceled("The job was canceled, or another execution has taken it over.")
     if outcome.keyframes:
         _persist(lambda: repository.update(job_id, execution_id, keyframes=outcome.keyframes))
     progress = observer.final_progress()
     counts = figures.ended(frames_per_second=progress.fps)
+    variants = [variant for _, variant in ready]
     finish = partial(repository.finish, job_id, execution_id, variants=variants, progress=progress, counts=counts)
     if not _persist(finish):
-        raise JobCanceled("The job was canceled while its files were published.")
+        # Nobody will ever see them: the record names another execution, or none.
+        store.unpublish(job_id, execution_id)
+        raise JobCanceled("The job was canceled, or another execution has taken it over.")
+    store.drop_results(job_id, but=execution_id)
 
 
-def _work(job_id: str, execution_id: str, workplace: Workplace) -> Work:
+@contextmanager
+def _input(job_id: str, store: Store) -> Iterator[InputFiles]:
+    with ExitStack() as stack:
+        try:
+            files = stack.enter_context(store.fetch_input(job_id))
+        except FileNotFoundError as error:
+            raise Internal(UPLOAD_GONE) from error
+        yield files
+
+
+def _work(job_id: str, execution_id: str, workplace: Workplace, files: InputFiles) -> Work:
     store, limits = workplace.store, Limits.of(workplace.settings)
     record = _persist(lambda: workplace.repository.get_record(job_id))
     names = _persist(lambda: workplace.repository.submission(job_id)).reference_names
-    video, references = store.input_video(job_id), store.input_references(job_id)
-    if not video.is_file() or len(references) != len(names):
-        raise Internal("The job's upload is not in the store any more. Submit the job again.")
+    if len(files.references) != len(names):
+        raise Internal(UPLOAD_GONE)
     folder = store.open_execution(job_id, execution_id)
     if isinstance(record, Keyframes):
         return keyframe_search(
-            record.id, KeyframesTask(video=video, options=record.options, folder=folder, limits=limits)
+            record.id, KeyframesTask(video=files.video, options=record.options, folder=folder, limits=limits)
         )
     return coloring(
         ColorizationTask(
-            video=video,
-            references=tuple(ReferenceFile(name, path) for name, path in zip(names, references, strict=True)),
+            video=files.video,
+            references=tuple(ReferenceFile(name, path) for name, path in zip(names, files.references, strict=True)),
             options=record.options,
             folder=folder,
             limits=limits,
@@ -165,24 +177,24 @@ def _work(job_id: str, execution_id: str, workplace: Workplace) -> Work:
     )
 
 
-def _finish_file(file: VariantFile, *, into: Path, job_id: str, check: Callable[[], None]) -> Variant:
-    """Move a file to where it is published from, with its size and checksum."""
+def _ready(file: VariantFile, *, job_id: str, check: Callable[[], None]) -> tuple[Path, Variant]:
+    """A file under the name that it is published by, and what the record will say of it."""
     digest = hashlib.sha256()
     with file.path.open("rb") as content:
         while chunk := content.read(CHUNK_BYTES):
             check()
             digest.update(chunk)
-        # On the disk before the record says that it is there.
-        os.fsync(content.fileno())
         size = content.tell()
-    file.path.rename(into / f"{file.name}{file.path.suffix}")
-    return Variant(
+    variant = Variant(
         name=file.name,
         media_type=file.media_type,
         bytes=size,
         sha256=digest.hexdigest(),
         href=_href(job_id, file.name),
     )
+    finished = file.path.parent / "finished"
+    finished.mkdir(exist_ok=True)
+    return file.path.rename(finished / f"{file.name}{file.path.suffix}"), variant
 
 
 def _href(record_id: str, name: ResultName) -> str:

@@ -10,7 +10,7 @@ from jobs.logging import configure_logging
 from jobs.queue import JobQueue
 from jobs.repository import JobRepository
 from jobs.settings import Settings
-from jobs.store import open_store
+from jobs.stores import open_store
 from jobs.tracing import open_tracing
 from models.base import select_device
 from models.errors import DeviceUnavailable

@@ -30,6 +30,8 @@ class Outcome:
     files: tuple[VariantFile, ...]
     keyframes: tuple[Keyframe, ...] = ()
     """Where they were asked for."""
+    pictures: tuple[Path, ...] = ()
+    """Of the keyframes, published beside the files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,17 @@ def coloring(task: ColorizationTask, *, colorize: Colorize, settings: Settings) 
 
 def keyframe_search(record_id: str, task: KeyframesTask) -> Work:
     def do(observer: Observer) -> Outcome:
-        archive = task.folder / "archive.zip"
-        found = archive_keyframes(task, into=archive, observer=observer)
+        archive, pictures = task.folder / "archive.zip", task.folder / "pictures"
+        pictures.mkdir()
+        found = archive_keyframes(task, into=archive, pictures=pictures, observer=observer)
         keyframes = tuple(
             Keyframe(**picked.model_dump(), href=f"/v1/keyframes/{record_id}/frames/{picked.frame}")
             for picked in found.keyframes
         )
-        return Outcome((VariantFile("archive", archive, "application/zip"),), keyframes)
+        return Outcome(
+            (VariantFile("archive", archive, "application/zip"),),
+            keyframes,
+            pictures=tuple(pictures / keyframe.name for keyframe in keyframes),
+        )
 
     return Work("keyframes", options=task.options, reference_count=0, do=do)

@@ -1,6 +1,5 @@
 """`/v1/keyframes`: which frames of a video are worth coloring."""
 
-import zipfile
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -32,9 +31,10 @@ from jobs.errors import (
 )
 from jobs.identifiers import new_keyframes_id
 from jobs.record import Keyframe, Keyframes
+from jobs.store import RemoteFile
 from service.conditions import matches
 from service.dependencies import ServicesDep, ViewerDep
-from service.file_answer import FILE_RESPONSES, answer_file, finished_variant
+from service.file_answer import FILE_RESPONSES, REDIRECT, answer_file, find_published, finished_variant, gone, redirect
 from service.form import FOR_KEYFRAMES
 from service.keyframes_description import KEYFRAMES_CONTENT, KEYFRAMES_FORM
 from service.looking import POLL_SECONDS, answer_look
@@ -55,6 +55,7 @@ PICTURE: dict[int | str, dict[str, Any]] = {
         },
     },
     304: {"description": "The client has it: `If-None-Match` names its ETag."},
+    307: REDIRECT,
     **describe_problems(Unauthorized, JobNotFound, VariantNotFound, JobNotFinished, JobExpired, InvalidRequest),
 }
 
@@ -221,13 +222,15 @@ def get_picture(
     headers = {"ETag": f'"{archive.sha256[:32]}-{frame}"', "Cache-Control": "private, no-cache"}
     if matches(if_none_match, etag=headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    try:
-        picture = _unpack(services.store.variant_path(record.id, "archive"), keyframe.name)
-    except (FileNotFoundError, VariantNotFound) as error:
-        raise JobExpired(f"The files of {record.id} are gone. Send the video again.") from error
     headers["Content-Disposition"] = f'inline; filename="{keyframe.name}"'
     headers["X-Content-Type-Options"] = "nosniff"
-    return Response(picture, media_type="image/png", headers=headers)
+    picture = find_published(services, record.id, Path(keyframe.name).stem)
+    if isinstance(picture, RemoteFile):
+        return redirect(picture, method="GET", media_type="image/png", headers=headers)
+    try:
+        return Response(picture.read_bytes(), media_type="image/png", headers=headers)
+    except FileNotFoundError as error:
+        raise gone(record.id) from error
 
 
 @router.post(
@@ -266,8 +269,3 @@ def _keyframe(record: Keyframes, frame: int) -> Keyframe:
         if keyframe.frame == frame:
             return keyframe
     raise VariantNotFound(f"Frame {frame} is none of those chosen in {record.id}; its `keyframes` list them.")
-
-
-def _unpack(archive: Path, name: str) -> bytes:
-    with zipfile.ZipFile(archive) as packed:
-        return packed.read(name)

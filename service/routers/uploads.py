@@ -26,8 +26,7 @@ from jobs.errors import (
     UploadOffsetMismatch,
 )
 from jobs.options import StrictModel
-from jobs.resumable import ResumableUpload, UploadInfo
-from jobs.upload_writer import UploadWriter
+from jobs.resumable import ResumableUpload, UploadInfo, UploadWriter
 from service.body import declared_length
 from service.dependencies import Services, ServicesDep, ViewerDep
 from service.disk_space import DiskSpace

@@ -9,13 +9,13 @@ from redis import Redis
 
 from jobs.connection import connect
 from jobs.embedded_redis import embedded_redis
+from jobs.folder_store import FolderStore
 from jobs.identifiers import new_job_id
 from jobs.options import JobOptions
 from jobs.queue import JobQueue
 from jobs.record import Job
 from jobs.repository import JobRepository
 from jobs.settings import Settings
-from jobs.store import FolderStore
 from jobs.submission import Submission
 
 MakeJob = Callable[..., Job]

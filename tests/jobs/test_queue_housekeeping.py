@@ -13,14 +13,14 @@ from rq.job import Job as QueuedJob
 from rq.job import JobStatus
 
 from jobs.cancellation import cancel_job, delete_job
-from jobs.errors import JobAlreadyFinished, JobExpired, JobNotFound, VideoUndecodable
-from jobs.housekeeping import sweep
+from jobs.errors import JobAlreadyFinished, JobExpired, JobNotFound, VariantNotFound, VideoUndecodable
+from jobs.folder_store import FolderStore
+from jobs.housekeeping import sweep, sweep_files
 from jobs.options import JobOptions
 from jobs.queue import JobQueue
 from jobs.record import Job, Progress
 from jobs.repository import JobRepository
 from jobs.settings import Settings
-from jobs.store import FolderStore
 
 MakeJob = Callable[..., Job]
 
@@ -240,7 +240,7 @@ def test_a_sweep_that_was_cut_off_is_made_up_for(
 
 
 def test_files_without_a_job_go_when_nobody_has_written_to_them_for_long(
-    repository: JobRepository, queue: JobQueue, store: FolderStore, tmp_path: Path
+    repository: JobRepository, store: FolderStore, tmp_path: Path
 ) -> None:
     store.create("job_orphan")
     store.create("job_uploading")
@@ -248,20 +248,18 @@ def test_files_without_a_job_go_when_nobody_has_written_to_them_for_long(
     long_ago = time.time() - 24 * 3600
     for folder, _, _ in os.walk(tmp_path / "store" / "jobs" / "job_orphan"):
         os.utime(folder, (long_ago, long_ago))
-    sweep(repository, queue, store, now())
+    sweep_files(repository, store, now())
     assert set(store.job_ids()) == {"job_uploading", "lost+found"}
 
 
-def test_work_folders_of_ended_jobs_go(
-    repository: JobRepository, queue: JobQueue, store: FolderStore, make_job: MakeJob
-) -> None:
+def test_work_folders_of_ended_jobs_go(repository: JobRepository, store: FolderStore, make_job: MakeJob) -> None:
     job = make_job()
     store.create(job.id)
     work = store.open_execution(job.id, "a")
     repository.cancel(job.id)
-    sweep(repository, queue, store, now())
+    sweep_files(repository, store, now())
     assert work.exists()
-    sweep(repository, queue, store, now() + timedelta(minutes=5))
+    sweep_files(repository, store, now() + timedelta(minutes=5))
     assert not work.exists()
 
 
@@ -281,8 +279,36 @@ def test_jobs_that_are_only_kept_cost_a_sweep_nothing(
     monkeypatch.setattr(store, "last_touched", lambda job_id: looked_at.append(job_id) or 0.0)
     before = commands(redis)
     sweep(repository, queue, store, now())
+    sweep_files(repository, store, now() + timedelta(hours=2))
     assert commands(redis) - before < 30
     assert looked_at == []
+
+
+@pytest.mark.parametrize("how", ["succeeded", "failed", "canceled"])
+def test_only_what_the_record_names_stays_of_what_was_published(
+    repository: JobRepository, store: FolderStore, make_job: MakeJob, how: str
+) -> None:
+    job = make_job()
+    store.create(job.id)
+    for execution in ("died", "finished"):
+        work = store.open_execution(job.id, execution)
+        (work / "video.mp4").write_text(execution)
+        store.publish(job.id, execution, [work / "video.mp4"])
+    assert repository.claim(job.id, "finished")
+    if how == "succeeded":
+        assert repository.finish(job.id, "finished", variants=[], progress=Progress())
+    elif how == "failed":
+        assert repository.fail(job.id, "finished", VideoUndecodable("It is no video."))
+    else:
+        assert repository.cancel(job.id)
+    sweep_files(repository, store, now() + timedelta(minutes=5))
+    with pytest.raises(VariantNotFound):
+        store.find_result(job.id, "died", "video")
+    if how == "succeeded":
+        assert store.find_result(job.id, "finished", "video").read_text() == "finished"
+    else:
+        with pytest.raises(VariantNotFound):
+            store.find_result(job.id, "finished", "video")
 
 
 def test_jobs_that_wait_cost_a_sweep_one_command_each(

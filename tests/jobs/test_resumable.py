@@ -21,7 +21,9 @@ from jobs.errors import (
     UploadNotFound,
     UploadUnfinished,
 )
-from jobs.resumable import HALF_MADE_AGE, TOLD_FOR, ResumableUpload, UploadFolder, UploadInfo
+from jobs.folder_store import FolderStore
+from jobs.folder_uploads import HALF_MADE_AGE, FolderUploads
+from jobs.resumable import TOLD_FOR, ResumableUpload, UploadInfo
 from jobs.upload_marks import UploadMarks
 
 DAY = timedelta(days=1)
@@ -29,8 +31,13 @@ WRONG = Checksum("sha256", hashlib.sha256(b"something else").digest())
 
 
 @pytest.fixture
-def uploads(tmp_path: Path) -> UploadFolder:
-    return UploadFolder(tmp_path, expiry_seconds=DAY.total_seconds())
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path)
+
+
+@pytest.fixture
+def uploads(store: FolderStore) -> FolderUploads:
+    return FolderUploads(store, expiry_seconds=DAY.total_seconds())
 
 
 def info(*, length: int = 10, owner: str = "") -> UploadInfo:
@@ -40,7 +47,7 @@ def info(*, length: int = 10, owner: str = "") -> UploadInfo:
 
 
 @pytest.fixture
-def upload(uploads: UploadFolder) -> ResumableUpload:
+def upload(uploads: FolderUploads) -> ResumableUpload:
     return uploads.create(info())
 
 
@@ -49,13 +56,13 @@ def folder(tmp_path: Path, upload: ResumableUpload) -> Path:
     return tmp_path / "uploads" / upload.id
 
 
-def add(uploads: UploadFolder, upload_id: str, data: bytes) -> None:
+def add(uploads: FolderUploads, upload_id: str, data: bytes) -> None:
     with closing(uploads.claim(upload_id, viewer=None)) as writer:
         writer.write(data)
         writer.finish()
 
 
-def offset(uploads: UploadFolder, upload: ResumableUpload) -> int:
+def offset(uploads: FolderUploads, upload: ResumableUpload) -> int:
     return uploads.look(upload.id, viewer=None).offset
 
 
@@ -68,7 +75,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def test_bytes_add_up_over_several_claims(uploads: UploadFolder, upload: ResumableUpload, folder: Path) -> None:
+def test_bytes_add_up_over_several_claims(uploads: FolderUploads, upload: ResumableUpload, folder: Path) -> None:
     add(uploads, upload.id, b"0123")
     assert not uploads.look(upload.id, viewer=None).finished
     add(uploads, upload.id, b"456789")
@@ -77,33 +84,33 @@ def test_bytes_add_up_over_several_claims(uploads: UploadFolder, upload: Resumab
 
 
 def test_any_other_process_sees_what_one_has_written(
-    uploads: UploadFolder, upload: ResumableUpload, tmp_path: Path
+    uploads: FolderUploads, upload: ResumableUpload, tmp_path: Path
 ) -> None:
     add(uploads, upload.id, b"0123")
-    other = UploadFolder(tmp_path, expiry_seconds=DAY.total_seconds())
+    other = FolderUploads(FolderStore(tmp_path), expiry_seconds=DAY.total_seconds())
     assert other.look(upload.id, viewer=None).offset == 4
     assert other.look(upload.id, viewer=None).info == upload.info
 
 
 @pytest.mark.parametrize("upload_id", ["upload_" + "0" * 24, "../jobs", "upload_XYZ", "", "upload_" + "0" * 24 + "\n"])
-def test_an_upload_that_was_never_made_is_not_found(uploads: UploadFolder, upload_id: str) -> None:
+def test_an_upload_that_was_never_made_is_not_found(uploads: FolderUploads, upload_id: str) -> None:
     with pytest.raises(UploadNotFound):
         uploads.look(upload_id, viewer=None)
     with pytest.raises(UploadNotFound):
         uploads.claim(upload_id, viewer=None)
 
 
-def test_another_owners_upload_is_not_found(uploads: UploadFolder, tmp_path: Path) -> None:
+def test_another_owners_upload_is_not_found(uploads: FolderUploads, tmp_path: Path) -> None:
     upload = uploads.create(info(owner="key_1", length=0))
     assert uploads.look(upload.id, viewer="key_1").finished
     for call in (uploads.look, uploads.claim):
         with pytest.raises(UploadNotFound):
             call(upload.id, viewer="key_2")
     with pytest.raises(UploadNotFound):
-        uploads.link(upload.id, tmp_path / "video", viewer="key_2")
+        uploads.give(upload.id, "job_1", viewer="key_2")
 
 
-def test_bytes_beyond_the_length_are_refused(uploads: UploadFolder, upload: ResumableUpload) -> None:
+def test_bytes_beyond_the_length_are_refused(uploads: FolderUploads, upload: ResumableUpload) -> None:
     add(uploads, upload.id, b"01234567")
     with pytest.raises(PayloadTooLarge):
         add(uploads, upload.id, b"890")
@@ -111,7 +118,7 @@ def test_bytes_beyond_the_length_are_refused(uploads: UploadFolder, upload: Resu
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256"])
-def test_bytes_with_their_checksum_are_kept(uploads: UploadFolder, upload: ResumableUpload, algorithm: str) -> None:
+def test_bytes_with_their_checksum_are_kept(uploads: FolderUploads, upload: ResumableUpload, algorithm: str) -> None:
     checksum = Checksum(algorithm, hashlib.new(algorithm, b"0123").digest())  # type: ignore[arg-type]
     with closing(uploads.claim(upload.id, viewer=None)) as writer:
         writer.expect(checksum)
@@ -123,7 +130,7 @@ def test_bytes_with_their_checksum_are_kept(uploads: UploadFolder, upload: Resum
 
 
 def test_bytes_with_another_checksum_go_and_those_before_stay(
-    uploads: UploadFolder, upload: ResumableUpload, folder: Path
+    uploads: FolderUploads, upload: ResumableUpload, folder: Path
 ) -> None:
     add(uploads, upload.id, b"0123")
     with closing(uploads.claim(upload.id, viewer=None)) as writer:
@@ -136,7 +143,7 @@ def test_bytes_with_another_checksum_go_and_those_before_stay(
 
 
 def test_bytes_whose_checksum_was_never_compared_go(
-    uploads: UploadFolder, upload: ResumableUpload, folder: Path
+    uploads: FolderUploads, upload: ResumableUpload, folder: Path
 ) -> None:
     add(uploads, upload.id, b"0123")
     with closing(uploads.claim(upload.id, viewer=None)) as writer:
@@ -146,7 +153,7 @@ def test_bytes_whose_checksum_was_never_compared_go(
 
 
 def test_bytes_that_go_at_this_moment_are_not_counted(
-    uploads: UploadFolder, upload: ResumableUpload, monkeypatch: pytest.MonkeyPatch
+    uploads: FolderUploads, upload: ResumableUpload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def close_first(marks: UploadMarks) -> int | None:
         writer.close()
@@ -164,8 +171,9 @@ DIES = """
 import os, sys
 from pathlib import Path
 from jobs.checksum import Checksum
-from jobs.resumable import UploadFolder
-writer = UploadFolder(Path(sys.argv[1]), expiry_seconds=60).claim(sys.argv[2], viewer=None)
+from jobs.folder_store import FolderStore
+from jobs.folder_uploads import FolderUploads
+writer = FolderUploads(FolderStore(Path(sys.argv[1])), expiry_seconds=60).claim(sys.argv[2], viewer=None)
 if sys.argv[3] == "checksum":
     writer.expect(Checksum("sha1", b""))
 writer.write(b"456")
@@ -175,7 +183,7 @@ os._exit(1)
 
 @pytest.mark.parametrize(("promise", "kept"), [("none", b"0123456"), ("checksum", b"0123")])
 def test_a_process_that_dies_leaves_what_it_wrote_unless_that_waited_for_its_checksum(
-    uploads: UploadFolder, upload: ResumableUpload, folder: Path, tmp_path: Path, promise: str, kept: bytes
+    uploads: FolderUploads, upload: ResumableUpload, folder: Path, tmp_path: Path, promise: str, kept: bytes
 ) -> None:
     add(uploads, upload.id, b"0123")
     died = subprocess.run([sys.executable, "-c", DIES, str(tmp_path), upload.id, promise], check=False)
@@ -187,8 +195,8 @@ def test_a_process_that_dies_leaves_what_it_wrote_unless_that_waited_for_its_che
     assert (folder / "data").read_bytes() == kept
 
 
-def test_one_alone_may_write(uploads: UploadFolder, upload: ResumableUpload, tmp_path: Path) -> None:
-    other = UploadFolder(tmp_path, expiry_seconds=60)
+def test_one_alone_may_write(uploads: FolderUploads, upload: ResumableUpload, tmp_path: Path) -> None:
+    other = FolderUploads(FolderStore(tmp_path), expiry_seconds=60)
     with closing(uploads.claim(upload.id, viewer=None)) as writer:
         with pytest.raises(UploadLocked) as refused:
             other.claim(upload.id, viewer=None)
@@ -200,7 +208,7 @@ def test_one_alone_may_write(uploads: UploadFolder, upload: ResumableUpload, tmp
         assert not writer.is_wanted()
 
 
-def test_a_writer_that_is_closed_writes_nothing_more(uploads: UploadFolder, upload: ResumableUpload) -> None:
+def test_a_writer_that_is_closed_writes_nothing_more(uploads: FolderUploads, upload: ResumableUpload) -> None:
     writer = uploads.claim(upload.id, viewer=None)
     writer.close()
     writer.close()
@@ -211,8 +219,9 @@ def test_a_writer_that_is_closed_writes_nothing_more(uploads: UploadFolder, uplo
 FILLS_UP = """
 import resource, sys
 from pathlib import Path
-from jobs.resumable import UploadFolder
-writer = UploadFolder(Path(sys.argv[1]), expiry_seconds=60).claim(sys.argv[2], viewer=None)
+from jobs.folder_store import FolderStore
+from jobs.folder_uploads import FolderUploads
+writer = FolderUploads(FolderStore(Path(sys.argv[1])), expiry_seconds=60).claim(sys.argv[2], viewer=None)
 resource.setrlimit(resource.RLIMIT_FSIZE, (6, 6))
 try:
     writer.write(b"456789")
@@ -223,7 +232,7 @@ except OSError as error:
 
 
 def test_what_fits_is_kept_where_not_all_does(
-    uploads: UploadFolder, upload: ResumableUpload, folder: Path, tmp_path: Path
+    uploads: FolderUploads, upload: ResumableUpload, folder: Path, tmp_path: Path
 ) -> None:
     add(uploads, upload.id, b"0123")
     command = [sys.executable, "-c", FILLS_UP, str(tmp_path), upload.id]
@@ -231,34 +240,36 @@ def test_what_fits_is_kept_where_not_all_does(
     assert (folder / "data").read_bytes() == b"012345"
 
 
-def test_a_finished_upload_is_linked_as_often_as_wanted(
-    uploads: UploadFolder, upload: ResumableUpload, folder: Path, tmp_path: Path
+def test_a_finished_upload_is_given_as_often_as_wanted(
+    uploads: FolderUploads, upload: ResumableUpload, store: FolderStore
 ) -> None:
     with pytest.raises(UploadUnfinished, match="0 of its 10"):
-        uploads.link(upload.id, tmp_path / "a", viewer=None)
+        uploads.give(upload.id, "a", viewer=None)
     add(uploads, upload.id, b"0123456789")
     for name in ("a", "b"):
-        assert uploads.link(upload.id, tmp_path / name, viewer=None).info.filename == "film.mkv"
+        store.create(name)
+        assert uploads.give(upload.id, name, viewer=None).info.filename == "film.mkv"
     uploads.delete(upload.id)
-    assert (tmp_path / "a").read_bytes() == b"0123456789"
-    assert (tmp_path / "a").samefile(tmp_path / "b")
+    assert store.input_video("a").read_bytes() == b"0123456789"
+    assert store.input_video("a").samefile(store.input_video("b"))
 
 
 def test_a_finished_upload_is_copied_where_it_cannot_be_linked(
-    uploads: UploadFolder, upload: ResumableUpload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    uploads: FolderUploads, upload: ResumableUpload, store: FolderStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EXDEV, "another device")
 
     add(uploads, upload.id, b"0123456789")
     monkeypatch.setattr(os, "link", refuse)
-    uploads.link(upload.id, tmp_path / "a", viewer=None)
-    assert (tmp_path / "a").read_bytes() == b"0123456789"
-    assert not list(tmp_path.glob(".*"))
+    store.create("a")
+    uploads.give(upload.id, "a", viewer=None)
+    assert store.input_video("a").read_bytes() == b"0123456789"
+    assert not list(store.input_video("a").parent.glob(".*"))
 
 
 def test_a_deleted_upload_leaves_nothing_and_is_not_found(
-    uploads: UploadFolder, upload: ResumableUpload, tmp_path: Path
+    uploads: FolderUploads, upload: ResumableUpload, tmp_path: Path
 ) -> None:
     add(uploads, upload.id, b"0123")
     with closing(uploads.claim(upload.id, viewer=None)):
@@ -269,7 +280,7 @@ def test_a_deleted_upload_leaves_nothing_and_is_not_found(
 
 
 def test_an_upload_expires_some_time_after_its_last_byte(
-    uploads: UploadFolder, upload: ResumableUpload, folder: Path
+    uploads: FolderUploads, upload: ResumableUpload, folder: Path
 ) -> None:
     age(folder / "data", DAY - timedelta(minutes=1))
     before = uploads.look(upload.id, viewer=None).expires_at
@@ -282,7 +293,7 @@ def test_an_upload_expires_some_time_after_its_last_byte(
 
 @pytest.mark.parametrize("written", [b"0123", b"0123456789"])
 def test_an_expired_upload_says_so_for_a_while_and_is_gone_then(
-    uploads: UploadFolder, upload: ResumableUpload, folder: Path, tmp_path: Path, written: bytes
+    uploads: FolderUploads, upload: ResumableUpload, folder: Path, tmp_path: Path, written: bytes
 ) -> None:
     add(uploads, upload.id, written)
     age(folder / "data", DAY)
@@ -294,7 +305,7 @@ def test_an_expired_upload_says_so_for_a_while_and_is_gone_then(
         with pytest.raises(UploadExpired):
             call(upload.id, viewer=None)
     with pytest.raises(UploadExpired):
-        uploads.link(upload.id, tmp_path / "a", viewer=None)
+        uploads.give(upload.id, "a", viewer=None)
     uploads.sweep(now())
     assert folder.exists()
     age(folder, TOLD_FOR + timedelta(seconds=1))
@@ -305,7 +316,7 @@ def test_an_expired_upload_says_so_for_a_while_and_is_gone_then(
 
 
 def test_an_upload_that_is_being_written_does_not_go(
-    uploads: UploadFolder, upload: ResumableUpload, folder: Path
+    uploads: FolderUploads, upload: ResumableUpload, folder: Path
 ) -> None:
     with closing(uploads.claim(upload.id, viewer=None)) as writer:
         age(folder / "data", DAY)
@@ -314,7 +325,7 @@ def test_an_upload_that_is_being_written_does_not_go(
     assert offset(uploads, upload) == 4
 
 
-def test_a_half_made_upload_does_not_exist_and_goes(uploads: UploadFolder, folder: Path) -> None:
+def test_a_half_made_upload_does_not_exist_and_goes(uploads: FolderUploads, folder: Path) -> None:
     (folder / "info.json").rename(folder / "info.json.part")
     with pytest.raises(UploadNotFound):
         uploads.look(folder.name, viewer=None)
@@ -325,7 +336,7 @@ def test_a_half_made_upload_does_not_exist_and_goes(uploads: UploadFolder, folde
     assert not folder.exists()
 
 
-def test_somebody_elses_files_are_left_alone(uploads: UploadFolder, tmp_path: Path) -> None:
+def test_somebody_elses_files_are_left_alone(uploads: FolderUploads, tmp_path: Path) -> None:
     theirs = tmp_path / "uploads" / "notes"
     theirs.mkdir()
     age(theirs, 10 * DAY)

@@ -1,23 +1,22 @@
 import os
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from jobs.errors import JobNotFound, StartupError, VariantNotFound
+from jobs.errors import JobCanceled, JobNotFound, StartupError, VariantNotFound
+from jobs.folder_store import FolderStore
 from jobs.settings import Settings
-from jobs.store import FolderStore, open_store
+from jobs.stores import open_store
 
 
 def everything_in(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def publish(store: FolderStore, job_id: str, execution_id: str, content: bytes, *, owns: bool = True) -> bool:
-    store.open_execution(job_id, execution_id)
-    (store.finished_folder(job_id, execution_id) / "video.mp4").write_bytes(content)
-    return store.publish(job_id, execution_id, owns=lambda: owns)
+def publish(store: FolderStore, job_id: str, execution_id: str, content: bytes) -> None:
+    path = store.open_execution(job_id, execution_id) / "video.mp4"
+    path.write_bytes(content)
+    store.publish(job_id, execution_id, [path])
 
 
 def test_an_upload_appears_only_when_it_is_whole(store: FolderStore) -> None:
@@ -53,53 +52,84 @@ def test_references_keep_their_order(store: FolderStore) -> None:
     assert [path.read_text() for path in store.input_references("job_1")] == [str(i) for i in range(12)]
 
 
-def test_results_appear_at_once_and_replace_those_of_a_dead_execution(store: FolderStore) -> None:
+def test_every_execution_publishes_under_its_own_name(store: FolderStore) -> None:
     store.create("job_1")
     with pytest.raises(VariantNotFound):
-        store.variant_path("job_1", "video")
-    assert publish(store, "job_1", "a", b"first")
-    assert publish(store, "job_1", "b", b"second")
-    assert store.variant_path("job_1", "video").read_bytes() == b"second"
-    assert store.variant_path("job_1", "video").name == "video.mp4"
-
-
-def test_an_execution_that_owns_nothing_publishes_nothing(store: FolderStore) -> None:
-    store.create("job_1")
-    assert publish(store, "job_1", "new", b"new")
-    assert not publish(store, "job_1", "stale", b"stale", owns=False)
-    assert store.variant_path("job_1", "video").read_bytes() == b"new"
+        store.find_result("job_1", "a", "video")
+    publish(store, "job_1", "a", b"first")
+    publish(store, "job_1", "b", b"second")
+    assert store.find_result("job_1", "a", "video").read_bytes() == b"first"
+    assert store.find_result("job_1", "b", "video").read_bytes() == b"second"
+    assert store.find_result("job_1", "b", "video").name == "video.mp4"
+    with pytest.raises(VariantNotFound):
+        store.find_result("job_1", "b", "vid")
 
 
 def test_publishing_leaves_nothing_but_the_results(store: FolderStore, tmp_path: Path) -> None:
     store.create("job_1")
     publish(store, "job_1", "a", b"colored")
     store.discard_execution("job_1", "a")
-    assert everything_in(tmp_path / "store" / "jobs" / "job_1") == {"results/video.mp4"}
+    assert everything_in(tmp_path / "store" / "jobs" / "job_1") == {"results/a/video.mp4"}
+    assert not store.has_leftovers("job_1", published="a")
 
 
-def test_only_one_execution_publishes_at_a_time(store: FolderStore, tmp_path: Path) -> None:
+def test_results_of_others_go_and_those_of_one_stay(store: FolderStore) -> None:
     store.create("job_1")
-    inside: list[int] = []
-    most = 0
+    for execution in ("a", "b", "c"):
+        publish(store, "job_1", execution, execution.encode())
+        store.discard_execution("job_1", execution)
+    assert store.has_leftovers("job_1", published="b")
+    store.unpublish("job_1", "a")
+    with pytest.raises(VariantNotFound):
+        store.find_result("job_1", "a", "video")
+    assert store.find_result("job_1", "c", "video").read_bytes() == b"c"
+    store.drop_results("job_1", but="b")
+    assert store.find_result("job_1", "b", "video").read_bytes() == b"b"
+    assert not store.has_leftovers("job_1", published="b")
+    store.drop_results("job_1")
+    with pytest.raises(VariantNotFound):
+        store.find_result("job_1", "b", "video")
 
-    def owns() -> bool:
-        nonlocal most
-        inside.append(1)
-        most = max(most, len(inside))
-        time.sleep(0.002)
-        inside.pop()
-        return True
 
-    def publish_often(name: str) -> None:
-        for number in range(10):
-            store.open_execution("job_1", f"{name}-{number}")
-            assert store.publish("job_1", f"{name}-{number}", owns=owns)
+def test_publishing_stops_where_it_is_told_to(store: FolderStore) -> None:
+    def stop() -> None:
+        raise JobCanceled("Enough.")
 
-    with ThreadPoolExecutor(8) as pool:
-        for done in [pool.submit(publish_often, f"execution-{number}") for number in range(8)]:
-            done.result()
-    assert most == 1
-    assert not (tmp_path / "store" / "jobs" / "job_1" / ".publishing").exists()
+    store.create("job_1")
+    path = store.open_execution("job_1", "a") / "video.mp4"
+    path.write_bytes(b"colored")
+    with pytest.raises(JobCanceled):
+        store.publish("job_1", "a", [path], check=stop)
+    with pytest.raises(VariantNotFound):
+        store.find_result("job_1", "a", "video")
+
+
+def test_what_is_kept_is_there_for_others_and_goes_with_the_job(store: FolderStore, tmp_path: Path) -> None:
+    store.create("job_1")
+    assert store.kept("job_1") == []
+    for name, content in (("shot-1.mkv", "one"), ("plan.json", "old"), ("plan.json", "new")):
+        (tmp_path / "made").write_text(content)
+        store.keep("job_1", name, tmp_path / "made")
+        assert not (tmp_path / "made").exists()
+    assert store.kept("job_1") == ["plan.json", "shot-1.mkv"]
+    with store.fetch("job_1", "plan.json") as path:
+        assert path.read_text() == "new"
+    with pytest.raises(FileNotFoundError), store.fetch("job_1", "shot-2.mkv"):
+        pass
+    store.drop_kept("job_1")
+    assert store.kept("job_1") == []
+    store.delete("job_1")
+    assert store.kept("job_1") == []
+
+
+def test_a_file_that_cannot_be_kept_whole_is_not_kept(store: FolderStore, tmp_path: Path) -> None:
+    store.create("job_1")
+    with pytest.raises(FileNotFoundError):
+        store.keep("job_1", "shot-1.mkv", tmp_path / "missing")
+    assert store.kept("job_1") == []
+    for name in ("../plan", "a/b", "", ".hidden"):
+        with pytest.raises(ValueError, match="named"):
+            store.keep("job_1", name, tmp_path / "missing")
 
 
 def test_a_discarded_execution_leaves_the_others_alone(store: FolderStore) -> None:
@@ -108,7 +138,7 @@ def test_a_discarded_execution_leaves_the_others_alone(store: FolderStore) -> No
     kept = store.open_execution("job_1", "b")
     store.discard_execution("job_1", "a")
     store.discard_execution("job_1", "a")
-    assert [path.name for path in kept.parents[1].iterdir()] == ["b"]
+    assert [path.name for path in kept.parent.iterdir()] == ["b"]
 
 
 def test_a_deleted_job_leaves_no_byte(store: FolderStore, tmp_path: Path) -> None:

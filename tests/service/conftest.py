@@ -98,8 +98,7 @@ def succeed(services: Services) -> Callable[[str], None]:
     def run(job_id: str) -> None:
         execution = "e1"
         assert services.repository.claim(job_id, execution)
-        services.store.open_execution(job_id, execution)
-        folder = services.store.finished_folder(job_id, execution)
+        folder = services.store.open_execution(job_id, execution)
         variants = []
         for name, (media_type, data) in RESULTS.items():
             (folder / f"{name}{'.mp4' if name == 'video' else '.html'}").write_bytes(data)
@@ -112,7 +111,7 @@ def succeed(services: Services) -> Callable[[str], None]:
                     href=f"/v1/jobs/{job_id}/content?variant={name}",
                 )
             )
-        assert services.store.publish(job_id, execution, owns=lambda: True)
+        services.store.publish(job_id, execution, sorted(folder.iterdir()))
         assert services.repository.finish(job_id, execution, variants=variants, progress=Progress(fraction=1))
 
     return run

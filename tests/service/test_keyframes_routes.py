@@ -44,9 +44,10 @@ def succeed(services: Services) -> Succeed:
             archive.writestr(NAME, PICTURE)
         content = packed.getvalue()
         assert services.repository.claim(record_id, "e1")
-        services.store.open_execution(record_id, "e1")
-        (services.store.finished_folder(record_id, "e1") / "archive.zip").write_bytes(content)
-        assert services.store.publish(record_id, "e1", owns=lambda: True)
+        work = services.store.open_execution(record_id, "e1")
+        (work / "archive.zip").write_bytes(content)
+        (work / NAME).write_bytes(PICTURE)
+        services.store.publish(record_id, "e1", [work / "archive.zip", work / NAME])
         href = f"/v1/keyframes/{record_id}"
         keyframe = Keyframe(
             shot=0, first_frame=0, last_frame=9, frame=7, time_seconds=0.28, name=NAME, href=f"{href}/frames/7"

@@ -14,10 +14,10 @@ import anyio
 import httpx
 import pytest
 from fastapi import FastAPI
+from jobs.file_upload_writer import FileUploadWriter
 
 from jobs.resumable import UploadInfo
 from jobs.settings import Settings
-from jobs.upload_writer import UploadWriter
 from service.app import create_app
 from service.dependencies import Services, get_viewer
 from tests.service.http_checks import assert_problem, pointers
@@ -75,9 +75,10 @@ async def test_an_upload_in_pieces_has_all_bytes(client: httpx.AsyncClient, serv
     assert (first.status_code, first.headers["Upload-Offset"]) == (204, "4")
     second = await send(client, where, CONTENT[4:], offset=4)
     assert (second.status_code, second.headers["Upload-Offset"]) == (204, "10")
-    target = services.settings.store_folder / "copy"
-    services.resumable.link(upload_id_of(where), target, viewer=None)
-    assert target.read_bytes() == CONTENT
+    services.store.create("job_1")
+    services.resumable.give(upload_id_of(where), "job_1", viewer=None)
+    with services.store.fetch_input("job_1") as files:
+        assert files.video.read_bytes() == CONTENT
 
 
 async def test_head_says_where_to_go_on(client: httpx.AsyncClient) -> None:
@@ -306,13 +307,13 @@ async def test_an_upload_that_the_disk_will_not_hold_is_refused(redis_url: str, 
 async def test_a_disk_that_fills_up_is_told_and_what_came_is_kept(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def half(writer: UploadWriter, chunk: bytes) -> None:
+    def half(writer: FileUploadWriter, chunk: bytes) -> None:
         write(writer, chunk[:4])
         raise OSError(errno.ENOSPC, "No space left on device")
 
     where = await create(client)
-    write = UploadWriter.write
-    monkeypatch.setattr(UploadWriter, "write", half)
+    write = FileUploadWriter.write
+    monkeypatch.setattr(FileUploadWriter, "write", half)
     problem = assert_problem(await send(client, where, CONTENT), 507, "storage_full")
     assert "kept" in str(problem["detail"])
     monkeypatch.undo()

@@ -202,7 +202,7 @@ async def test_a_disk_that_fills_up_while_writing_is_507(
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("jobs.store.InputWriter.write", full)
+    monkeypatch.setattr("jobs.folder_store.FileWriter.write", full)
     assert_problem(await client.post("/v1/jobs", files=job_files()), 507, "storage_full")
     assert stored_files() == []
 

@@ -13,12 +13,13 @@ import torch
 from jobs.connection import connect
 from jobs.embedded_redis import embedded_redis
 from jobs.errors import VariantNotFound
+from jobs.folder_store import FolderStore
 from jobs.identifiers import new_job_id
 from jobs.options import JobOptions
 from jobs.record import Job
 from jobs.repository import JobRepository
 from jobs.settings import Settings
-from jobs.store import FolderStore, open_store
+from jobs.stores import open_store
 from jobs.submission import Submission
 from models import errors as model_errors
 from worker.execution import Workplace, execute
@@ -58,6 +59,10 @@ class Desk:
             workplace=Workplace(self.settings, self.repository, self.store, colorize),
         )
         return self.repository.get(job_id)
+
+    def published(self, job_id: str) -> Path:
+        """What the record names."""
+        return self.store.find_result(job_id, self.repository.status(job_id)[1], "video")
 
     def execution_folders(self, job_id: str) -> list[Path]:
         return list((self.store.input_video(job_id).parents[1] / "executions").iterdir())
@@ -103,7 +108,7 @@ def test_the_pipeline_gets_the_files_under_the_names_that_users_gave(desk: Desk)
     assert desk.execute(job_id, look).status == "succeeded"
     assert [reference.name for reference in seen[0].references] == ["../evil.png", "b.png"]
     assert seen[0].limits.max_frames == desk.settings.max_frames
-    assert desk.store.variant_path(job_id, "video").read_bytes() == b"FILM"
+    assert desk.published(job_id).read_bytes() == b"FILM"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +132,7 @@ def test_what_goes_wrong_has_a_code_and_leaves_no_files(desk: Desk, error: Excep
     assert job.error.detail.endswith(".")
     assert desk.execution_folders(job_id) == []
     with pytest.raises(VariantNotFound):
-        desk.store.variant_path(job_id, "video")
+        desk.published(job_id)
 
 
 def test_an_execution_that_was_taken_over_cannot_publish(desk: Desk) -> None:
@@ -140,7 +145,7 @@ def test_an_execution_that_was_taken_over_cannot_publish(desk: Desk) -> None:
     job_id = desk.submit()
     job = desk.execute(job_id, be_overtaken, execution_id="a")
     assert job.status == "succeeded"
-    assert desk.store.variant_path(job_id, "video").read_bytes() == b"FILM"
+    assert desk.published(job_id).read_bytes() == b"FILM"
     assert desk.execution_folders(job_id) == []
 
 
@@ -153,7 +158,7 @@ def test_an_execution_canceled_at_the_last_moment_publishes_nothing(desk: Desk) 
     job_id = desk.submit()
     assert desk.execute(job_id, be_canceled).status == "canceled"
     with pytest.raises(VariantNotFound):
-        desk.store.variant_path(job_id, "video")
+        desk.published(job_id)
 
 
 def test_an_ended_job_is_not_done_again(desk: Desk) -> None:

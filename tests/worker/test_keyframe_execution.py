@@ -13,12 +13,13 @@ import pytest
 from jobs.connection import connect
 from jobs.embedded_redis import embedded_redis
 from jobs.errors import VariantNotFound
+from jobs.folder_store import FolderStore
 from jobs.identifiers import new_keyframes_id
 from jobs.options import JobOptions, KeyframeOptions
 from jobs.record import Keyframes, VideoFacts
 from jobs.repository import JobRepository
 from jobs.settings import Settings
-from jobs.store import FolderStore, open_store
+from jobs.stores import open_store
 from worker.deadline import OVERHEAD_SECONDS, seconds_allowed
 from worker.execution import Workplace, execute
 from worker.task import VariantFile
@@ -38,6 +39,10 @@ class Desk:
         options = KeyframeOptions(keep_input=keep_input)
         self.repository.create(Keyframes(id=record_id, status="queued", options=options, created_at=datetime.now(UTC)))
         return record_id
+
+    def published(self, record_id: str, stem: str) -> Path:
+        """What the record names."""
+        return self.store.find_result(record_id, self.repository.status(record_id)[1], stem)
 
     def execute(self, record_id: str, *, execution_id: str = "a") -> Keyframes:
         def colorize(*_: Any, **__: Any) -> tuple[VariantFile, ...]:
@@ -79,12 +84,14 @@ def test_the_archive_holds_what_the_record_lists(desk: Desk, film: bytes) -> Non
     (variant,) = record.variants
     assert (variant.name, variant.media_type) == ("archive", "application/zip")
     assert variant.href == f"/v1/keyframes/{record_id}/content"
-    content = desk.store.variant_path(record_id, "archive").read_bytes()
+    content = desk.published(record_id, "archive").read_bytes()
     assert len(content) == variant.bytes
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == [*(one.name for one in record.keyframes), "keyframes.json"]
         listed = json.loads(archive.read("keyframes.json"))
+        for one in record.keyframes:
+            assert desk.published(record_id, Path(one.name).stem).read_bytes() == archive.read(one.name)
     assert [one["frame"] for one in listed["keyframes"]] == [one.frame for one in record.keyframes]
 
 
@@ -101,8 +108,8 @@ def test_what_is_no_video_fails_and_leaves_nothing(desk: Desk) -> None:
     assert record.error.code == "video_undecodable"
     assert record.keyframes == record.variants == []
     with pytest.raises(VariantNotFound):
-        desk.store.variant_path(record_id, "archive")
-    assert not desk.store.has_executions(record_id)
+        desk.published(record_id, "archive")
+    assert not desk.store.has_leftovers(record_id, published="")
 
 
 def test_an_upload_goes_where_it_is_not_wanted_any_more(desk: Desk, film: bytes) -> None:
@@ -122,7 +129,7 @@ def test_a_canceled_search_is_not_begun(desk: Desk, film: bytes) -> None:
     record_id = desk.submit(film)
     desk.repository.cancel(record_id)
     assert desk.execute(record_id).status == "canceled"
-    assert not desk.store.has_executions(record_id)
+    assert not desk.store.has_leftovers(record_id, published="")
 
 
 def test_a_search_is_given_less_time_than_a_job_and_more_than_it_needs() -> None:

@@ -15,13 +15,14 @@ from rq.job import JobStatus
 from jobs.connection import connect
 from jobs.embedded_redis import embedded_redis
 from jobs.errors import JobCanceled
-from jobs.housekeeping import sweep
+from jobs.folder_store import FolderStore
+from jobs.housekeeping import sweep, sweep_files
 from jobs.options import JobOptions
 from jobs.queue import SERIALIZER, JobQueue
 from jobs.record import Job, Progress
 from jobs.repository import JobRepository
 from jobs.settings import Settings
-from jobs.store import FolderStore, open_store
+from jobs.stores import open_store
 from worker.execution import Workplace
 from worker.forking import ForkingWorker
 from worker.observer import Observer
@@ -69,7 +70,9 @@ class Hall:
         self.sweep()
 
     def sweep(self) -> None:
-        sweep(self.repository, self.queue, self.store, datetime.now(UTC) + timedelta(minutes=5))
+        later = datetime.now(UTC) + timedelta(minutes=5)
+        sweep(self.repository, self.queue, self.store, later)
+        sweep_files(self.repository, self.store, later)
 
     @property
     def rq_queue(self) -> Queue:

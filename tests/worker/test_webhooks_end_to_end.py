@@ -20,13 +20,14 @@ from webhook_jobs import SECRET, make_job, succeed, told_to, webhook_to
 from jobs.cancellation import cancel_job
 from jobs.connection import connect
 from jobs.embedded_redis import embedded_redis
+from jobs.folder_store import FolderStore
 from jobs.identifiers import new_job_id
 from jobs.options import JobOptions
 from jobs.queue import JobQueue
 from jobs.record import Job
 from jobs.repository import JobRepository
 from jobs.settings import Settings
-from jobs.store import FolderStore, open_store
+from jobs.stores import open_store
 from jobs.submission import Submission
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,6 +16,7 @@ from redis import Redis
 from jobs.cancellation import cancel_job
 from jobs.connection import connect
 from jobs.embedded_redis import embedded_redis
+from jobs.folder_store import FolderStore
 from jobs.housekeeping import sweep
 from jobs.identifiers import new_job_id
 from jobs.options import JobOptions
@@ -23,7 +24,7 @@ from jobs.queue import JobQueue
 from jobs.record import Job
 from jobs.repository import JobRepository
 from jobs.settings import Settings
-from jobs.store import FolderStore, open_store
+from jobs.stores import open_store
 from jobs.submission import Submission
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,6 +75,9 @@ class Service:
     def log(self) -> str:
         """What all workers have written so far."""
         return "".join(path.read_text() for path in sorted(self.settings.data_folder.glob("worker-*.log")))
+
+    def published(self, job_id: str) -> Path:
+        return self.store.find_result(job_id, self.repository.status(job_id)[1], "video")
 
     def execution_folders(self, job_id: str) -> list[str]:
         folder = self.store.input_video(job_id).parents[1] / "executions"
@@ -161,7 +165,7 @@ class TestAJob:
         [variant] = job.variants
         assert (variant.name, variant.bytes, variant.media_type) == ("video", len(VIDEO), "video/mp4")
         assert variant.href == f"/v1/jobs/{job_id}/content?variant=video"
-        assert service.store.variant_path(job_id, "video").read_bytes() == VIDEO[::-1]
+        assert service.published(job_id).read_bytes() == VIDEO[::-1]
         assert job.video is not None
         assert job.video.frames == 100
         assert job.progress.fraction == 1.0

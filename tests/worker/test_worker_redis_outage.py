@@ -16,7 +16,7 @@ from jobs.queue import JobQueue
 from jobs.record import Job
 from jobs.repository import JobRepository
 from jobs.settings import Settings
-from jobs.store import open_store
+from jobs.stores import open_store
 
 ROOT = Path(__file__).resolve().parents[2]
 

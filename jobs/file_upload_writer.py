@@ -1,4 +1,4 @@
-"""The one who may add to an upload: holds its lock until closed."""
+"""Adds to an upload in a folder: holds its lock until closed."""
 
 import os
 import threading
@@ -6,16 +6,13 @@ from io import FileIO
 from pathlib import Path
 
 from jobs.checksum import Checksum, RunningChecksum
-from jobs.errors import ChecksumMismatch, PayloadTooLarge
+from jobs.errors import ChecksumMismatch
+from jobs.resumable import too_many_bytes
 from jobs.upload_marks import UploadMarks
 
 
-class UploadWriter:
-    """Appends to the locked, open `data` of an upload.
-
-    A canceled request no longer waits for its thread, so `close` may come from a second one: a lock keeps it behind the
-    write under way, and no write follows it.
-    """
+class FileUploadWriter:
+    """An `UploadWriter` that appends to the locked, open `data` of an upload. A whole upload is flushed to the disk."""
 
     def __init__(self, file: FileIO, *, folder: Path, length: int) -> None:
         self._lock = threading.Lock()
@@ -33,7 +30,6 @@ class UploadWriter:
 
     @property
     def offset(self) -> int:
-        """Bytes that the upload has."""
         return self._offset
 
     @property
@@ -41,17 +37,10 @@ class UploadWriter:
         return self.length - self._offset
 
     def expect(self, checksum: Checksum) -> None:
-        """Keep what is written from here on only if `finish` finds that it adds up to `checksum`."""
         self._marks.set_unverified_from(self._offset)
         self._unverified = RunningChecksum(checksum)
 
     def write(self, chunk: bytes) -> None:
-        """Append `chunk`.
-
-        Raises:
-            PayloadTooLarge: it goes beyond the upload's length; nothing of it is written.
-            OSError: with `errno.ENOSPC` where the disk is full; as much as fits is written.
-        """
         with self._lock:
             if self._file.closed:
                 return
@@ -66,11 +55,6 @@ class UploadWriter:
                 left = left[written:]
 
     def finish(self) -> None:
-        """The bytes were all that were meant to come.
-
-        Raises:
-            ChecksumMismatch: they do not add up; none of them is kept.
-        """
         with self._lock:
             if self._unverified is None or self._file.closed:
                 return
@@ -84,11 +68,9 @@ class UploadWriter:
             self._marks.clear_unverified()
 
     def is_wanted(self) -> bool:
-        """Whether somebody else waits for the upload: its client may have come back on another connection."""
         return self._marks.is_wanted()
 
     def close(self) -> None:
-        """Let others write; bytes that wait for their checksum go, and a whole upload is flushed to the disk."""
         with self._lock:
             if self._file.closed:
                 return
@@ -99,10 +81,3 @@ class UploadWriter:
                     self._marks.clear_unverified()
                 if self._offset == self.length:
                     os.fsync(self._file.fileno())
-
-
-def too_many_bytes(length: int) -> PayloadTooLarge:
-    return PayloadTooLarge(
-        f"The upload is {length:,} bytes long, as `Upload-Length` said when it was made, and these bytes go beyond. "
-        "Ask for its offset with HEAD and send the rest, or make a new upload with the right length."
-    )
