@@ -14,8 +14,8 @@ import anyio
 import httpx
 import pytest
 from fastapi import FastAPI
-from jobs.file_upload_writer import FileUploadWriter
 
+from jobs.file_upload_writer import FileUploadWriter
 from jobs.resumable import UploadInfo
 from jobs.settings import Settings
 from service.app import create_app
