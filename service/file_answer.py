@@ -32,9 +32,11 @@ CACHE_CONTROL = "private, no-cache"
 REPORT_SECURITY_POLICY = f"{CONTENT_SECURITY_POLICY}; img-src data:; sandbox"
 """A report shows names that users chose; whatever it holds, it runs nothing."""
 
+BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 BINARY: dict[str, Any] = {
     "description": "The file.",
-    "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+    # Generators of clients know the second as bytes, and most know neither the first nor the types of videos.
+    "content": {"*/*": BYTES, "application/octet-stream": BYTES},
     "headers": {
         "ETag": {"schema": {"type": "string"}, "description": "The file's SHA-256."},
         "Content-Disposition": {"schema": {"type": "string"}, "description": "A file name to save it under."},

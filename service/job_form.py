@@ -2,39 +2,32 @@
 
 from typing import Any
 
+from service.video_part import ONE_VIDEO, video_properties
+
+JOB_FORM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "A video, given in `video` or `video_upload`, and colored frames of it.",
+    "required": ["references"],
+    **ONE_VIDEO,
+    "additionalProperties": False,
+    "properties": {
+        **video_properties("The video to color"),
+        "references": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "minItems": 1,
+            "description": "Color images, one part each: frames of the video that were colored, or pictures like them.",
+        },
+        "options": {"$ref": "#/components/schemas/JobOptions", "description": "JSON; absent: the defaults."},
+    },
+}
+"""A component, so that generators of clients name it."""
+
 JOB_FORM: dict[str, Any] = {
     "required": True,
     "content": {
         "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["references"],
-                "oneOf": [{"required": ["video"]}, {"required": ["video_upload"]}],
-                "additionalProperties": False,
-                "properties": {
-                    "video": {
-                        "type": "string",
-                        "format": "binary",
-                        "description": "The video to color: mp4, mkv, mov, webm, avi or mpegts.",
-                    },
-                    "video_upload": {
-                        "type": "string",
-                        "pattern": "^upload_[0-9a-f]{24}$",
-                        "description": "In place of `video`: the id of a finished upload to `/v1/uploads`.",
-                    },
-                    "references": {
-                        "type": "array",
-                        "items": {"type": "string", "format": "binary"},
-                        "minItems": 1,
-                        "description": "Color images, one part each: frames of the video that were colored, or "
-                        "pictures like them.",
-                    },
-                    "options": {
-                        "$ref": "#/components/schemas/JobOptions",
-                        "description": "JSON; absent: the defaults.",
-                    },
-                },
-            },
+            "schema": {"$ref": "#/components/schemas/JobForm"},
             "encoding": {
                 "video": {"contentType": "video/*, application/octet-stream"},
                 "video_upload": {"contentType": "text/plain"},

@@ -5,6 +5,7 @@ from typing import Any
 
 from jobs.options import KeyframeOptions
 from jobs.record import Keyframe, Keyframes, Progress, Variant, VideoFacts
+from service.video_part import ONE_VIDEO, video_properties
 
 _ID = "keyframes_5f1c9b2e7a4d60318c2b9e55"
 
@@ -47,31 +48,22 @@ KEYFRAMES_CONTENT: dict[str, Any] = {
 }
 """`content` of every answer that is keyframes; FastAPI adds the schema."""
 
+KEYFRAMES_FORM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "A video, given in `video` or `video_upload`.",
+    **ONE_VIDEO,
+    "additionalProperties": False,
+    "properties": {
+        **video_properties("The video to look through"),
+        "options": {"$ref": "#/components/schemas/KeyframeOptions", "description": "JSON; absent: the defaults."},
+    },
+}
+
 KEYFRAMES_FORM: dict[str, Any] = {
     "required": True,
     "content": {
         "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "oneOf": [{"required": ["video"]}, {"required": ["video_upload"]}],
-                "additionalProperties": False,
-                "properties": {
-                    "video": {
-                        "type": "string",
-                        "format": "binary",
-                        "description": "The video to look through: mp4, mkv, mov, webm, avi or mpegts.",
-                    },
-                    "video_upload": {
-                        "type": "string",
-                        "pattern": "^upload_[0-9a-f]{24}$",
-                        "description": "In place of `video`: the id of a finished upload to `/v1/uploads`.",
-                    },
-                    "options": {
-                        "$ref": "#/components/schemas/KeyframeOptions",
-                        "description": "JSON; absent: the defaults.",
-                    },
-                },
-            },
+            "schema": {"$ref": "#/components/schemas/KeyframesForm"},
             "encoding": {
                 "video": {"contentType": "video/*, application/octet-stream"},
                 "video_upload": {"contentType": "text/plain"},

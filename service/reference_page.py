@@ -59,7 +59,7 @@ def _call(*, verb: str, path: str, operation: dict[str, Any]) -> str:
         parts.append(table(("Parameter", "In", "Type", ""), parameters))
     if body := operation.get("requestBody"):
         parts.extend(
-            f"<p>Body: <code>{escape(media_type)}</code></p>{_schema(content['schema'])}"
+            f"<p>Body: <code>{escape(media_type)}</code> {_type(content['schema'])}</p>"
             for media_type, content in body["content"].items()
         )
     parts.append(table(("Status", "Meaning", "Body"), responses))

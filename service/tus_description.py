@@ -10,7 +10,7 @@ VERSION_PARAMETER: dict[str, Any] = {
     "name": "Tus-Resumable",
     "in": "header",
     "required": True,
-    "schema": {"type": "string", "const": VERSION},
+    "schema": {"type": "string", "enum": [VERSION]},  # not `const`, which some generators of clients refuse in headers
     "description": "The version that the client speaks.",
 }
 """For OpenAPI, as FastAPI would answer 422 itself where it knew that the header is required."""

@@ -34,7 +34,16 @@ from jobs.record import Keyframe, Keyframes
 from jobs.store import RemoteFile
 from service.conditions import matches
 from service.dependencies import ServicesDep, ViewerDep
-from service.file_answer import FILE_RESPONSES, REDIRECT, answer_file, find_published, finished_variant, gone, redirect
+from service.file_answer import (
+    BYTES,
+    FILE_RESPONSES,
+    REDIRECT,
+    answer_file,
+    find_published,
+    finished_variant,
+    gone,
+    redirect,
+)
 from service.form import FOR_KEYFRAMES
 from service.keyframes_description import KEYFRAMES_CONTENT, KEYFRAMES_FORM
 from service.looking import POLL_SECONDS, answer_look
@@ -48,7 +57,7 @@ router = APIRouter(prefix="/v1/keyframes", tags=["keyframes"])
 PICTURE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The picture.",
-        "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {"image/png": BYTES, "application/octet-stream": BYTES},
         "headers": {
             "ETag": {"schema": {"type": "string"}, "description": "Stays as long as the picture does."},
             "Content-Disposition": {"schema": {"type": "string"}, "description": "A file name to save it under."},

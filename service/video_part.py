@@ -1,0 +1,21 @@
+"""How a form brings its video, for OpenAPI: the same for jobs and for keyframes."""
+
+from typing import Any
+
+ONE_VIDEO: dict[str, Any] = {"allOf": [{"oneOf": [{"required": ["video"]}, {"required": ["video_upload"]}]}]}
+"""Of a form. A bare `oneOf` is taken by generators of clients for two kinds of form, or for none that they know."""
+
+
+def video_properties(what: str) -> dict[str, Any]:
+    return {
+        "video": {
+            "type": "string",
+            "format": "binary",
+            "description": f"{what}: mp4, mkv, mov, webm, avi or mpegts.",
+        },
+        "video_upload": {
+            "type": "string",
+            "pattern": "^upload_[0-9a-f]{24}$",
+            "description": "In place of `video`: the id of a finished upload to `/v1/uploads`.",
+        },
+    }
