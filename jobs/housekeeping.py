@@ -108,6 +108,7 @@ def _remove_orphans(known: Collection[str], *, repository: JobRepository, store:
             continue
         if orphaned and _silence(job_id, store=store, now=now) > ORPHAN_AGE:
             store.delete(job_id)
+            log.warning("orphaned_files_removed", job_id=job_id)
 
 
 def _silence(job_id: str, *, store: Store, now: datetime) -> timedelta:

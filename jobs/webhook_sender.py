@@ -53,12 +53,18 @@ class WebhookSender:
         except UnfitAddress as error:
             return Answer(None, str(error))
         except (TimeoutError, NameUnknown, AddressRefused, *_BROKEN) as error:
-            return Answer(None, _sentence(error), cause=f"{type(error).__name__}: {error}")
+            return Answer(None, _sentence(error), cause=_cause(error))
 
     async def _send(self, url: str, message: WebhookMessage) -> Answer:
         target = parse_address(url)
+        status = 0
         for _ in range(MOST_REDIRECTS + 1):
-            status, headers = await self._post(target, message)
+            try:
+                status, headers = await self._post(target, message)
+            except AddressRefused as error:
+                if not status:
+                    raise
+                return Answer(status, f"The receiver redirected to another address. {REFUSED}", cause=_cause(error))
             if status not in _KEEP_METHOD or "location" not in headers:
                 return _judge(status, headers)
             target = parse_address(headers["location"], base=target)
@@ -110,6 +116,10 @@ def _seconds(retry_after: str) -> float | None:
     except ValueError:
         return None
     return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds()
+
+
+def _cause(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _sentence(error: Exception) -> str:

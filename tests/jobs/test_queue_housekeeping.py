@@ -11,6 +11,7 @@ from rq import Queue
 from rq.executions import Execution
 from rq.job import Job as QueuedJob
 from rq.job import JobStatus
+from structlog.testing import capture_logs
 
 from jobs.cancellation import cancel_job, delete_job
 from jobs.errors import JobAlreadyFinished, JobExpired, JobNotFound, VariantNotFound, VideoUndecodable
@@ -248,7 +249,9 @@ def test_files_without_a_job_go_when_nobody_has_written_to_them_for_long(
     long_ago = time.time() - 24 * 3600
     for folder, _, _ in os.walk(tmp_path / "store" / "jobs" / "job_orphan"):
         os.utime(folder, (long_ago, long_ago))
-    sweep_files(repository, store, now())
+    with capture_logs() as lines:
+        sweep_files(repository, store, now())
+    assert [line["job_id"] for line in lines if line["event"] == "orphaned_files_removed"] == ["job_orphan"]
     assert set(store.job_ids()) == {"job_uploading", "lost+found"}
 
 

@@ -130,7 +130,9 @@ def test_redirects_without_end_are_left(receiver: FakeServer) -> None:
 def test_a_redirect_to_an_inner_address_is_refused(receiver: FakeServer, location: str) -> None:
     receiver.answers = [Reply(307, headers={"Location": location})]
     answer = send(receiver.url, names=Names(inside_example=[["10.0.0.1"]]))
+    assert answer.status == 307
     assert answer.error is not None
+    assert answer.error.startswith("The receiver redirected to another address.")
     assert "this server calls no such address" in answer.error
     assert "10.0.0.1" not in answer.error
 
