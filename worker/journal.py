@@ -2,13 +2,18 @@
 
 from array import array
 from dataclasses import dataclass, field
+from math import nan
+from typing import Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from jobs.record import PlacedReference, Shot, ShotTuning, VideoFacts
+from worker.film_plan import FilmPlan
 from worker.media.frames import VideoInfo
+from worker.notes import ColoringNotes, TuningNotes
+from worker.pieces import Coloring, Tuning
 from worker.plan import ShotPlan
 
 SHOWN_SHOTS = 6
@@ -53,11 +58,28 @@ class Journal:
     tunings: dict[int, ShotTuning] = field(default_factory=dict)
     """By number of the shot."""
     confidences: "array[float]" = field(default_factory=lambda: array("f"))
-    """Mean confidence of each frame colored so far: 4 bytes per frame."""
-    stills: list[BeforeAfter] = field(default_factory=list)
+    """Mean confidence of each frame, NaN where it is not colored: 4 bytes per frame."""
     warnings: list[str] = field(default_factory=list)
-    _finished: dict[int, Shot] = field(default_factory=dict)
-    """Shots that will not change any more, so that telling of thousands after each of them stays cheap."""
+
+    @classmethod
+    def of(cls, plan: FilmPlan) -> Self:
+        """Of a film of which nothing is colored."""
+        return cls(
+            info=plan.info,
+            plans=plan.shots,
+            references=tuple(reference.record for reference in plan.references),
+            confidences=array("f", [nan]) * plan.info.frames,
+            warnings=list(plan.warnings),
+        )
+
+    def note(self, work: Tuning | Coloring, notes: TuningNotes | ColoringNotes) -> None:
+        """A piece is through."""
+        if isinstance(work, Coloring) and isinstance(notes, ColoringNotes):
+            self.confidences[work.first : work.last + 1] = array("f", notes.confidences)
+        elif isinstance(work, Tuning) and isinstance(notes, TuningNotes):
+            for plan in self.plans:
+                if plan.tuned_on == work.references:
+                    self.tunings[plan.index] = notes.record
 
     @property
     def facts(self) -> VideoFacts:
@@ -65,30 +87,29 @@ class Journal:
 
     def shots(self) -> list[Shot]:
         """The shots as users see them, with what is known of each by now."""
-        return [self._finished.get(plan.index) or self._shot(plan) for plan in self.plans]
+        return [self.shot(plan) for plan in self.plans]
 
-    def weakest_frame(self, plan: ShotPlan) -> int | None:
-        """The frame of a shot with the lowest confidence, where a reference would help most; None before it is
-        colored."""
-        part = self._confidences(plan)
-        return plan.shot.first + int(part.argmin()) if part.size else None
-
-    def _shot(self, plan: ShotPlan) -> Shot:
-        part = self._confidences(plan)
-        shot = Shot(
+    def shot(self, plan: ShotPlan) -> Shot:
+        part = self.confidence_of(plan)
+        return Shot(
             index=plan.index,
             first_frame=plan.shot.first,
             last_frame=plan.shot.last,
             reference=self.references[plan.references[0]].name if plan.references else None,
-            confidence=float(part.mean()) if part.size else None,
+            confidence=float(part.mean()) if self._is_whole(part) else None,
             tuning=self.tunings.get(plan.index),
         )
-        if part.size == len(plan.shot):
-            self._finished[plan.index] = shot
-        return shot
 
-    def _confidences(self, plan: ShotPlan) -> NDArray[np.float32]:
+    def weakest_frame(self, plan: ShotPlan) -> int | None:
+        """The frame of a shot with the lowest confidence; None before it is colored."""
+        part = self.confidence_of(plan)
+        return plan.shot.first + int(part.argmin()) if self._is_whole(part) else None
+
+    def confidence_of(self, plan: ShotPlan) -> NDArray[np.float32]:
         return np.asarray(self.confidences[plan.shot.first : plan.shot.last + 1], np.float32)
+
+    def _is_whole(self, part: NDArray[np.float32]) -> bool:
+        return bool(part.size) and not bool(np.isnan(part).any())
 
 
 def video_facts(info: VideoInfo) -> VideoFacts:

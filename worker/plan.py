@@ -45,6 +45,11 @@ class ShotPlan:
         return float(np.interp(frame, [anchor for anchor, _ in self.anchors], self.trust))
 
 
+def shot_at(frame: int, plans: Sequence[ShotPlan]) -> ShotRange:
+    """The shot that a frame of the video is in."""
+    return next(plan.shot for plan in plans if frame in plan.shot)
+
+
 def plan_shots(
     shots: Sequence[ShotRange],
     references: Sequence[LocatedReference],

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from jobs.record import Phase
 from worker.observer import Observer
@@ -14,20 +15,42 @@ TUNING_COST = 80.0
 """Of one step, which predicts two samples and learns from one."""
 
 
-class Progress:
-    """What an observer is told of one job. The fraction never falls."""
+class Meter(Protocol):
+    """What a piece is told by and tells while it is done."""
 
-    def __init__(self, observer: Observer, *, tuning_steps: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """`tuning_steps` are those of one tuning at most; how many tunings there are is planned later."""
-        self._observer = observer
+    def check(self) -> None:
+        """Stop here, by what it raises, if the work is to stop."""
+
+    def restart(self) -> None:
+        """The piece begins, for the first time or again."""
+
+    def enter(self, phase: Phase) -> None: ...
+
+    def fed(self) -> None:
+        """Another frame goes to the model. The work stops here if it is to stop."""
+
+    def tuned_step(self) -> None: ...
+
+    def colored(self) -> None:
+        """Another frame's color is final."""
+
+
+class Progress:
+    """What an observer is told of one job that is done in this process. The fraction never falls."""
+
+    def __init__(self, observer: Observer, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.observer = observer
         self._clock = clock
         self._frames_total = 0
+        self._work_total: float | None = None
         self._analyzed = 0
-        self._fed = 0
-        self._feeds_total = 0
         self._colored = 0
-        self._steps_done = 0.0
-        self._steps_total = float(tuning_steps)
+        """Frames of the pieces that are through."""
+        self._through = 0.0
+        """Work of the pieces that are through."""
+        self._piece = 0.0
+        """Work done of the piece at hand."""
+        self._piece_colored = 0
         self._fraction = 0.0
         self._phase: Phase | None = None
         self._phase_since = 0.0
@@ -42,63 +65,67 @@ class Progress:
         return seconds
 
     def check(self) -> None:
-        """Stop here if the job is to stop."""
-        self._observer.check()
+        self.observer.check()
 
     def enter(self, phase: Phase) -> None:
-        self._observer.check()
+        self.observer.check()
         if phase == self._phase:
             return
         self._seconds = self.phase_seconds
         self._phase, self._phase_since = phase, self._clock()
-        self._observer.entered(phase)
+        self.observer.entered(phase)
 
     def found(self, frames: int) -> None:
         """So many frames of the video were found so far, or fewer, where they are counted a second time. The job stops
         here if it is to stop."""
-        self._observer.check()
+        self.observer.check()
         if frames > self._frames_total:
             self._frames_total = frames
-            self._observer.advanced(fraction=0.0, frames_done=0, frames_total=frames)
+            self.observer.advanced(fraction=0.0, frames_done=0, frames_total=frames)
 
     def expect_frames(self, count: int) -> None:
-        self._frames_total = self._feeds_total = count
+        self._frames_total = count
 
-    def expect_tunings(self, steps: int) -> None:
-        self._steps_total = float(steps)
-
-    def expect_feeds(self, count: int) -> None:
-        """How many frames the model will be fed: more than the video has, where some are colored both ways."""
-        self._feeds_total = count
+    def expect_work(self, cost: float) -> None:
+        """How much all pieces are."""
+        self._work_total = cost
 
     def analyzed(self, count: int) -> None:
         self._analyzed = count
         self._tell()
 
-    def tuned_step(self) -> None:
-        self._steps_done = min(self._steps_done + 1, self._steps_total)
-        self._tell()
+    def restart(self) -> None:
+        self._piece, self._piece_colored = 0.0, 0
 
-    def tuned(self, steps_done: int) -> None:
-        """A tuning ended; steps that it did not take count as done."""
-        self._steps_done = float(steps_done)
-        self._tell()
+    def tuned_step(self) -> None:
+        self._advance(TUNING_COST)
 
     def fed(self) -> None:
-        """Another frame goes to the model. The job stops here if it is to stop."""
-        self._fed = min(self._fed + 1, self._feeds_total)
-        self._tell()
+        self._advance(COLORING_COST)
 
     def colored(self) -> None:
-        """Another frame's color is final."""
-        self._colored += 1
+        self._piece_colored += 1
+        self._tell()
+
+    def through(self, *, cost: float, frames: int) -> None:
+        """A piece is through, done now or before; steps that it did not take count as done."""
+        self.restart()
+        self._through += cost
+        self._colored += frames
+        self._tell()
+
+    def _advance(self, work: float) -> None:
+        self._piece += work
         self._tell()
 
     def _tell(self) -> None:
-        total = self._frames_total * ANALYSIS_COST + self._feeds_total * COLORING_COST + self._steps_total * TUNING_COST
-        done = self._analyzed * ANALYSIS_COST + self._fed * COLORING_COST + self._steps_done * TUNING_COST
+        # Before the plan is made: what all frames take once. Tuning and what is colored both ways is not known yet.
+        expected = self._work_total if self._work_total is not None else self._frames_total * COLORING_COST
+        total = self._frames_total * ANALYSIS_COST + expected
+        done = self._analyzed * ANALYSIS_COST + self._through + self._piece
         # The last frame is fed before it is encoded: whole only where all are final.
-        highest = 1.0 if 0 < self._frames_total == self._colored else 0.999
+        colored = self._colored + self._piece_colored
+        highest = 1.0 if 0 < self._frames_total == colored else 0.999
         self._fraction = max(self._fraction, min(highest, done / total if total else 0.0))
-        self._observer.check()
-        self._observer.advanced(fraction=self._fraction, frames_done=self._colored, frames_total=self._frames_total)
+        self.observer.check()
+        self.observer.advanced(fraction=self._fraction, frames_done=colored, frames_total=self._frames_total)

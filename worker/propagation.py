@@ -3,21 +3,20 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from models.base import Colorizer, Matrix, Prediction, Reference
+from models.color import ycbcr_to_rgb
 from worker.analysis import ShotRange
 from worker.media.frames import LumaFrame
 from worker.spool import Spool
-
-LONGEST_BACKWARD = 1500
-"""Frames at most that are colored backward from a reference, a minute of film: backward color waits on disk (0.8
-gigabytes for 1500 frames of 854x480). Frames farther ahead of the first reference of their shot are colored forward
-from the shot's start, with the reference as an example; farther ahead of a later one, from the one before alone."""
+from worker.stretches import LONGEST_STRETCH, Stretch, stretches_of
 
 HELPING_REFERENCES = 2
 """References looked at in one pass at most, the nearest ones: each costs time for every frame."""
@@ -57,6 +56,28 @@ class ShotColors:
 
 
 @dataclass(frozen=True, slots=True)
+class Carried:
+    """The color of one frame, from which its neighbor is colored: all that passes from one stretch to the next."""
+
+    chroma: Tensor
+    """[2, h, w] float32, as predicted."""
+    confidence: float
+    """Mean over the frame; what is colored from it is trusted no more."""
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> "Carried":
+        return cls(prediction.chroma.detach().float().cpu(), float(prediction.confidence.mean()))
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbors:
+    """The colors of the frames on both sides of a stretch, where it starts on them."""
+
+    before: Carried | None = None
+    behind: Carried | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Feed:
     """What a pass needs beside the frames."""
 
@@ -71,40 +92,54 @@ class Feed:
     """Called before every frame fed; raises to stop."""
 
 
-def color_shot(colors: ShotColors, *, feed: Feed, longest_backward: int = LONGEST_BACKWARD) -> Iterator[ColoredFrame]:
-    """Yield the frames of a shot in order, colored; memory does not grow with the shot.
-
-    Frames ahead of the first reference are colored backward from it and wait on disk; frames behind the last one
-    forward; frames between two both ways, blended by distance and confidence. A model that does not propagate is fed
-    the shot once, forward, with all references.
-    """
-    shot, anchors = colors.shot, colors.anchors
-    if not feed.colorizer.description.propagates:
-        yield from _forward(shot.first, shot.last, _all_references(colors), feed)
-        return
-    if not anchors:
-        yield from _forward(shot.first, shot.last, colors.examples[:HELPING_REFERENCES], feed)
-        return
-    yield from _ahead(colors, feed, longest_backward)
-    for index, anchor in enumerate(anchors):
-        if index + 1 < len(anchors):
-            yield from _between(anchor, anchors[index + 1], feed, longest_backward)
-        else:
-            yield from _forward(anchor.frame, shot.last, _seen_from(anchor, colors), feed)
+def color_shot(colors: ShotColors, *, feed: Feed, longest: int = LONGEST_STRETCH) -> Iterator[ColoredFrame]:
+    """Yield the frames of a shot in order, colored, one stretch after the other; memory does not grow with the shot."""
+    before: Carried | None = None
+    for stretch in stretches_in_order(colors.shot, colors.anchors, feed=feed, longest=longest):
+        last: Prediction | None = None
+        for colored in color_stretch(stretch, colors, feed=feed, neighbors=Neighbors(before=before)):
+            last = colored.prediction
+            yield colored
+        before = None if last is None else Carried.of(last)
 
 
-def frames_to_feed(
-    shot: ShotRange, anchors: Sequence[int], *, propagates: bool, longest_backward: int = LONGEST_BACKWARD
-) -> int:
+def stretches_in_order(shot: ShotRange, anchors: Sequence[Anchor], *, feed: Feed, longest: int) -> tuple[Stretch, ...]:
+    """Stretches none of which starts on one behind it."""
+    return stretches_of(
+        shot,
+        [anchor.frame for anchor in anchors],
+        propagates=feed.colorizer.description.propagates,
+        longest=longest,
+        longest_backward=longest,
+    )
+
+
+def frames_to_feed(shot: ShotRange, anchors: Sequence[int], *, propagates: bool, longest: int = LONGEST_STRETCH) -> int:
     """How many frames `color_shot` feeds for a shot with references at the frames `anchors`: those that are colored
-    both ways, and the references that a backward pass starts on, count twice."""
-    if not propagates or not anchors:
-        return len(shot)
-    backward_starts = [max(shot.first, anchors[0] - longest_backward)]
-    backward_starts += [max(anchor + 1, following - longest_backward) for anchor, following in pairwise(anchors)]
-    spans = [anchor - start for start, anchor in zip(backward_starts, anchors, strict=True)]
-    # The frames ahead of the first reference are fed backward alone, those between two both ways.
-    return len(shot) + sum(spans[1:]) + sum(span > 0 for span in spans)
+    both ways, and the frames that color starts on, count twice."""
+    stretches = stretches_of(shot, anchors, propagates=propagates, longest=longest, longest_backward=longest)
+    return sum(stretch.feeds for stretch in stretches)
+
+
+def color_stretch(stretch: Stretch, colors: ShotColors, *, feed: Feed, neighbors: Neighbors) -> Iterator[ColoredFrame]:
+    """Yield the frames of a stretch of a shot in order, colored.
+
+    Backward color waits on disk: 5 bytes for each pixel that is predicted.
+    """
+    if not feed.colorizer.description.propagates:
+        yield from _colored(
+            feed.source.frames(stretch.first, stretch.last), _all_references(colors, stretch.first), feed
+        )
+    elif stretch.backward is None:
+        yield from _forward(stretch, colors, feed, neighbors)
+    else:
+        with Spool(feed.spool_folder / "backward.spool") as spool:
+            _spool_backward(spool, stretch, colors, feed, neighbors)
+            if stretch.forward is None:
+                for frame in feed.source.frames(stretch.first, stretch.last):
+                    yield ColoredFrame(frame, spool.pop())
+            else:
+                yield from _both_ways(stretch, _forward(stretch, colors, feed, neighbors), spool)
 
 
 def blend(forward: Prediction, backward: Prediction, *, distance: int, gap: int) -> Prediction:
@@ -123,51 +158,74 @@ def blend(forward: Prediction, backward: Prediction, *, distance: int, gap: int)
     return replace(forward, chroma=chroma, confidence=confidence)
 
 
-def _ahead(colors: ShotColors, feed: Feed, longest_backward: int) -> Iterator[ColoredFrame]:
-    """The frames before the first reference."""
-    first, anchor = colors.shot.first, colors.anchors[0]
-    start = max(first, anchor.frame - longest_backward)
-    if start > first:
-        example = replace(anchor.reference, is_frame=False)
-        yield from _forward(first, start - 1, (example, *colors.examples)[:HELPING_REFERENCES], feed)
-    if start < anchor.frame:
-        references = _seen_from(anchor, colors)
-        with Spool(feed.spool_folder / "backward.spool") as spool:
-            _spool_backward(spool, start, anchor.frame, references, feed)
-            for frame in feed.source.frames(start, anchor.frame - 1):
-                yield ColoredFrame(frame, spool.pop())
+def _both_ways(stretch: Stretch, forward: Iterator[ColoredFrame], spool: Spool) -> Iterator[ColoredFrame]:
+    """Pass over from forward color to backward color."""
+    # The frame on which forward color starts has all of its weight, and so has the one that backward color starts on.
+    start = stretch.first if stretch.forward == "reference" else stretch.first - 1
+    gap = stretch.last + 1 - start
+    for colored in forward:
+        index = colored.frame.index
+        if index < stretch.first_backward:
+            yield colored
+        else:
+            blended = blend(colored.prediction, spool.pop(), distance=index - start, gap=gap)
+            yield replace(colored, prediction=blended)
 
 
-def _between(anchor: Anchor, following: Anchor, feed: Feed, longest_backward: int) -> Iterator[ColoredFrame]:
-    """The frames from one reference up to the one before the next."""
-    gap = following.frame - anchor.frame
-    start = max(anchor.frame + 1, following.frame - longest_backward)
-    ahead = (anchor.reference, replace(following.reference, is_frame=False))
-    behind = (following.reference, replace(anchor.reference, is_frame=False))
-    with Spool(feed.spool_folder / "backward.spool") as spool:
-        if start < following.frame:
-            _spool_backward(spool, start, following.frame, behind, feed)
-        reach = following.frame - start + 1
-        for colored in _forward(anchor.frame, following.frame - 1, ahead, feed):
-            index = colored.frame.index
-            if index < start:
-                yield colored
-                continue
-            # Where the backward pass is cut short it fades in over its own length, so that no jump is seen.
-            distance = index - anchor.frame if start == anchor.frame + 1 else index - start + 1
-            span = gap if start == anchor.frame + 1 else reach
-            yield replace(colored, prediction=blend(colored.prediction, spool.pop(), distance=distance, gap=span))
+def _forward(stretch: Stretch, colors: ShotColors, feed: Feed, neighbors: Neighbors) -> Iterator[ColoredFrame]:
+    before = _anchor_before(stretch.first, colors)
+    following = _anchor_behind(stretch.last, colors)
+    if stretch.forward == "before":
+        assert neighbors.before is not None, "the frame before is colored first"
+        frames = feed.source.frames(stretch.first - 1, stretch.last)
+        helpers = _as_examples([before or following], colors)
+        yield from _from_carried(frames, neighbors.before, helpers, feed)
+        return
+    if stretch.forward == "examples":
+        references = _as_examples([following], colors)[:HELPING_REFERENCES]
+    else:
+        assert before is not None, "a reference stands at the first frame"
+        references = (before.reference, *_as_examples([following, *_nearest(before, colors)], colors))
+    yield from _colored(feed.source.frames(stretch.first, stretch.last), references[:HELPING_REFERENCES], feed)
 
 
-def _spool_backward(spool: Spool, first: int, anchor: int, references: Sequence[Reference], feed: Feed) -> None:
-    """Color from the reference at `anchor` back to `first` and push all but the reference's own frame."""
-    for colored in _colored(feed.source.reversed_frames(first, anchor), references, feed):
-        if colored.frame.index != anchor:
+def _spool_backward(spool: Spool, stretch: Stretch, colors: ShotColors, feed: Feed, neighbors: Neighbors) -> None:
+    """Color from the frame behind the stretch back to where backward color ends, and push all but that frame."""
+    frames = feed.source.reversed_frames(stretch.first_backward, stretch.last + 1)
+    before = _anchor_before(stretch.first, colors)
+    following = _anchor_behind(stretch.last, colors)
+    assert following is not None, "backward color comes from a reference"
+    if stretch.backward == "behind":
+        assert neighbors.behind is not None, "the frame behind is colored first"
+        for colored in _from_carried(frames, neighbors.behind, _as_examples([following], colors), feed):
+            spool.push(colored.prediction)
+        return
+    helpers = _as_examples([before, *_nearest(following, colors)], colors)
+    for colored in _colored(frames, (following.reference, *helpers)[:HELPING_REFERENCES], feed):
+        if colored.frame.index != following.frame:
             spool.push(colored.prediction)
 
 
-def _forward(first: int, last: int, references: Sequence[Reference], feed: Feed) -> Iterator[ColoredFrame]:
-    return _colored(feed.source.frames(first, last), references, feed)
+def _from_carried(
+    frames: Iterator[LumaFrame], carried: Carried, helpers: Sequence[Reference], feed: Feed
+) -> Iterator[ColoredFrame]:
+    """Color frames of which the first is colored already; it is fed, and left out of the answer."""
+    start = next(frames)
+    luma = feed.to_luma(start)
+    known = Reference(rgb=_rgb(luma, carried.chroma, matrix=feed.matrix), luma=luma, is_frame=True)
+    colored = _colored(chain([start], frames), (known, *helpers)[:HELPING_REFERENCES], feed)
+    next(colored, None)
+    for one in colored:
+        sure = one.prediction.confidence * carried.confidence
+        yield replace(one, prediction=replace(one.prediction, confidence=sure))
+
+
+def _rgb(luma: Tensor, chroma: Tensor, *, matrix: Matrix) -> Tensor:
+    """[3, H, W]: the frame of `luma` [H, W] with its predicted chroma [2, h, w]; beyond 0..1 where that leaves the
+    gamut, so that no color is lost on the way."""
+    size = (luma.shape[0], luma.shape[1])
+    planes = F.interpolate(chroma[None], size=size, mode="nearest")[0]
+    return ycbcr_to_rgb(torch.cat([luma[None].cpu(), planes]), matrix=matrix)
 
 
 def _colored(frames: Iterable[LumaFrame], references: Sequence[Reference], feed: Feed) -> Iterator[ColoredFrame]:
@@ -184,19 +242,33 @@ def _colored(frames: Iterable[LumaFrame], references: Sequence[Reference], feed:
         yield ColoredFrame(waiting.popleft(), prediction)
 
 
-def _seen_from(anchor: Anchor, colors: ShotColors) -> tuple[Reference, ...]:
-    """The anchor's own reference, then the nearest others as examples."""
-    others = sorted(
-        (other for other in colors.anchors if other is not anchor), key=lambda other: abs(other.frame - anchor.frame)
-    )
-    examples = (*(replace(other.reference, is_frame=False) for other in others), *colors.examples)
-    return (anchor.reference, *examples)[:HELPING_REFERENCES]
+def _anchor_before(frame: int, colors: ShotColors) -> Anchor | None:
+    """The last reference at `frame` or before."""
+    return next((anchor for anchor in reversed(colors.anchors) if anchor.frame <= frame), None)
 
 
-def _all_references(colors: ShotColors) -> tuple[Reference, ...]:
-    """All references of a shot that is fed once, forward: only one of its first frame is the first frame fed."""
+def _anchor_behind(frame: int, colors: ShotColors) -> Anchor | None:
+    """The first reference behind `frame`."""
+    return next((anchor for anchor in colors.anchors if anchor.frame > frame), None)
+
+
+def _nearest(anchor: Anchor, colors: ShotColors) -> list[Anchor]:
+    """The other references of the shot, the nearest first."""
+    others = (other for other in colors.anchors if other is not anchor)
+    return sorted(others, key=lambda other: abs(other.frame - anchor.frame))
+
+
+def _as_examples(anchors: Sequence[Anchor | None], colors: ShotColors) -> tuple[Reference, ...]:
+    """References that stand elsewhere, then those that are no frames of the shot."""
+    elsewhere = (replace(anchor.reference, is_frame=False) for anchor in anchors if anchor is not None)
+    return (*elsewhere, *colors.examples)
+
+
+def _all_references(colors: ShotColors, first: int) -> tuple[Reference, ...]:
+    """All references of a shot for a model that looks at all of them: only one of its first frame is the first frame
+    fed."""
     own = (
-        replace(anchor.reference, is_frame=anchor.reference.is_frame and anchor.frame == colors.shot.first)
+        replace(anchor.reference, is_frame=anchor.reference.is_frame and anchor.frame == first)
         for anchor in colors.anchors
     )
     return (*own, *colors.examples)

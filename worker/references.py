@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from worker.analysis import ShotRange, unit_luma
 from worker.fitting import Fitting, Picture, fittings, require_color
 from worker.likeness import FINE_WIDTH, FRAME_SCORE, SCENE_SCORE, Fine, likeness, luma_of
 from worker.media.decode import VideoReader
-from worker.media.stills import read_image
+from worker.media.stills import read_image, write_png
 from worker.signatures import Signature, SignatureFile, signature_of
 from worker.task import ReferenceFile
 
@@ -33,11 +34,16 @@ _REACH = 6
 class LocatedReference:
     """A reference, brought to the video's shape, with its place."""
 
-    picture: Picture
+    path: Path
+    """PNG of the picture: 64 of them in memory would be as much as all else together."""
     signature: Signature
     record: PlacedReference
     likeness: float
     """How much it looks like the frame that it stands at, -1 to 1."""
+
+    @property
+    def picture(self) -> Picture:
+        return read_image(self.path)
 
     @property
     def frame(self) -> int | None:
@@ -137,8 +143,11 @@ class ReferenceLocator:
         *,
         shots: Sequence[ShotRange],
         signatures: SignatureFile,
+        folder: Path,
         check: Callable[[], None],
     ) -> None:
+        """`folder` is where the pictures go, brought to the video's shape."""
+        self._folder = folder
         self._reader = reader
         self._shots = shots
         self._signatures = signatures
@@ -164,15 +173,21 @@ class ReferenceLocator:
             if name not in names
         ]
         located = []
-        for file in files:
+        for number, file in enumerate(files):
             self._check()
-            reference = self._locate(file, asked.get(file.name), keep_side=keep_side, warnings=warnings)
+            reference = self._locate(number, file, asked.get(file.name), keep_side=keep_side, warnings=warnings)
             located.append(reference)
         warnings += _crowded(located)
         return Placement(references=tuple(located), warnings=tuple(warnings))
 
     def _locate(
-        self, file: ReferenceFile, option: ReferenceOptions | None, *, keep_side: int, warnings: list[str]
+        self,
+        number: int,
+        file: ReferenceFile,
+        option: ReferenceOptions | None,
+        *,
+        keep_side: int,
+        warnings: list[str],
     ) -> LocatedReference:
         picture = read_reference(file)
         info = self._reader.info
@@ -195,8 +210,10 @@ class ReferenceLocator:
             placed_by="matching" if wanted is None else "user",
             note="; ".join(notes) or None,
         )
+        path = self._folder / f"{number:04d}.png"
+        write_png(path, _shrunk(candidate.fitting.picture, keep_side))
         return LocatedReference(
-            picture=_shrunk(candidate.fitting.picture, keep_side),
+            path=path,
             signature=candidate.signature,
             record=record,
             likeness=match.score,

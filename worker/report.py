@@ -1,8 +1,6 @@
 """What a job tells about itself when it is done, as data; `worker.report_page` shows the same to people."""
 
 import platform
-import resource
-import sys
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -50,13 +48,13 @@ class Speed(StrictModel):
     """How long the job took, and what it took."""
 
     seconds: float
-    """All phases together."""
+    """All phases together, of all workers."""
     seconds_by_phase: dict[Phase, float]
     """Decoding, coloring and encoding a frame follow each other, so that `colorizing` holds all three."""
     frames_per_second: float
     """Of coloring, tuning not counted."""
     peak_memory_megabytes: float
-    """Of the worker's process since it started."""
+    """Of the process that took most."""
 
 
 class Report(StrictModel):
@@ -75,7 +73,12 @@ class Report(StrictModel):
 
 
 def build_report(
-    journal: Journal, *, options: JobOptions, model: ModelDescription, phase_seconds: dict[Phase, float]
+    journal: Journal,
+    *,
+    options: JobOptions,
+    model: ModelDescription,
+    phase_seconds: dict[Phase, float],
+    peak_memory_megabytes: float,
 ) -> Report:
     """The report of a finished job."""
     return Report(
@@ -87,7 +90,7 @@ def build_report(
         confidence=confidence_curve(journal),
         weakest_frames=_weakest_frames(journal),
         warnings=list(journal.warnings),
-        speed=_speed(phase_seconds, frames=len(journal.confidences)),
+        speed=_speed(phase_seconds, peak_memory_megabytes, frames=len(journal.confidences)),
         versions=_versions(),
     )
 
@@ -129,15 +132,13 @@ def _weakest_frames(journal: Journal) -> list[WeakestFrame]:
     return weakest
 
 
-def _speed(phase_seconds: dict[Phase, float], *, frames: int) -> Speed:
+def _speed(phase_seconds: dict[Phase, float], peak_memory_megabytes: float, *, frames: int) -> Speed:
     coloring = phase_seconds.get("colorizing", 0.0) + phase_seconds.get("encoding", 0.0)
-    # Linux counts ru_maxrss in KiB, macOS in bytes.
-    unit = 1024.0**2 if sys.platform == "darwin" else 1024.0
     return Speed(
         seconds=sum(phase_seconds.values()),
         seconds_by_phase=phase_seconds,
         frames_per_second=frames / coloring if coloring > 0 else 0.0,
-        peak_memory_megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit,
+        peak_memory_megabytes=peak_memory_megabytes,
     )
 
 

@@ -47,10 +47,12 @@ def similarities(signatures: NDArray[np.int8], wanted: Signature) -> NDArray[np.
 class SignatureFile:
     """The signatures of all frames, in order, on disk: memory stays the same for any length. A context manager."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, new: bool = True) -> None:
+        """A new file is gone afterward, unless it is to persist; one that is not new is only read."""
         self._path = path
-        self._file = path.open("w+b")
-        self._count = 0
+        self._file = path.open("w+b" if new else "rb")
+        self._count = 0 if new else path.stat().st_size // SIZE
+        self._stays = not new
 
     def __enter__(self) -> Self:
         return self
@@ -59,7 +61,11 @@ class SignatureFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        self._path.unlink(missing_ok=True)
+        if not self._stays:
+            self._path.unlink(missing_ok=True)
+
+    def persist(self) -> None:
+        self._stays = True
 
     def __len__(self) -> int:
         return self._count

@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 
 from jobs.errors import JobCanceled
-from worker.progress import Progress
+from worker.progress import COLORING_COST, TUNING_COST, Progress
 
 
 class Listener:
     def __init__(self) -> None:
         self.fractions: list[float] = []
         self.phases: list[str] = []
+        self.frames = 0
         self.stop = False
 
     def entered(self, phase: str) -> None:
@@ -19,6 +20,7 @@ class Listener:
 
     def advanced(self, *, fraction: float, frames_done: int, frames_total: int) -> None:
         self.fractions.append(fraction)
+        self.frames = frames_done
 
     def learned(self, **_: Any) -> None: ...
 
@@ -37,29 +39,47 @@ class Clock:
 
 def test_the_fraction_rises_though_the_plan_grows() -> None:
     listener = Listener()
-    progress = Progress(listener, tuning_steps=5)
+    progress = Progress(listener)
     progress.expect_frames(10)
     for count in range(1, 11):
         progress.analyzed(count)
-    progress.expect_tunings(10)
-    progress.expect_feeds(14)
-    for _ in range(3):
-        progress.tuned_step()
-    progress.tuned(5)
+    progress.expect_work(2 * 5 * TUNING_COST + 14 * COLORING_COST)
+    for _ in range(2):
+        progress.restart()
+        for _ in range(3):
+            progress.tuned_step()
+        progress.through(cost=5 * TUNING_COST, frames=0)
+    progress.restart()
     for _ in range(14):
         progress.fed()
-    progress.tuned(10)
     assert listener.fractions[-1] < 1
     for _ in range(10):
         progress.colored()
-    assert listener.fractions == sorted(listener.fractions)
     assert listener.fractions[-1] == 1.0
     assert listener.fractions[-2] < 1
+    progress.through(cost=14 * COLORING_COST, frames=10)
+    assert listener.fractions == sorted(listener.fractions)
+    assert listener.fractions[-1] == 1.0
+
+
+def test_a_piece_that_begins_again_counts_once() -> None:
+    listener = Listener()
+    progress = Progress(listener)
+    progress.expect_frames(4)
+    progress.expect_work(4 * COLORING_COST)
+    progress.analyzed(4)
+    for _ in range(2):
+        progress.restart()
+        for _ in range(3):
+            progress.fed()
+            progress.colored()
+    assert listener.fractions[-1] == pytest.approx((4 + 3 * COLORING_COST) / (4 + 4 * COLORING_COST))
+    assert listener.frames == 3
 
 
 def test_a_video_being_probed_is_told_and_can_be_stopped() -> None:
     listener = Listener()
-    progress = Progress(listener, tuning_steps=5)
+    progress = Progress(listener)
     for count in (0, 1, 1, 2):
         progress.found(count)
     assert listener.fractions == [0.0, 0.0]
@@ -70,7 +90,7 @@ def test_a_video_being_probed_is_told_and_can_be_stopped() -> None:
 
 def test_phases_that_come_again_add_up() -> None:
     clock = Clock()
-    progress = Progress(Listener(), tuning_steps=0, clock=clock)
+    progress = Progress(Listener(), clock=clock)
     for phase, seconds in (("tuning", 1.0), ("colorizing", 4.0), ("tuning", 2.0), ("colorizing", 8.0)):
         progress.enter(phase)  # type: ignore[arg-type]
         clock.now += seconds
@@ -79,7 +99,7 @@ def test_phases_that_come_again_add_up() -> None:
 
 def test_a_phase_entered_twice_in_a_row_is_told_once() -> None:
     listener = Listener()
-    progress = Progress(listener, tuning_steps=0)
+    progress = Progress(listener)
     progress.enter("colorizing")
     progress.enter("colorizing")
     assert listener.phases == ["colorizing"]
@@ -87,7 +107,7 @@ def test_a_phase_entered_twice_in_a_row_is_told_once() -> None:
 
 def test_a_job_to_be_stopped_stops_at_the_next_frame() -> None:
     listener = Listener()
-    progress = Progress(listener, tuning_steps=0)
+    progress = Progress(listener)
     progress.expect_frames(2)
     progress.fed()
     listener.stop = True

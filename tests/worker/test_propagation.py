@@ -10,13 +10,17 @@ from typing import Self
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from models.base import Example, Matrix, ModelDescription, Prediction, Reference
+from models.color import rgb_to_ycbcr
 from worker.analysis import ShotRange
 from worker.media.frames import LumaFrame
 from worker.propagation import Anchor, ColoredFrame, Feed, ShotColors, blend, color_shot, frames_to_feed
 from worker.spool import Spool
+from worker.stretches import stretches_of
 
 HEIGHT, WIDTH = 8, 16
 SHOT = ShotRange(10, 19)
@@ -29,6 +33,12 @@ class Pass:
     fed: list[int] = field(default_factory=list)
     references: list[tuple[float, bool]] = field(default_factory=list)
     """Color and `is_frame`."""
+
+
+def color_of(reference: Reference) -> float:
+    """What `reference` below was made with, or the color that `Recorder` gave a frame."""
+    chroma = float(rgb_to_ycbcr(reference.rgb, matrix="bt601")[1].mean())
+    return 2 * chroma if abs(chroma) > 1e-4 else float(reference.rgb[0, 0, 0])
 
 
 class Recorder:
@@ -61,7 +71,7 @@ class Recorder:
     def colorize(
         self, lumas: Iterable[Tensor], references: Sequence[Reference], *, matrix: Matrix, restore: bool = False
     ) -> Iterator[Prediction]:
-        current = Pass(references=[(round(float(one.rgb[0, 0, 0]), 3), one.is_frame) for one in references])
+        current = Pass(references=[(round(color_of(one), 3), one.is_frame) for one in references])
         self.passes.append(current)
         color = current.references[0][0] if references else 0.0
         held = []
@@ -113,7 +123,7 @@ def colored(
     *,
     anchors: Sequence[tuple[int, float]] = (),
     examples: Sequence[float] = (),
-    longest_backward: int = 1500,
+    longest: int = 1500,
 ) -> list[ColoredFrame]:
     fed: list[int] = []
     colors = ShotColors(
@@ -130,14 +140,14 @@ def colored(
         spool_folder=folder,
         before_frame=lambda: fed.append(1),
     )
-    result = list(color_shot(colors, feed=feed, longest_backward=longest_backward))
+    result = list(color_shot(colors, feed=feed, longest=longest))
     assert [one.frame.index for one in result] == list(range(SHOT.first, SHOT.last + 1))
     assert list(folder.iterdir()) == []
     assert len(fed) == frames_to_feed(
         SHOT,
         [frame for frame, _ in anchors],
         propagates=recorder.description.propagates,
-        longest_backward=longest_backward,
+        longest=longest,
     )
     return result
 
@@ -185,17 +195,30 @@ def test_neighboring_references_need_no_backward_pass(tmp_path: Path) -> None:
     assert hues(result) == pytest.approx([0.2, *[0.8] * 9])
 
 
-def test_a_long_way_back_is_cut_short(tmp_path: Path) -> None:
+def test_a_long_way_back_is_cut_short_without_a_jump(tmp_path: Path) -> None:
     recorder = Recorder()
-    colored(recorder, tmp_path, anchors=[(18, 0.5)], longest_backward=3)
-    assert [one.fed for one in recorder.passes] == [list(range(10, 15)), [18, 17, 16, 15], [18, 19]]
+    colored(recorder, tmp_path, anchors=[(18, 0.5)], longest=4)
+    assert [one.fed for one in recorder.passes] == [
+        [10, 11, 12, 13],
+        [18, 17, 16, 15, 14],
+        [13, 14, 15, 16, 17],
+        [18, 19],
+    ]
     assert recorder.passes[0].references == [(0.5, False)]
+    assert recorder.passes[2].references[0][1]
+    assert recorder.passes[2].references[1] == (0.5, False)
 
 
 def test_a_long_way_between_two_references_is_cut_short_without_a_jump(tmp_path: Path) -> None:
     recorder = Recorder()
-    found = hues(colored(recorder, tmp_path, anchors=[(10, 0.2), (19, 0.8)], longest_backward=4))
-    assert recorder.passes[0].fed == [19, 18, 17, 16, 15]
+    found = hues(colored(recorder, tmp_path, anchors=[(10, 0.2), (19, 0.8)], longest=4))
+    assert [one.fed for one in recorder.passes] == [
+        [10, 11],
+        [11, 12, 13, 14],
+        [19, 18, 17, 16, 15],
+        [14, 15, 16, 17, 18],
+        [19],
+    ]
     assert found[:5] == pytest.approx([0.2] * 5)
     steps = np.diff(found)
     assert (steps >= -1e-6).all()
@@ -254,3 +277,39 @@ def test_a_place_that_one_side_has_lost_is_taken_from_the_other() -> None:
     assert blend(kept, lost, distance=3, gap=4).chroma.mean() == pytest.approx(0.3, abs=0.01)
     both_lost = blend(lost, Prediction(chroma=kept.chroma, confidence=lost.confidence), distance=1, gap=4)
     assert both_lost.chroma.mean() == pytest.approx(0.75 * -0.4 + 0.25 * 0.3, abs=1e-4)
+
+
+def test_what_is_colored_from_a_frame_is_trusted_no_more_than_that(tmp_path: Path) -> None:
+    result = colored(Recorder(), tmp_path, anchors=[(10, 0.5)], longest=5)
+    sure = [float(one.prediction.confidence.mean()) for one in result]
+    assert sure == sorted(sure, reverse=True)
+    assert sure[5] == pytest.approx(sure[4] * 0.9**2, abs=0.001)
+
+
+SHOTS = st.tuples(st.integers(0, 50), st.integers(1, 300)).map(lambda ends: ShotRange(ends[0], ends[0] + ends[1] - 1))
+
+
+@given(SHOTS, st.sets(st.integers(0, 400), max_size=5), st.integers(1, 90), st.integers(1, 200), st.booleans())
+def test_stretches_cover_a_shot_and_start_on_colors_that_are_there(
+    shot: ShotRange, places: set[int], longest: int, longest_backward: int, propagates: bool
+) -> None:
+    anchors = sorted(place for place in places if place in shot)
+    stretches = stretches_of(shot, anchors, propagates=propagates, longest=longest, longest_backward=longest_backward)
+    assert [frame for one in stretches for frame in range(one.first, one.last + 1)] == [
+        *range(shot.first, shot.last + 1)
+    ]
+    assert all(1 <= len(one) <= longest and one.feeds <= 2 * longest + 2 for one in stretches)
+    if not propagates:
+        return
+    for one, following in zip(stretches, [*stretches[1:], None], strict=True):
+        assert one.forward or one.backward
+        if one.forward == "reference":
+            assert one.first in anchors
+        if one.forward == "before":
+            assert one is not stretches[0]
+        if one.backward == "reference":
+            assert one.last + 1 in anchors
+        if one.backward == "behind":
+            # What it waits for does not wait for it.
+            assert following is not None
+            assert following.forward is None or following.forward == "reference"

@@ -1,16 +1,17 @@
-"""Every set of references is tuned once, from the pretrained weights, and remembered outside of memory."""
+"""What tuning has learned is kept in a file."""
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from jobs.options import TuningOptions
 from models.base import Example, Matrix, ModelDescription, Prediction, Reference
-from worker.shot_tuning import ShotTuner
+from models.tuning import tune
+from worker.shot_tuning import as_record, read_tuned, tuning_settings, write_tuned
 
 
 class Learner:
@@ -55,67 +56,21 @@ def picture(level: float) -> Reference:
     return Reference(rgb=torch.full((3, 32, 32), level), luma=torch.zeros(32, 32), is_frame=True)
 
 
-def tuner_of(model: Learner, folder: Path, iterations: int, *order: int) -> ShotTuner:
-    """`order` are the references of the shots, one each."""
-    return ShotTuner(
-        model,
-        options=TuningOptions(iterations=iterations),
-        matrix="bt601",
-        folder=folder,
-        order=[(number,) for number in order],
-    )
-
-
-def test_a_set_met_again_has_the_weights_that_it_was_tuned_to(tmp_path: Path) -> None:
-    model, calls = Learner(), []
-    tuner = tuner_of(model, tmp_path, 5, 0, 1, 0)
-
-    def tuned(number: int) -> Any:
-        def pictures() -> list[Reference]:
-            calls.append(number)
-            return [picture(0.5 + 0.3 * number)]
-
-        return tuner.tuned((number,), pictures=pictures, on_step=lambda _: None)
-
-    first = tuned(0)
-    weights = first.colorizer.weight.tolist()
-    second = tuned(1)
-    again = tuned(0)
-    assert calls == [0, 1]
-    assert weights != [0.0, 0.0]
-    assert again.colorizer.weight.tolist() == weights
-    assert again.record == first.record
-    assert second.record != first.record
-    assert model.weight.tolist() == [0.0, 0.0]
-    assert tuner.sets_tuned == 2
-
-
-def test_only_weights_that_are_needed_again_are_on_the_disk(tmp_path: Path) -> None:
-    order = [0, 0, 1, 2, 1, 3]
-    tuner = tuner_of(Learner(), tmp_path, 1, *order)
-    files = []
-    for number in order:
-        tuner.tuned((number,), pictures=lambda: [picture(0.5)], on_step=lambda _: None)
-        files.append([path.stem for path in tmp_path.iterdir()])
-    assert files == [[], [], ["tuned-1"], ["tuned-1"], [], []]
-
-
-def test_why_nothing_was_learned_is_said_once(tmp_path: Path) -> None:
-    tuner = tuner_of(Learner(), tmp_path, 5, 0, 0)
-    notes = [tuner.tuned((0,), pictures=lambda: [], on_step=lambda _: None).note for _ in range(2)]
-    assert notes == ["There is no reference to tune on.", None]
-
-
-def test_neighboring_shots_share_one_network(tmp_path: Path) -> None:
-    tuner = tuner_of(Learner(), tmp_path, 2, 0, 0)
-    first = tuner.tuned((0,), pictures=lambda: [picture(0.5)], on_step=lambda _: None)
-    second = tuner.tuned((0,), pictures=lambda: [], on_step=lambda _: None)
-    assert second.colorizer is first.colorizer
-
-
-def test_without_tuning_the_pretrained_network_itself_colors(tmp_path: Path) -> None:
+def test_what_was_learned_comes_back_from_its_file_and_the_pretrained_weights_stay(tmp_path: Path) -> None:
     model = Learner()
-    tuned = tuner_of(model, tmp_path, 0, 0).tuned((0,), pictures=lambda: [], on_step=lambda _: None)
-    assert tuned.colorizer is model
-    assert tuned.record is None
-    assert list(tmp_path.iterdir()) == []
+    tuned = model.clone()
+    settings = tuning_settings(TuningOptions(iterations=3), model.description)
+    report = tune(tuned, [picture(0.5)], matrix="bt601", settings=settings)
+    assert report.gain_db > 0
+    write_tuned(tuned, tmp_path / "weights")
+    again = read_tuned(model, tmp_path / "weights")
+    assert again.weight.tolist() == tuned.weight.tolist() != [0.0, 0.0]
+    assert model.weight.tolist() == [0.0, 0.0]
+    assert as_record(report).iterations == 3
+    assert [step.step for step in as_record(report).curve] == [0, 1, 2, 3]
+
+
+def test_the_models_own_learning_rate_stands_where_none_is_asked_for() -> None:
+    described = Learner().description
+    assert tuning_settings(TuningOptions(), described).learning_rate == 0.5
+    assert tuning_settings(TuningOptions(learning_rate=0.01), described).learning_rate == 0.01

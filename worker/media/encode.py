@@ -1,6 +1,7 @@
 """Writes the colored film: the luma planes as decoded, new chroma beside them, everything else copied."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,7 +13,8 @@ from jobs.options import OutputOptions
 from worker.media.encoding import Encoding, choose_encoding
 from worker.media.film import join_segments
 from worker.media.frames import Codes, LumaFrame, VideoInfo
-from worker.media.segment import SegmentFile
+from worker.media.segment import SegmentFile, read_codes
+from worker.media.stills import Rgb, to_rgb
 from worker.media.tags import read_tags
 from worker.media.timeline import Timeline
 
@@ -73,6 +75,11 @@ class VideoOutput:
             warn=self.warnings.append,
             on_frame=on_frame,
         )
+
+    def read_picture(self, segment: Path, index: int) -> Rgb:
+        """The frame numbered `index` of a finished segment, from 0, as it was encoded."""
+        luma, chroma, depth = read_codes(segment, index)
+        return to_rgb(luma, chroma, info=replace(self._info, bit_depth=depth, full_range=self._encoding.full_range))
 
 
 class VideoSegment:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from jobs.errors import StorageFull
 from models.base import Matrix
 from worker.media.encoding import Encoding
-from worker.media.frames import LumaFrame
+from worker.media.frames import Codes, LumaFrame
 from worker.media.storage import DISK_FULL, is_disk_full
 from worker.media.tags import FilmTags, copy_tags
 from worker.media.timeline import Timeline
@@ -130,3 +130,20 @@ def _fill(plane: Any, codes: NDArray[Any]) -> None:
     height, width = codes.shape
     lines = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size)
     lines[:height, : width * codes.itemsize].view(codes.dtype)[:] = codes
+
+
+def read_codes(path: Path, index: int) -> tuple[Codes, Codes, int]:
+    """The frame numbered `index` of a segment, from 0: luma [H, W], chroma [2, h, w], and their bit depth."""
+    with av.open(str(path.resolve())) as container:
+        for number, frame in enumerate(container.decode(container.streams.video[0])):
+            if number == index:
+                depth = frame.format.components[0].bits
+                luma, *chroma = (_codes(plane, depth=depth) for plane in frame.planes[:3])
+                return luma, np.stack(chroma), depth
+    raise ValueError(f"the segment has no frame {index}")
+
+
+def _codes(plane: Any, *, depth: int) -> NDArray[Any]:
+    dtype = np.dtype(np.uint8 if depth == 8 else np.uint16)
+    lines = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size)
+    return np.ascontiguousarray(lines[: plane.height, : plane.width * dtype.itemsize]).view(dtype)

@@ -1,0 +1,74 @@
+"""What a finished piece tells of itself: kept last, so that a piece is through when its notes are there."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from jobs.options import StrictModel
+from jobs.record import ShotTuning
+from worker.checkpoints import Checkpoints
+from worker.pieces import Piece
+
+
+class TuningNotes(StrictModel):
+    kind: Literal["tuning"] = "tuning"
+    record: ShotTuning
+    note: str | None
+    """Why nothing was learned, as a sentence."""
+    weights: str
+    """Name of the kept file; so are those below."""
+    seconds: float
+    peak_memory_megabytes: float
+    """Of the process that did it, so far."""
+    working_size: int | None = None
+    """Short side of the frames fed, where it had to be smaller than planned."""
+
+
+class ColoringNotes(StrictModel):
+    kind: Literal["coloring"] = "coloring"
+    confidences: list[float]
+    """Mean of each frame, 0 to 1."""
+    video: str
+    comparison: str | None
+    first: str | None
+    """Color of the first frame, where the piece before it needs that."""
+    last: str | None
+    seconds: float
+    peak_memory_megabytes: float
+    working_size: int | None = None
+
+
+Notes = Annotated[TuningNotes | ColoringNotes, Field(discriminator="kind")]
+_NOTES: TypeAdapter[TuningNotes | ColoringNotes] = TypeAdapter(Notes)
+_ENDING = ".notes.json"
+
+
+def notes_name(piece: Piece) -> str:
+    return f"{piece.key}{_ENDING}"
+
+
+def keys_through(kept: list[str]) -> set[str]:
+    """Keys of the pieces that are through, by the names of what is kept."""
+    return {name.removesuffix(_ENDING) for name in kept if name.endswith(_ENDING)}
+
+
+def write_notes(notes: TuningNotes | ColoringNotes) -> bytes:
+    return _NOTES.dump_json(notes)
+
+
+def read_notes(piece: Piece, checkpoints: Checkpoints) -> TuningNotes | ColoringNotes:
+    """Raises `FileNotFoundError` where the piece is not through."""
+    with checkpoints.fetch(notes_name(piece)) as path:
+        return _NOTES.validate_json(path.read_bytes())
+
+
+def tuning_notes(piece: Piece, checkpoints: Checkpoints) -> TuningNotes:
+    notes = read_notes(piece, checkpoints)
+    assert isinstance(notes, TuningNotes)
+    return notes
+
+
+def coloring_notes(piece: Piece, checkpoints: Checkpoints) -> ColoringNotes:
+    notes = read_notes(piece, checkpoints)
+    assert isinstance(notes, ColoringNotes)
+    return notes
