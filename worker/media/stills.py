@@ -15,6 +15,8 @@ from worker.media.storage import DISK_FULL, is_disk_full
 
 Rgb = NDArray[np.uint8]
 """[H, W, 3], nonlinear R'G'B'."""
+DeepRgb = NDArray[np.uint16]
+"""The same with all 16 bits used."""
 
 MAX_REFERENCE_PIXELS = 100_000_000
 """A 100-megapixel scan: 600 MB while it is read, 900 MB where it has 16 bits, 300 MB then. Larger than any film frame,
@@ -29,6 +31,16 @@ def to_rgb(luma: Codes, chroma: Codes | None = None, *, info: VideoInfo) -> Rgb:
         chroma: [2, h, w] codes of Cb and Cr at any size, brought to the luma's size bilinearly; None is gray.
         info: Facts of the video that the codes are of.
     """
+    return np.ascontiguousarray(_samples(luma, chroma, info=info, most=255).astype(np.uint8))
+
+
+def to_deep_rgb(luma: Codes, chroma: Codes, *, info: VideoInfo) -> DeepRgb:
+    """As `to_rgb`, for films of more than 8 bits."""
+    return np.ascontiguousarray(_samples(luma, chroma, info=info, most=65_535).astype(np.uint16))
+
+
+def _samples(luma: Codes, chroma: Codes | None, *, info: VideoInfo, most: int) -> NDArray[np.int32]:
+    """[H, W, 3] from 0 to `most`."""
     height, width = luma.shape
     # torch computes with 16 bits signed only; 1023 fits.
     y = dequantize_luma(torch.from_numpy(luma.astype(np.int16)), bit_depth=info.bit_depth, full_range=info.full_range)
@@ -42,11 +54,11 @@ def to_rgb(luma: Codes, chroma: Codes | None = None, *, info: VideoInfo) -> Rgb:
             torch.from_numpy(np.stack(planes)), bit_depth=info.bit_depth, full_range=info.full_range
         )
     rgb = ycbcr_to_rgb(torch.cat((y[None], cbcr)), matrix=info.matrix)
-    codes = (rgb.clamp(0, 1) * 255).round().to(torch.uint8)
-    return np.ascontiguousarray(codes.permute(1, 2, 0).numpy())
+    samples: NDArray[np.int32] = (rgb.clamp(0, 1) * most).round().to(torch.int32).permute(1, 2, 0).numpy()
+    return samples
 
 
-def png_of(rgb: Rgb) -> bytes:
+def png_of(rgb: Rgb | DeepRgb) -> bytes:
     """A picture as the content of a file."""
     return bytes(cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))[1])
 
