@@ -25,7 +25,7 @@ Objective = Literal["lab", "rgb", "l", "ab"]
 Container = Literal["mp4", "mkv", "mov"]
 Codec = Literal["h264", "ffv1", "prores"]
 WebhookEvent = Literal["job.processing", "job.succeeded", "job.failed", "job.canceled"]
-VariantName = Literal["video", "comparison", "preview", "report", "report_json"]
+VariantName = Literal["video", "comparison", "preview", "frames", "report", "report_json"]
 ResultName = VariantName | Literal["archive"]
 """What a task may have made; `archive` holds keyframes."""
 
@@ -145,7 +145,7 @@ def _checked_webhook_secret(secret: SecretStr) -> SecretStr:
 
 
 class WebhookOptions(StrictModel):
-    """Whom to tell how the job goes; docs/http-api.md says how to check the signature."""
+    """Whom to tell how the job goes; docs/api.md says how to check the signature."""
 
     url: Annotated[
         str,
@@ -204,7 +204,13 @@ class JobOptions(StrictModel):
         Field(description="`auto`, `single`, or the first frame of every shot but the first."),
     ] = "auto"
     output: Annotated[OutputOptions, Field(description="The colored video's file.")] = OutputOptions()
-    variants: Annotated[list[VariantName], Field(description="What to make beside the video.")] = [
+    variants: Annotated[
+        list[VariantName],
+        Field(
+            description="What to make beside the video. `frames`, not made unless asked for, is a zip of every frame "
+            "as a PNG, with 16 bits where the video has more than 8: far larger than the video."
+        ),
+    ] = [
         "video",
         "comparison",
         "preview",

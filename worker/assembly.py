@@ -61,7 +61,7 @@ class _Assembly:
     def _join(self) -> list[VariantFile]:
         film, container = self._film, self._task.options.output.container
         colored = [notes for notes in self._notes if isinstance(notes, ColoringNotes)]
-        output, beside = film.output, film.comparison
+        output, beside, archive = film.output, film.comparison, film.frame_archive
         video = self._task.folder / f"video.{container}"
         with self._fetched([notes.video for notes in colored]) as segments:
             output.join(video, segments, on_frame=self._progress.check)
@@ -72,6 +72,11 @@ class _Assembly:
             with self._fetched([notes.comparison or "" for notes in colored]) as segments:
                 beside.join(comparison, segments, on_frame=self._progress.check)
             files.append(VariantFile("comparison", comparison, "video/mp4"))
+        if archive is not None:
+            frames = self._task.folder / "frames.zip"
+            with self._fetched([notes.frames or "" for notes in colored]) as segments:
+                archive.join(frames, segments, on_frame=self._progress.check)
+            files.append(VariantFile("frames", frames, "application/zip"))
         return files
 
     @contextmanager

@@ -30,6 +30,7 @@ class ColoringNotes(StrictModel):
     """Mean of each frame, 0 to 1."""
     video: str
     comparison: str | None
+    frames: str | None
     first: str | None
     """Color of the first frame, where the piece before it needs that."""
     last: str | None

@@ -21,6 +21,7 @@ from worker.likeness import luma_tensor
 from worker.media.comparison import ComparisonOutput
 from worker.media.decode import VideoReader
 from worker.media.encode import VideoOutput
+from worker.media.frame_archive import FrameArchive
 from worker.media.probe import Examination
 from worker.media.stills import read_image
 from worker.memory import is_out_of_memory, peak_megabytes
@@ -63,6 +64,12 @@ class Film:
         if "comparison" not in self.task.options.variants:
             return None
         return ComparisonOutput(source=self.task.video, info=self.plan.info, timeline=self.plan.timeline)
+
+    @property
+    def frame_archive(self) -> FrameArchive | None:
+        if "frames" not in self.task.options.variants:
+            return None
+        return FrameArchive(info=self.plan.info, timeline=self.plan.timeline)
 
 
 def do_piece(piece: Piece, film: Film, *, model: Colorizer, meter: Meter, scratch: Path) -> None:
@@ -161,23 +168,27 @@ class _Bench:
         shot = self._plan.shots[work.shot]
         colorizer = self._colorizer(piece)
         self._meter.enter("colorizing")
-        output, beside = self._film.output, self._film.comparison
-        video, compared = self._scratch / "video", self._scratch / "comparison"
+        output, beside, archive = self._film.output, self._film.comparison, self._film.frame_archive
+        video, compared, packed = self._scratch / "video", self._scratch / "comparison", self._scratch / "frames"
         confidences = []
         with ExitStack() as stack:
             segment = stack.enter_context(output.open_segment(video))
             pair = None if beside is None else stack.enter_context(beside.open_segment(compared))
+            pictures = None if archive is None else stack.enter_context(archive.open_segment(packed))
             coloring = _StretchColoring(self, piece, work, shot, colorizer)
             for finished in coloring.frames(chroma_size=output.chroma_size):
                 segment.write(finished.result, finished.chroma)
                 if pair is not None:
                     pair.write(finished.frame, finished.chroma, restored=finished.restored)
+                if pictures is not None:
+                    pictures.write(finished.result, finished.chroma)
                 confidences.append(finished.confidence)
                 self._meter.colored()
         return ColoringNotes(
             confidences=confidences,
             video=self._keep(piece, video),
             comparison=None if beside is None else self._keep(piece, compared),
+            frames=None if archive is None else self._keep(piece, packed),
             first=self._keep_carried(piece, "first", coloring.first if work.keeps_first else None),
             last=self._keep_carried(piece, "last", coloring.last if work.keeps_last else None),
             seconds=time.monotonic() - self._started,

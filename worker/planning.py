@@ -251,7 +251,8 @@ class _Cutting:
         options = self._task.options
         key = key_of(
             *(self._common, "coloring", None if tuning is None else tuning.key),
-            *(options.restore, options.output.model_dump(), "comparison" in options.variants),
+            *(options.restore, options.output.model_dump()),
+            *("comparison" in options.variants, "frames" in options.variants),
             [(self._references[one].picture, frame) for frame, one in plan.anchors],
             [self._references[one].picture for one in plan.examples],
             *(plan.trust, asdict(plan.shot), asdict(coloring)),

@@ -32,7 +32,7 @@ async def get_content(
     services: ServicesDep,
     viewer: ViewerDep,
     variant: Annotated[
-        str, Query(description="`video`, `comparison`, `preview`, `report` or `report_json`.")
+        str, Query(description="`video`, `comparison`, `preview`, `frames`, `report` or `report_json`.")
     ] = "video",
     range_header: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
     if_range: Annotated[str | None, Header(description="Send the range only if the ETag is still this.")] = None,

@@ -1,11 +1,13 @@
 """A whole job: files in, files out, and nothing else left behind."""
 
 import json
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -314,6 +316,20 @@ def test_why_a_shot_was_not_tuned_is_a_warning(make_film: Callable[..., Any], tm
 def test_only_the_variants_asked_for_are_made(make_film: Callable[..., Any], tmp_path: Path) -> None:
     film = make_film()
     assert set(run(task_of(film, tmp_path, film.pictures[0], variants=["preview"]))) == {"video", "preview"}
+
+
+def test_every_frame_comes_as_a_picture_where_it_is_asked_for(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film()
+    files = run(task_of(film, tmp_path, film.pictures[0], variants=["frames"]))
+    assert files["frames"].media_type == "application/zip"
+    with zipfile.ZipFile(files["frames"].path) as archive, open_video(files["video"].path) as reader:
+        assert len(archive.namelist()) == reader.info.frames + 1
+        for frame in reader.frames():
+            bgr = cv2.imdecode(np.frombuffer(archive.read(f"frame-{frame.index:06d}.png"), np.uint8), cv2.IMREAD_COLOR)
+            # Its luma is the film's: what is written is what is encoded.
+            luma = bgr @ np.array([0.0722, 0.7152, 0.2126]) * 219 / 255 + 16
+            assert np.abs(luma - frame.luma).mean() < 2
+            assert np.ptp(bgr, axis=2).mean() > 5, "it is in color"
 
 
 def test_restored_luma_is_written_where_the_model_restores(make_film: Callable[..., Any], tmp_path: Path) -> None:
