@@ -30,6 +30,7 @@ RetintError
 │   ├── ChecksumMismatch         460 checksum_mismatch
 │   ├── StoreFull                507 storage_full
 │   ├── RedisUnavailable         503 redis_unavailable
+│   ├── StoreUnavailable         503 storage_unavailable
 │   ├── NotReady                 503 not_ready
 │   └── InternalError            500 internal
 ├── JobFailure                   what ends a job as `failed`
@@ -45,12 +46,14 @@ RetintError
 │   ├── WorkerLost               worker_lost
 │   ├── TimedOut                 timed_out
 │   ├── StorageFull              storage_full
+│   ├── StorageUnavailable       storage_unavailable
 │   └── Internal                 internal
 ├── KeyringError                 what `retint keys` cannot do
 │   ├── InvalidKeyName           invalid_key_name
 │   ├── KeyNameTaken             key_name_taken
 │   └── UnknownKey               unknown_key
 ├── ClipUnusable                 what `retint evaluate` cannot measure
+├── StoreAway                    what object storage raises that cannot serve; each front end says it in its way
 ├── StartupError                 what keeps a process from starting: a setting, a missing program
 └── JobCanceled                  control flow inside a worker, never shown
 """
@@ -214,6 +217,10 @@ class RedisUnavailable(RequestError):
     code, status, title = "redis_unavailable", 503, "The job queue cannot be reached"
 
 
+class StoreUnavailable(RequestError):
+    code, status, title = "storage_unavailable", 503, "The storage cannot be reached"
+
+
 class NotReady(RequestError):
     code, status, title = "not_ready", 503, "The service cannot take jobs now"
 
@@ -274,6 +281,10 @@ class StorageFull(JobFailure):
     code, title = "storage_full", "The storage is full"
 
 
+class StorageUnavailable(JobFailure):
+    code, title = "storage_unavailable", "The storage cannot be reached"
+
+
 class Internal(JobFailure):
     code, title = "internal", "Something went wrong inside the worker"
 
@@ -298,6 +309,13 @@ class ClipUnusable(RetintError):
     """A path given to `retint evaluate` holds no clip, or one from which nothing can be measured."""
 
     code, title = "clip_unusable", "The clip cannot be measured"
+
+
+class StoreAway(RetintError):
+    """Object storage does not answer, refuses, or lacks the bucket, also after every try; `detail` says it to those
+    who run the service."""
+
+    code, title = "storage_unavailable", "The storage cannot be reached"
 
 
 class StartupError(RetintError):

@@ -198,6 +198,9 @@ class FolderStore:
     def sweep(self) -> None:
         self.trash.empty()
 
+    def tidy(self) -> None:
+        """Nothing of it is on one machine alone."""
+
     def _job(self, job_id: str) -> Path:
         return self._jobs / checked_job_id(job_id)
 

@@ -19,12 +19,12 @@ from datetime import UTC, datetime, timedelta
 from io import FileIO
 from pathlib import Path
 
-from jobs.errors import UploadLocked, UploadNotFound
+from jobs.errors import UploadNotFound
 from jobs.file_lock import is_at
 from jobs.file_upload_writer import FileUploadWriter
 from jobs.folder_store import FolderStore
 from jobs.identifiers import checked_upload_id, new_upload_id, upload_not_found
-from jobs.resumable import TOLD_FOR, ResumableUpload, UploadInfo, require_finished, upload_expired
+from jobs.resumable import TOLD_FOR, ResumableUpload, UploadInfo, locked, require_finished, upload_expired
 from jobs.upload_marks import UploadMarks
 from jobs.whole_file import write_whole
 
@@ -75,10 +75,7 @@ class FolderUploads:
         try:
             file = _lock(folder / "data")
         except BlockingIOError:
-            raise UploadLocked(
-                f"Another call is writing to {upload_id} and did not let go of it. Try again in a few seconds.",
-                retry_after=2,
-            ) from None
+            raise locked(upload_id) from None
         if file is None:  # deleted or expired meanwhile
             self.look(upload_id, viewer=viewer)
             raise upload_not_found(upload_id)

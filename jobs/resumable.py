@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from jobs.checksum import Checksum
-from jobs.errors import PayloadTooLarge, UploadExpired, UploadUnfinished
+from jobs.errors import PayloadTooLarge, UploadExpired, UploadLocked, UploadUnfinished
 from jobs.options import StrictModel
 
 TOLD_FOR = timedelta(days=1)
@@ -125,6 +125,12 @@ class ResumableUploads(Protocol):
 
     def sweep(self, now: datetime) -> None:
         """Remove what has expired, and what processes that died left behind."""
+
+
+def locked(upload_id: str) -> UploadLocked:
+    return UploadLocked(
+        f"Another call is writing to {upload_id} and did not let go of it. Try again in a few seconds.", retry_after=2
+    )
 
 
 def require_finished(upload: ResumableUpload) -> None:

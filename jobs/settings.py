@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobs.safe_address import Networks
@@ -17,7 +17,24 @@ class Settings(BaseSettings):
     data_folder: Path = Path("data")
     """Where the embedded Redis server and, unless `store` says otherwise, the files live."""
     store: str | None = None
-    """Folder of uploads and results; absent: `data_folder`/store."""
+    """Where uploads and results live: a folder that the API and all workers share, or `s3://bucket/prefix` in object
+    storage, which they reach over HTTP; absent: `data_folder`/store."""
+    s3_endpoint: Annotated[str, Field(pattern="^https?://")] | None = None
+    """Address of the S3-compatible server, such as http://minio:9000; absent: that of Amazon."""
+    s3_public_endpoint: Annotated[str, Field(pattern="^https?://")] | None = None
+    """The address under which users reach the same server, where it is another one: downloads are sent there."""
+    s3_region: str | None = None
+    """Region of the bucket; absent: as AWS_DEFAULT_REGION or the profile says, or else us-east-1."""
+    s3_access_key_id: str | None = None
+    """With `s3_secret_access_key`; absent: credentials are found as every AWS tool finds them (AWS_ACCESS_KEY_ID and
+    AWS_SECRET_ACCESS_KEY, a profile, the role of the machine)."""
+    s3_secret_access_key: SecretStr | None = None
+    """Belongs to `s3_access_key_id`."""
+    s3_link_seconds: Annotated[int, Field(ge=60, le=7 * 24 * 3600)] = 3600
+    """How long the address of a download in object storage is good for; it carries no other key."""
+    scratch_folder: Path | None = None
+    """Where a worker works and puts copies of what is in object storage, on a disk of its own; absent:
+    `data_folder`/scratch. A store in a folder needs none."""
     weights_folder: Path = Path.home() / ".cache" / "retint" / "weights"
     """Where fetched and imported weights are kept."""
     host: str = "127.0.0.1"

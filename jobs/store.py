@@ -87,7 +87,7 @@ class Store(Protocol):
     """Files of jobs. Every `job_id` may come from outside: a malformed one raises `JobNotFound`.
 
     Raises, in all that it does:
-        StorageUnavailable: object storage cannot serve now, though it was asked again and again for a while.
+        StoreAway: object storage cannot serve, though it was asked again and again for a while.
         OSError: the disk says no; with `errno.ENOSPC` where disk or storage is full.
     """
 
@@ -95,7 +95,7 @@ class Store(Protocol):
     """How often `jobs.housekeeping.sweep_files` is worth what it costs."""
 
     def create(self, job_id: str) -> None:
-        """Make room for a new job; raises `FileExistsError` where there is one."""
+        """Make room for a new job."""
 
     def open_input_writer(self, job_id: str, kind: InputKind, index: int = 0) -> InputWriter: ...
 
@@ -155,10 +155,13 @@ class Store(Protocol):
         """Space left for uploads; None where there is no telling."""
 
     def check_writable(self) -> None:
-        """Raises `OSError` or `StorageUnavailable` where files cannot be written."""
+        """Raises `OSError` or `StoreAway` where files cannot be written."""
 
     def sweep(self) -> None:
-        """Remove what processes that died left behind and no job has."""
+        """Remove what processes that died left in the store and no job has; done by the API, now and then."""
+
+    def tidy(self) -> None:
+        """Remove what processes that died left on this machine; done by workers, every few seconds."""
 
 
 def checked_kept_name(name: str) -> str:

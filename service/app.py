@@ -127,7 +127,7 @@ def _make_services(settings: Settings) -> Services:
         events=hub,
         admission=Admission(redis, settings.queue_name, Limits.of(settings)),
         idempotency=IdempotencyKeys(redis, settings.queue_name),
-        resumable=open_uploads(settings, store),
+        resumable=open_uploads(settings, store, redis),
         uploads=UploadsUnderWay(),
         traffic=Traffic(metrics, watchers=lambda: hub.watched),
         metrics=make_registry(metrics),

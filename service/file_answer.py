@@ -17,6 +17,7 @@ from jobs.errors import (
     JobNotFinished,
     JobNotFound,
     RangeNotSatisfiable,
+    StoreUnavailable,
     Unauthorized,
     VariantNotFound,
 )
@@ -53,7 +54,14 @@ FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     304: {"description": "The client has it: `If-None-Match` names its ETag."},
     307: REDIRECT,
     **describe_problems(
-        Unauthorized, JobNotFound, VariantNotFound, JobNotFinished, JobExpired, RangeNotSatisfiable, InvalidRequest
+        Unauthorized,
+        JobNotFound,
+        VariantNotFound,
+        JobNotFinished,
+        JobExpired,
+        RangeNotSatisfiable,
+        InvalidRequest,
+        StoreUnavailable,
     ),
 }
 

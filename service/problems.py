@@ -22,6 +22,8 @@ from jobs.errors import (
     PayloadTooLarge,
     RedisUnavailable,
     RequestError,
+    StoreAway,
+    StoreUnavailable,
     Unauthorized,
     UnsupportedMediaType,
 )
@@ -30,6 +32,7 @@ from service.rate_limit import RATE_LIMIT_HEADERS, rate_limit_headers
 
 MEDIA_TYPE = "application/problem+json"
 REDIS_RETRY_SECONDS = 5
+STORE_RETRY_SECONDS = 10
 RETRY_LATER = frozenset({429, 503, 507})
 """Statuses that pass by themselves; each answer says when."""
 
@@ -140,6 +143,12 @@ def as_request_error(error: Exception) -> RequestError:
             "in a few seconds.",
             retry_after=REDIS_RETRY_SECONDS,
         )
+    if isinstance(error, StoreAway):
+        return StoreUnavailable(
+            "The storage that holds the files cannot be used now. Try again in a few seconds; the server's log says "
+            "what is wrong.",
+            retry_after=STORE_RETRY_SECONDS,
+        )
     if isinstance(error, RequestValidationError):
         return InvalidRequest(
             "A parameter does not fit; `errors` says which and why.",
@@ -164,7 +173,7 @@ def request_id_of(request: Request) -> str:
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Make `app` answer every error that reaches a handler as a problem."""
-    for kind in (RequestError, RequestValidationError, *REDIS_AWAY):
+    for kind in (RequestError, StoreAway, RequestValidationError, *REDIS_AWAY):
         app.add_exception_handler(kind, _answer)
     app.add_exception_handler(HTTPException, _answer_http_exception)
 
@@ -173,6 +182,8 @@ def _answer(request: Request, error: Exception) -> JSONResponse:
     answer = as_request_error(error)
     if isinstance(answer, RedisUnavailable):
         log.warning("redis_unavailable", cause=str(error))
+    if isinstance(answer, StoreUnavailable):
+        log.warning("storage_unavailable", cause=str(error))
     return problem_response(answer, request_id=request_id_of(request))
 
 

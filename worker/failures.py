@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
 import torch
 
-from jobs.errors import Internal, OutOfMemory, RetintError, StorageFull, WeightsMissing
+from jobs.errors import Internal, OutOfMemory, RetintError, StorageFull, StorageUnavailable, StoreAway, WeightsMissing
 from models import errors as model_errors
 from worker.media.storage import DISK_FULL, is_disk_full
+
+log = structlog.stdlib.get_logger("retint.worker")
 
 
 @contextmanager
@@ -19,10 +22,17 @@ def failures_for_users() -> Iterator[None]:
         OutOfMemory: the device's or the machine's memory does not hold the work.
         WeightsMissing: the model's weights are missing, damaged, or their licence was not accepted.
         StorageFull: the disk is full.
+        StorageUnavailable: object storage cannot be used.
         Internal: another complaint of the model.
     """
     try:
         yield
+    except StoreAway as error:
+        log.warning("storage_away", cause=error.detail)
+        raise StorageUnavailable(
+            "The storage that holds the job's files could not be used for several minutes. Submit the job again, and "
+            "have the operator look at the worker's log."
+        ) from error
     except RetintError:
         raise
     except model_errors.OutOfMemory as error:

@@ -210,13 +210,14 @@ class ForkingWorker(Worker):
             self.connection.hset(self.key, mapping=cast("Any", self.serialize()))
             worker_registration.register(self)
 
-    # Jobs of other workers that died
+    # What others left that died
 
     def clean_registries(self) -> None:
         self._jobs.recover_abandoned()
         for queue in self.queues:
             worker_registration.clean_worker_registry(queue)
             queue.intermediate_queue.cleanup(self, queue)
+        self._workplace.store.tidy()
         self.last_cleaned_at = cast("Any", datetime.now(UTC))  # RQ types it as None
 
 

@@ -39,7 +39,7 @@ def run_worker(settings: Settings, *, colorize: Colorize | None = None) -> None:
     _require_device(settings.device)
     # Nothing is begun by it: each job's process opens its own. What it needs is imported, and missing parts are told.
     open_tracing(settings, service="retint-worker").close()
-    store = open_store(settings)
+    store = open_store(settings, for_worker=True)
     redis = connect(settings.redis_url)
     repository = JobRepository(redis, settings.queue_name, retention_seconds=settings.retention_seconds)
     workplace = Workplace(
@@ -60,7 +60,9 @@ def run_worker(settings: Settings, *, colorize: Colorize | None = None) -> None:
             on_heartbeat=publisher,
         )
 
-    log.info("worker_ready", pid=os.getpid(), device=settings.device, store=str(settings.store_folder))
+    log.info(
+        "worker_ready", pid=os.getpid(), device=settings.device, store=settings.store or str(settings.store_folder)
+    )
     work_until_stopped(make_worker)
     log.info("worker_stopped", pid=os.getpid())
 

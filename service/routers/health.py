@@ -1,7 +1,6 @@
 """`/healthz`, `/readyz`, `/version`: for machines that watch; open without a key."""
 
 import platform
-from collections.abc import Callable
 from importlib.metadata import version as installed_version
 from typing import Literal
 
@@ -9,7 +8,7 @@ import structlog
 from fastapi import APIRouter
 from redis.exceptions import RedisError
 
-from jobs.errors import FieldError, InvalidRequest, NotReady
+from jobs.errors import FieldError, InvalidRequest, NotReady, StoreAway
 from jobs.options import StrictModel
 from service.dependencies import QueueDep, StoreDep
 from service.problems import describe_problems
@@ -74,20 +73,15 @@ def get_readiness(store: StoreDep, queue: QueueDep) -> Readiness:
     else:
         if workers == 0:
             problems.append(FieldError("#/workers", "No worker is running; start one with `retint worker`."))
-    if not _succeeds(store.check_writable):
-        problems.append(FieldError("#/store", "Files cannot be written to the store."))
+    try:
+        store.check_writable()
+    except (OSError, StoreAway) as error:
+        log.warning("store_unavailable", cause=str(error))
+        reason = error.detail if isinstance(error, StoreAway) else "Files cannot be written to the store."
+        problems.append(FieldError("#/store", reason))
     if problems:
         raise NotReady(" ".join(problem.detail for problem in problems), errors=problems, retry_after=RETRY_SECONDS)
     return Readiness(workers=workers)
-
-
-def _succeeds(check: Callable[[], None]) -> bool:
-    try:
-        check()
-    except OSError as error:
-        log.warning("store_unavailable", cause=str(error))
-        return False
-    return True
 
 
 @router.get(

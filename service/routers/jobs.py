@@ -20,6 +20,7 @@ from jobs.errors import (
     PayloadTooLarge,
     QueueFull,
     StoreFull,
+    StoreUnavailable,
     TooManyJobs,
     TooManyReferences,
     Unauthorized,
@@ -82,6 +83,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
             TooManyJobs,
             QueueFull,
             StoreFull,
+            StoreUnavailable,
         ),
     },
 )
@@ -188,7 +190,9 @@ async def get_job(
     operation_id="cancel_job",
     summary="Cancel a job",
     response_description="The job, canceled.",
-    responses=describe_problems(Unauthorized, JobNotFound, JobExpired, JobAlreadyFinished, InvalidRequest),
+    responses=describe_problems(
+        Unauthorized, JobNotFound, JobExpired, JobAlreadyFinished, InvalidRequest, StoreUnavailable
+    ),
 )
 def cancel(job_id: str, services: ServicesDep, viewer: ViewerDep) -> Job:
     """Stops a running job within seconds and frees its files; the record stays. Canceling twice is no error."""
@@ -205,7 +209,7 @@ def cancel(job_id: str, services: ServicesDep, viewer: ViewerDep) -> Job:
     status_code=204,
     response_description="It is gone.",
     response_class=Response,
-    responses=describe_problems(Unauthorized, JobNotFound, JobExpired, InvalidRequest),
+    responses=describe_problems(Unauthorized, JobNotFound, JobExpired, InvalidRequest, StoreUnavailable),
 )
 def delete(job_id: str, services: ServicesDep, viewer: ViewerDep) -> None:
     """Cancels it first if it runs."""

@@ -22,6 +22,7 @@ from jobs.errors import (
     PayloadTooLarge,
     QueueFull,
     StoreFull,
+    StoreUnavailable,
     TooManyJobs,
     Unauthorized,
     UnsupportedMediaType,
@@ -65,7 +66,9 @@ PICTURE: dict[int | str, dict[str, Any]] = {
     },
     304: {"description": "The client has it: `If-None-Match` names its ETag."},
     307: REDIRECT,
-    **describe_problems(Unauthorized, JobNotFound, VariantNotFound, JobNotFinished, JobExpired, InvalidRequest),
+    **describe_problems(
+        Unauthorized, JobNotFound, VariantNotFound, JobNotFinished, JobExpired, InvalidRequest, StoreUnavailable
+    ),
 }
 
 
@@ -104,6 +107,7 @@ PICTURE: dict[int | str, dict[str, Any]] = {
             TooManyJobs,
             QueueFull,
             StoreFull,
+            StoreUnavailable,
         ),
     },
 )
@@ -247,7 +251,9 @@ def get_picture(
     operation_id="cancel_keyframes",
     summary="Cancel a search for keyframes",
     response_description="The search, canceled.",
-    responses=describe_problems(Unauthorized, JobNotFound, JobExpired, JobAlreadyFinished, InvalidRequest),
+    responses=describe_problems(
+        Unauthorized, JobNotFound, JobExpired, JobAlreadyFinished, InvalidRequest, StoreUnavailable
+    ),
 )
 def cancel(keyframes_id: str, services: ServicesDep, viewer: ViewerDep) -> Keyframes:
     """Stops it within seconds and frees its files; the record stays. Canceling twice is no error."""
@@ -264,7 +270,7 @@ def cancel(keyframes_id: str, services: ServicesDep, viewer: ViewerDep) -> Keyfr
     status_code=204,
     response_description="They are gone.",
     response_class=Response,
-    responses=describe_problems(Unauthorized, JobNotFound, JobExpired, InvalidRequest),
+    responses=describe_problems(Unauthorized, JobNotFound, JobExpired, InvalidRequest, StoreUnavailable),
 )
 def delete(keyframes_id: str, services: ServicesDep, viewer: ViewerDep) -> None:
     """Cancels the search first if it runs."""

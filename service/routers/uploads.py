@@ -16,6 +16,7 @@ from jobs.errors import (
     InvalidRequest,
     PayloadTooLarge,
     StoreFull,
+    StoreUnavailable,
     TusVersionUnsupported,
     Unauthorized,
     UnsupportedMediaType,
@@ -122,6 +123,7 @@ def discover(services: ServicesDep) -> Response:
             UploadLocked,
             ChecksumMismatch,
             StoreFull,
+            StoreUnavailable,
         ),
     },
 )
@@ -174,7 +176,13 @@ async def create_upload(
     responses={
         200: {"headers": {**STANDING, "Upload-Length": {**OFFSET, "description": "Bytes that it will have."}}},
         **describe_problems(
-            Unauthorized, TusVersionUnsupported, UploadNotFound, UploadExpired, UploadLocked, InvalidRequest
+            Unauthorized,
+            TusVersionUnsupported,
+            UploadNotFound,
+            UploadExpired,
+            UploadLocked,
+            InvalidRequest,
+            StoreUnavailable,
         ),
     },
 )
@@ -214,6 +222,7 @@ async def head_upload(upload_id: str, services: ServicesDep, viewer: ViewerDep) 
             UploadLocked,
             ChecksumMismatch,
             StoreFull,
+            StoreUnavailable,
         ),
     },
 )
@@ -251,7 +260,13 @@ async def append_to_upload(
     response_class=Response,
     response_description="It is gone.",
     responses=describe_problems(
-        Unauthorized, TusVersionUnsupported, UploadNotFound, UploadExpired, UploadLocked, InvalidRequest
+        Unauthorized,
+        TusVersionUnsupported,
+        UploadNotFound,
+        UploadExpired,
+        UploadLocked,
+        InvalidRequest,
+        StoreUnavailable,
     ),
 )
 async def delete_upload(upload_id: str, services: ServicesDep, viewer: ViewerDep) -> None:
