@@ -1,43 +1,61 @@
-"""Uploads that may be interrupted: what is kept, who may write, when it goes."""
+"""What resumable uploads do alike in a folder and in a bucket."""
 
-import errno
 import hashlib
-import os
-import subprocess
-import sys
-import time
+from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from object_storage import ObjectStorage
+from redis import Redis
 
 from jobs.checksum import Checksum
-from jobs.errors import (
-    ChecksumMismatch,
-    PayloadTooLarge,
-    UploadExpired,
-    UploadLocked,
-    UploadNotFound,
-    UploadUnfinished,
-)
-from jobs.folder_store import FolderStore
-from jobs.folder_uploads import HALF_MADE_AGE, FolderUploads
-from jobs.resumable import TOLD_FOR, ResumableUpload, UploadInfo
-from jobs.upload_marks import UploadMarks
+from jobs.errors import ChecksumMismatch, PayloadTooLarge, UploadLocked, UploadNotFound, UploadUnfinished
+from jobs.resumable import ResumableUpload, ResumableUploads, UploadInfo
+from jobs.settings import Settings
+from jobs.store import Store
+from jobs.stores import open_store, open_uploads
 
-DAY = timedelta(days=1)
 WRONG = Checksum("sha256", hashlib.sha256(b"something else").digest())
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> FolderStore:
-    return FolderStore(tmp_path)
+@pytest.fixture(params=["folder", "s3"])
+def settings(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> Settings:
+    if request.param == "folder":
+        return Settings(redis_url=redis_url, data_folder=tmp_path)
+    storage: ObjectStorage = request.getfixturevalue("object_storage")
+    return Settings(redis_url=redis_url, data_folder=tmp_path, **storage.settings())
 
 
 @pytest.fixture
-def uploads(store: FolderStore) -> FolderUploads:
-    return FolderUploads(store, expiry_seconds=DAY.total_seconds())
+def store(settings: Settings) -> Store:
+    return open_store(settings)
+
+
+@pytest.fixture
+def uploads(settings: Settings, store: Store, redis: Redis) -> ResumableUploads:
+    return open_uploads(settings, store, redis)
+
+
+@pytest.fixture
+def other(settings: Settings, redis: Redis) -> ResumableUploads:
+    """Of another process."""
+    return open_uploads(settings, open_store(settings), redis)
+
+
+@pytest.fixture
+def files(settings: Settings, request: pytest.FixtureRequest) -> Callable[[], set[str]]:
+    """What is in the store, past it; halves included."""
+
+    def look() -> set[str]:
+        if settings.store is None:
+            folder = settings.store_folder
+            return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+        storage: ObjectStorage = request.getfixturevalue("object_storage")
+        return storage.keys(settings.store) | storage.unfinished(settings.store)
+
+    return look
 
 
 def info(*, length: int = 10, owner: str = "") -> UploadInfo:
@@ -47,60 +65,54 @@ def info(*, length: int = 10, owner: str = "") -> UploadInfo:
 
 
 @pytest.fixture
-def upload(uploads: FolderUploads) -> ResumableUpload:
+def upload(uploads: ResumableUploads) -> ResumableUpload:
     return uploads.create(info())
 
 
-@pytest.fixture
-def folder(tmp_path: Path, upload: ResumableUpload) -> Path:
-    return tmp_path / "uploads" / upload.id
-
-
-def add(uploads: FolderUploads, upload_id: str, data: bytes) -> None:
+def add(uploads: ResumableUploads, upload_id: str, data: bytes) -> None:
     with closing(uploads.claim(upload_id, viewer=None)) as writer:
         writer.write(data)
         writer.finish()
 
 
-def offset(uploads: FolderUploads, upload: ResumableUpload) -> int:
+def offset(uploads: ResumableUploads, upload: ResumableUpload) -> int:
     return uploads.look(upload.id, viewer=None).offset
 
 
-def age(path: Path, by: timedelta) -> None:
-    then = time.time() - by.total_seconds()
-    os.utime(path, (then, then))
+def content(uploads: ResumableUploads, upload: ResumableUpload, store: Store) -> bytes:
+    """What a job gets of a finished upload."""
+    job_id = f"job_{upload.id}"
+    store.create(job_id)
+    uploads.give(upload.id, job_id, viewer=None)
+    with store.fetch_input(job_id) as files:
+        return files.video.read_bytes()
 
 
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def test_bytes_add_up_over_several_claims(uploads: FolderUploads, upload: ResumableUpload, folder: Path) -> None:
+def test_bytes_add_up_over_several_claims(uploads: ResumableUploads, upload: ResumableUpload, store: Store) -> None:
     add(uploads, upload.id, b"0123")
     assert not uploads.look(upload.id, viewer=None).finished
     add(uploads, upload.id, b"456789")
     assert uploads.look(upload.id, viewer=None).finished
-    assert (folder / "data").read_bytes() == b"0123456789"
+    assert content(uploads, upload, store) == b"0123456789"
 
 
 def test_any_other_process_sees_what_one_has_written(
-    uploads: FolderUploads, upload: ResumableUpload, tmp_path: Path
+    uploads: ResumableUploads, upload: ResumableUpload, other: ResumableUploads
 ) -> None:
     add(uploads, upload.id, b"0123")
-    other = FolderUploads(FolderStore(tmp_path), expiry_seconds=DAY.total_seconds())
     assert other.look(upload.id, viewer=None).offset == 4
     assert other.look(upload.id, viewer=None).info == upload.info
 
 
 @pytest.mark.parametrize("upload_id", ["upload_" + "0" * 24, "../jobs", "upload_XYZ", "", "upload_" + "0" * 24 + "\n"])
-def test_an_upload_that_was_never_made_is_not_found(uploads: FolderUploads, upload_id: str) -> None:
+def test_an_upload_that_was_never_made_is_not_found(uploads: ResumableUploads, upload_id: str) -> None:
     with pytest.raises(UploadNotFound):
         uploads.look(upload_id, viewer=None)
     with pytest.raises(UploadNotFound):
         uploads.claim(upload_id, viewer=None)
 
 
-def test_another_owners_upload_is_not_found(uploads: FolderUploads, tmp_path: Path) -> None:
+def test_another_owners_upload_is_not_found(uploads: ResumableUploads) -> None:
     upload = uploads.create(info(owner="key_1", length=0))
     assert uploads.look(upload.id, viewer="key_1").finished
     for call in (uploads.look, uploads.claim):
@@ -110,7 +122,7 @@ def test_another_owners_upload_is_not_found(uploads: FolderUploads, tmp_path: Pa
         uploads.give(upload.id, "job_1", viewer="key_2")
 
 
-def test_bytes_beyond_the_length_are_refused(uploads: FolderUploads, upload: ResumableUpload) -> None:
+def test_bytes_beyond_the_length_are_refused(uploads: ResumableUploads, upload: ResumableUpload) -> None:
     add(uploads, upload.id, b"01234567")
     with pytest.raises(PayloadTooLarge):
         add(uploads, upload.id, b"890")
@@ -118,7 +130,7 @@ def test_bytes_beyond_the_length_are_refused(uploads: FolderUploads, upload: Res
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256"])
-def test_bytes_with_their_checksum_are_kept(uploads: FolderUploads, upload: ResumableUpload, algorithm: str) -> None:
+def test_bytes_with_their_checksum_are_kept(uploads: ResumableUploads, upload: ResumableUpload, algorithm: str) -> None:
     checksum = Checksum(algorithm, hashlib.new(algorithm, b"0123").digest())  # type: ignore[arg-type]
     with closing(uploads.claim(upload.id, viewer=None)) as writer:
         writer.expect(checksum)
@@ -130,7 +142,7 @@ def test_bytes_with_their_checksum_are_kept(uploads: FolderUploads, upload: Resu
 
 
 def test_bytes_with_another_checksum_go_and_those_before_stay(
-    uploads: FolderUploads, upload: ResumableUpload, folder: Path
+    uploads: ResumableUploads, upload: ResumableUpload, store: Store
 ) -> None:
     add(uploads, upload.id, b"0123")
     with closing(uploads.claim(upload.id, viewer=None)) as writer:
@@ -139,64 +151,23 @@ def test_bytes_with_another_checksum_go_and_those_before_stay(
         with pytest.raises(ChecksumMismatch, match="offset 4"):
             writer.finish()
     assert offset(uploads, upload) == 4
-    assert (folder / "data").read_bytes() == b"0123"
+    add(uploads, upload.id, b"456789")
+    assert content(uploads, upload, store) == b"0123456789"
 
 
 def test_bytes_whose_checksum_was_never_compared_go(
-    uploads: FolderUploads, upload: ResumableUpload, folder: Path
+    uploads: ResumableUploads, upload: ResumableUpload, store: Store
 ) -> None:
     add(uploads, upload.id, b"0123")
     with closing(uploads.claim(upload.id, viewer=None)) as writer:
         writer.expect(WRONG)
-        writer.write(b"456")
-    assert (folder / "data").read_bytes() == b"0123"
+        writer.write(b"456789")
+    assert offset(uploads, upload) == 4
+    add(uploads, upload.id, b"456789")
+    assert content(uploads, upload, store) == b"0123456789"
 
 
-def test_bytes_that_go_at_this_moment_are_not_counted(
-    uploads: FolderUploads, upload: ResumableUpload, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def close_first(marks: UploadMarks) -> int | None:
-        writer.close()
-        return unverified_from(marks)
-
-    writer = uploads.claim(upload.id, viewer=None)
-    writer.expect(WRONG)
-    writer.write(b"0123456789")
-    unverified_from = UploadMarks.unverified_from
-    monkeypatch.setattr(UploadMarks, "unverified_from", close_first)
-    assert not uploads.look(upload.id, viewer=None).finished
-
-
-DIES = """
-import os, sys
-from pathlib import Path
-from jobs.checksum import Checksum
-from jobs.folder_store import FolderStore
-from jobs.folder_uploads import FolderUploads
-writer = FolderUploads(FolderStore(Path(sys.argv[1])), expiry_seconds=60).claim(sys.argv[2], viewer=None)
-if sys.argv[3] == "checksum":
-    writer.expect(Checksum("sha1", b""))
-writer.write(b"456")
-os._exit(1)
-"""
-
-
-@pytest.mark.parametrize(("promise", "kept"), [("none", b"0123456"), ("checksum", b"0123")])
-def test_a_process_that_dies_leaves_what_it_wrote_unless_that_waited_for_its_checksum(
-    uploads: FolderUploads, upload: ResumableUpload, folder: Path, tmp_path: Path, promise: str, kept: bytes
-) -> None:
-    add(uploads, upload.id, b"0123")
-    died = subprocess.run([sys.executable, "-c", DIES, str(tmp_path), upload.id, promise], check=False)
-    assert died.returncode == 1
-    assert (folder / "data").read_bytes() == b"0123456"
-    assert offset(uploads, upload) == len(kept)
-    with closing(uploads.claim(upload.id, viewer=None)) as writer:
-        assert writer.offset == len(kept)
-    assert (folder / "data").read_bytes() == kept
-
-
-def test_one_alone_may_write(uploads: FolderUploads, upload: ResumableUpload, tmp_path: Path) -> None:
-    other = FolderUploads(FolderStore(tmp_path), expiry_seconds=60)
+def test_one_alone_may_write(uploads: ResumableUploads, upload: ResumableUpload, other: ResumableUploads) -> None:
     with closing(uploads.claim(upload.id, viewer=None)) as writer:
         with pytest.raises(UploadLocked) as refused:
             other.claim(upload.id, viewer=None)
@@ -208,7 +179,7 @@ def test_one_alone_may_write(uploads: FolderUploads, upload: ResumableUpload, tm
         assert not writer.is_wanted()
 
 
-def test_a_writer_that_is_closed_writes_nothing_more(uploads: FolderUploads, upload: ResumableUpload) -> None:
+def test_a_writer_that_is_closed_writes_nothing_more(uploads: ResumableUploads, upload: ResumableUpload) -> None:
     writer = uploads.claim(upload.id, viewer=None)
     writer.close()
     writer.close()
@@ -216,32 +187,19 @@ def test_a_writer_that_is_closed_writes_nothing_more(uploads: FolderUploads, upl
     assert offset(uploads, upload) == 0
 
 
-FILLS_UP = """
-import resource, sys
-from pathlib import Path
-from jobs.folder_store import FolderStore
-from jobs.folder_uploads import FolderUploads
-writer = FolderUploads(FolderStore(Path(sys.argv[1])), expiry_seconds=60).claim(sys.argv[2], viewer=None)
-resource.setrlimit(resource.RLIMIT_FSIZE, (6, 6))
-try:
-    writer.write(b"456789")
-except OSError as error:
-    writer.close()
-    print(writer.offset)
-"""
-
-
-def test_what_fits_is_kept_where_not_all_does(
-    uploads: FolderUploads, upload: ResumableUpload, folder: Path, tmp_path: Path
+def test_a_deleted_upload_leaves_nothing_and_is_not_found(
+    uploads: ResumableUploads, upload: ResumableUpload, files: Callable[[], set[str]]
 ) -> None:
     add(uploads, upload.id, b"0123")
-    command = [sys.executable, "-c", FILLS_UP, str(tmp_path), upload.id]
-    assert subprocess.run(command, check=True, capture_output=True).stdout == b"6\n"
-    assert (folder / "data").read_bytes() == b"012345"
+    with closing(uploads.claim(upload.id, viewer=None)):
+        uploads.delete(upload.id)
+    assert files() == set()
+    with pytest.raises(UploadNotFound):
+        uploads.claim(upload.id, viewer=None)
 
 
-def test_a_finished_upload_is_given_as_often_as_wanted(
-    uploads: FolderUploads, upload: ResumableUpload, store: FolderStore
+def test_a_finished_upload_is_given_as_often_as_wanted_and_outlives_in_jobs(
+    uploads: ResumableUploads, upload: ResumableUpload, store: Store
 ) -> None:
     with pytest.raises(UploadUnfinished, match="0 of its 10"):
         uploads.give(upload.id, "a", viewer=None)
@@ -250,95 +208,12 @@ def test_a_finished_upload_is_given_as_often_as_wanted(
         store.create(name)
         assert uploads.give(upload.id, name, viewer=None).info.filename == "film.mkv"
     uploads.delete(upload.id)
-    assert store.input_video("a").read_bytes() == b"0123456789"
-    assert store.input_video("a").samefile(store.input_video("b"))
+    for name in ("a", "b"):
+        with store.fetch_input(name) as found:
+            assert found.video.read_bytes() == b"0123456789"
 
 
-def test_a_finished_upload_is_copied_where_it_cannot_be_linked(
-    uploads: FolderUploads, upload: ResumableUpload, store: FolderStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EXDEV, "another device")
-
-    add(uploads, upload.id, b"0123456789")
-    monkeypatch.setattr(os, "link", refuse)
-    store.create("a")
-    uploads.give(upload.id, "a", viewer=None)
-    assert store.input_video("a").read_bytes() == b"0123456789"
-    assert not list(store.input_video("a").parent.glob(".*"))
-
-
-def test_a_deleted_upload_leaves_nothing_and_is_not_found(
-    uploads: FolderUploads, upload: ResumableUpload, tmp_path: Path
-) -> None:
-    add(uploads, upload.id, b"0123")
-    with closing(uploads.claim(upload.id, viewer=None)):
-        uploads.delete(upload.id)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-    with pytest.raises(UploadNotFound):
-        uploads.claim(upload.id, viewer=None)
-
-
-def test_an_upload_expires_some_time_after_its_last_byte(
-    uploads: FolderUploads, upload: ResumableUpload, folder: Path
-) -> None:
-    age(folder / "data", DAY - timedelta(minutes=1))
-    before = uploads.look(upload.id, viewer=None).expires_at
-    assert timedelta() < before - now() <= timedelta(minutes=1)
-    add(uploads, upload.id, b"0123")
-    assert uploads.look(upload.id, viewer=None).expires_at > before
-    uploads.sweep(now())
-    assert offset(uploads, upload) == 4
-
-
-@pytest.mark.parametrize("written", [b"0123", b"0123456789"])
-def test_an_expired_upload_says_so_for_a_while_and_is_gone_then(
-    uploads: FolderUploads, upload: ResumableUpload, folder: Path, tmp_path: Path, written: bytes
-) -> None:
-    add(uploads, upload.id, written)
-    age(folder / "data", DAY)
-    with pytest.raises(UploadExpired):
-        uploads.claim(upload.id, viewer=None)
-    uploads.sweep(now())
-    assert not (folder / "data").exists()
-    for call in (uploads.look, uploads.claim):
-        with pytest.raises(UploadExpired):
-            call(upload.id, viewer=None)
-    with pytest.raises(UploadExpired):
-        uploads.give(upload.id, "a", viewer=None)
-    uploads.sweep(now())
-    assert folder.exists()
-    age(folder, TOLD_FOR + timedelta(seconds=1))
-    uploads.sweep(now())
-    with pytest.raises(UploadNotFound):
-        uploads.look(upload.id, viewer=None)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-
-
-def test_an_upload_that_is_being_written_does_not_go(
-    uploads: FolderUploads, upload: ResumableUpload, folder: Path
-) -> None:
-    with closing(uploads.claim(upload.id, viewer=None)) as writer:
-        age(folder / "data", DAY)
-        uploads.sweep(now())
-        writer.write(b"0123")
-    assert offset(uploads, upload) == 4
-
-
-def test_a_half_made_upload_does_not_exist_and_goes(uploads: FolderUploads, folder: Path) -> None:
-    (folder / "info.json").rename(folder / "info.json.part")
-    with pytest.raises(UploadNotFound):
-        uploads.look(folder.name, viewer=None)
-    uploads.sweep(now())
-    assert folder.exists()
-    age(folder, HALF_MADE_AGE + timedelta(seconds=1))
-    uploads.sweep(now())
-    assert not folder.exists()
-
-
-def test_somebody_elses_files_are_left_alone(uploads: FolderUploads, tmp_path: Path) -> None:
-    theirs = tmp_path / "uploads" / "notes"
-    theirs.mkdir()
-    age(theirs, 10 * DAY)
-    uploads.sweep(now())
-    assert theirs.exists()
+def test_an_empty_upload_is_finished_at_once(uploads: ResumableUploads, store: Store) -> None:
+    upload = uploads.create(info(length=0))
+    assert upload.finished
+    assert content(uploads, upload, store) == b""
