@@ -1,6 +1,7 @@
 """A real S3 server (SeaweedFS, which a package brings) on free ports of this machine, that checks signatures."""
 
 import json
+import random
 import socket
 import subprocess
 import sys
@@ -65,52 +66,57 @@ def running_object_storage(folder: Path) -> Iterator[ObjectStorage]:
     config = folder / "identities.json"
     config.write_text(json.dumps({"identities": [identity | {"actions": ["Admin", "Read", "Write", "List"]}]}))
     with ExitStack() as stack:
-        master, volume, filer, s3 = _free_ports(4)
-        command = [
-            *(str(Path(sys.executable).with_name("weed")), "server", f"-dir={folder}"),
-            *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=0", "-master.volumeSizeLimitMB=64"),
-            *(f"-master.port={master}", f"-volume.port={volume}", "-filer", f"-filer.port={filer}"),
-            *("-s3", f"-s3.port={s3}", f"-s3.config={config}", "-s3.autoCreateBucket=false", "-s3.iam=false"),
-            *("-s3.port.iceberg=0", f"-filer.localSocket={folder}/f", f"-s3.localSocket={folder}/s"),
-            "-master.telemetry=false",
-        ]
-        log = stack.enter_context((folder / "log").open("wb"))
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-        stack.callback(process.wait)
-        stack.callback(process.kill)
-        storage = ObjectStorage(f"http://127.0.0.1:{s3}")
-        _wait(storage, process)
+        for attempt in range(3):
+            storage, process = _start(folder, config, stack)
+            if _is_up(storage, process):
+                break
+            assert attempt < 2, (folder / "log").read_text()[-2000:]
         yield storage
 
 
-def _wait(storage: ObjectStorage, process: "subprocess.Popen[bytes]") -> None:
-    """Until it takes an object."""
+def _start(folder: Path, config: Path, stack: ExitStack) -> tuple[ObjectStorage, "subprocess.Popen[bytes]"]:
+    master, volume, filer, s3 = _free_ports(4)
+    command = [
+        *(str(Path(sys.executable).with_name("weed")), "server", f"-dir={folder}"),
+        *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=0", "-master.volumeSizeLimitMB=64"),
+        *(f"-master.port={master}", f"-volume.port={volume}", "-filer", f"-filer.port={filer}"),
+        *("-s3", f"-s3.port={s3}", f"-s3.config={config}", "-s3.autoCreateBucket=false", "-s3.iam=false"),
+        *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-filer.localSocket={folder}/f", f"-s3.localSocket={folder}/s"),
+        "-master.telemetry=false",
+    ]
+    log = stack.enter_context((folder / "log").open("wb"))
+    process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+    stack.callback(process.wait)
+    stack.callback(process.kill)
+    return ObjectStorage(f"http://127.0.0.1:{s3}"), process
+
+
+def _is_up(storage: ObjectStorage, process: "subprocess.Popen[bytes]") -> bool:
+    """Wait until it takes an object; False where it ends, as when another one was faster to take a port."""
     client = storage.client()
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
             client.create_bucket(Bucket=storage.bucket)
             client.put_object(Bucket=storage.bucket, Key="probe", Body=b"probe")
-            return
+            return True
         except (BotoCoreError, ClientError):
-            assert process.poll() is None, "the object storage ended"
+            if process.poll() is not None:
+                return False
             assert time.monotonic() < deadline, "the object storage does not start"
             time.sleep(0.2)
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that are free together with those 10,000 above, where the server listens too."""
+    """Ports that are free together with those 10,000 above, where the server listens too: below those that the system
+    gives away, so that nobody gets one of them before the server does."""
     with ExitStack() as stack:
         found: list[int] = []
         while len(found) < count:
-            one = stack.enter_context(socket.socket())
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-            if port + 10_000 > 65_535:
-                continue
-            twin = stack.enter_context(socket.socket())
+            port = random.randrange(10_240, 22_000)
             try:
-                twin.bind(("127.0.0.1", port + 10_000))
+                for one in (port, port + 10_000):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", one))
             except OSError:
                 continue
             found.append(port)

@@ -143,7 +143,9 @@ def _retry_after(response: httpx.Response) -> float | None:
 
 def _undescribed(response: httpx.Response) -> str:
     """An error that no retint service made: of a gateway before it, or of something else at its address."""
-    answer = f"{response.url} answered {response.status_code} {response.reason_phrase}".rstrip()
+    # Without its query: in object storage that is what opens the file.
+    place = response.url.copy_with(query=None)
+    answer = f"{place} answered {response.status_code} {response.reason_phrase}".rstrip()
     if error_class(response.status_code) is Unavailable:
         return f"{answer}."
     return f"{answer}, but not as a retint service does; is the address right?"

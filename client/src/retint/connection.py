@@ -74,12 +74,23 @@ class Address:
         return ConnectionFailed(detail, transient=False)
 
     def _sentence(self, error: httpx.HTTPError) -> str:
+        elsewhere = self._elsewhere(error)
+        if elsewhere is not None:
+            return f"The server sent the download to {elsewhere}, and nothing came from there: {error or 'no answer'}."
         if isinstance(error, httpx.ConnectError):
             reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error))
             return f"No server answers at {self.base_url}: {reason}. Start one with `retint serve`."
         if isinstance(error, httpx.TimeoutException):
             return f"The server at {self.base_url} did not answer in time."
         return f"The connection to {self.base_url} broke: {error or type(error).__name__}."
+
+    def _elsewhere(self, error: httpx.HTTPError) -> str | None:
+        """The host that the server has sent us to, where it is another one and the error is of there."""
+        try:
+            asked, ours = error.request.url, httpx.URL(self.base_url)
+        except RuntimeError:  # it is of no request
+            return None
+        return None if (asked.host, asked.port) == (ours.host, ours.port) else asked.netloc.decode()
 
 
 def _uses_proxies(base_url: str) -> bool:
