@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from cli.progress_bar import ProgressBar
-from jobs.record import Phase, PlacedReference, Progress, Shot, VideoFacts
+from jobs.record import ConfidencePoint, Phase, PlacedReference, Progress, Shot, VideoFacts, TuningUnderWay
 from worker.pace import Pace
 
 REFRESH_SECONDS = 0.1
@@ -44,6 +44,8 @@ class TerminalObserver:
         references: Sequence[PlacedReference] | None = None,
         shots: Sequence[Shot] | None = None,
         warnings: Sequence[str] | None = None,
+        tuning: TuningUnderWay | None = None,
+        confidence: Sequence[ConfidencePoint] | None = None,  # noqa: ARG002 — a terminal draws no curve
     ) -> None:
         if video is not None:
             self.video = video
@@ -53,6 +55,9 @@ class TerminalObserver:
             self.shots = tuple(shots)
         if warnings is not None:
             self.warnings = tuple(warnings)
+
+    def showed(self, frame: int, picture: bytes) -> None:
+        """A terminal shows no pictures."""
 
     def check(self) -> None:
         """Ctrl-C raises by itself."""

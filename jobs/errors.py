@@ -261,6 +261,10 @@ class ReferenceUnplaced(JobFailure):
     code, title = "reference_unplaced", "A reference matches no frame of the video"
 
 
+class FrameNotFound(JobFailure):
+    code, title = "frame_not_found", "The video has no such frame"
+
+
 class WeightsMissing(JobFailure):
     code, title = "weights_missing", "The model's weights are not installed"
 

@@ -15,7 +15,8 @@ from uuid import uuid4
 
 from jobs.errors import VariantNotFound
 from jobs.identifiers import checked_job_id
-from jobs.store import InputFiles, InputKind, checked_kept_name, ignore
+from jobs.linking import link_or_copy
+from jobs.store import InputFiles, InputKind, checked_kept_name, ignore, still_not_found
 from jobs.trash import Trash
 
 
@@ -103,6 +104,9 @@ class FolderStore:
         video.stat()
         yield InputFiles(video, tuple(self.input_references(job_id)))
 
+    def share_input_video(self, job_id: str, *, with_job: str) -> None:
+        link_or_copy(self.input_video(job_id), self.input_video(with_job))
+
     def drop_input(self, job_id: str) -> None:
         self.trash.discard(self._job(job_id) / "input")
 
@@ -157,6 +161,19 @@ class FolderStore:
     def drop_kept(self, job_id: str) -> None:
         self.trash.discard(self._job(job_id) / "kept")
 
+    def write_still(self, job_id: str, frame: int, picture: bytes) -> None:
+        path = self._still(job_id, frame)
+        path.parent.mkdir(exist_ok=True)
+        partial = path.with_name(f".{path.name}.{uuid4().hex}.part")
+        partial.write_bytes(picture)
+        partial.replace(path)
+
+    def read_still(self, job_id: str, frame: int) -> bytes:
+        try:
+            return self._still(job_id, frame).read_bytes()
+        except FileNotFoundError as error:
+            raise still_not_found(job_id, frame) from error
+
     def delete(self, job_id: str) -> None:
         self.trash.discard(self._job(job_id))
 
@@ -203,6 +220,9 @@ class FolderStore:
 
     def _job(self, job_id: str) -> Path:
         return self._jobs / checked_job_id(job_id)
+
+    def _still(self, job_id: str, frame: int) -> Path:
+        return self._job(job_id) / "stills" / f"{frame}.jpg"
 
     def _results(self, job_id: str) -> Path:
         return self._job(job_id) / "results"

@@ -30,7 +30,6 @@ from jobs.whole_file import write_whole
 
 HALF_MADE_AGE = timedelta(hours=1)
 """A folder without `info.json` that is older was left by a process that died."""
-CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
 
 
 class FolderUploads:
@@ -93,7 +92,7 @@ class FolderUploads:
         require_finished(upload)
         data = self._path(upload_id) / "data"
         try:
-            _link_or_copy(data, self._store.input_video(job_id))
+            link_or_copy(data, self._store.input_video(job_id))
         except FileNotFoundError:
             raise upload_expired(upload_id) from None
         return upload
@@ -157,21 +156,6 @@ def _lock(data: Path) -> FileIO | None:
         return file
     file.close()
     return None
-
-
-def _link_or_copy(data: Path, target: Path) -> None:
-    try:
-        os.link(data, target)
-    except OSError as error:
-        if error.errno not in CANNOT_LINK:
-            raise
-        partial = target.with_name(f".{target.name}.part")
-        try:
-            shutil.copyfile(data, partial)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
-        partial.replace(target)
 
 
 def _read_info(folder: Path) -> UploadInfo | None:

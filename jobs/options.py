@@ -218,7 +218,9 @@ class JobOptions(StrictModel):
         "report_json",
     ]
     webhook: Annotated[WebhookOptions | None, Field(description="Whom to tell how the job goes.")] = None
-    metadata: Annotated[dict[str, str], Field(max_length=32, description="Yours; returned with the job.")] = {}
+    metadata: Annotated[
+        dict[str, str], Field(max_length=32, description="Yours; returned with the job. `title` names its downloads.")
+    ] = {}
     keep_input: Annotated[bool, Field(description="Keep the upload until the job expires.")] = True
 
     @property
@@ -227,12 +229,33 @@ class JobOptions(StrictModel):
         return self.tuning if isinstance(self.tuning, TuningOptions) else TUNING_PRESETS[self.tuning]
 
 
+class FrameOptions(StrictModel):
+    """One frame of the video, by its number or its time."""
+
+    frame: Annotated[int | None, Field(ge=0, description="Frame number, counted from 0.")] = None
+    time_seconds: Annotated[float | None, Field(ge=0, description="Or a time at which it is shown.")] = None
+
+    @model_validator(mode="after")
+    def one_place(self) -> Self:
+        if (self.frame is None) == (self.time_seconds is None):
+            raise ValueError("give `frame` or `time_seconds`")
+        return self
+
+
 class KeyframeOptions(StrictModel):
     """Everything has a default here too."""
+
+    frames: Annotated[
+        list[FrameOptions],
+        Field(max_length=64, description="These frames, in place of those worth coloring; nothing is searched then."),
+    ] = []
 
     shots: Annotated[
         Literal["auto", "single"] | list[Annotated[int, Field(ge=1)]],
         Field(description="`auto`, `single`, or the first frame of every shot but the first."),
     ] = "auto"
-    metadata: Annotated[dict[str, str], Field(max_length=32, description="Yours; returned with the answer.")] = {}
+    metadata: Annotated[
+        dict[str, str],
+        Field(max_length=32, description="Yours; returned with the answer. `title` names the download."),
+    ] = {}
     keep_input: Annotated[bool, Field(description="Keep the upload until the keyframes expire.")] = True

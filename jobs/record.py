@@ -87,6 +87,15 @@ class ShotTuning(StrictModel):
     """Step 0 and every step taken."""
 
 
+class TuningUnderWay(StrictModel):
+    """What tuning has come to, on the references that are learned now or were last."""
+
+    shots: list[int]
+    """Which shots are colored by them."""
+    curve: list[TuningStepRecord]
+    """Step 0 and every step taken so far."""
+
+
 class Shot(StrictModel):
     """Frames between two cuts, colored together."""
 
@@ -102,6 +111,17 @@ class Shot(StrictModel):
     """Mean confidence of its frames, 0 to 1; null before it is colored."""
     tuning: ShotTuning | None = None
     """Null before, or where nothing is tuned."""
+
+
+class ConfidencePoint(StrictModel):
+    """Mean and lowest confidence of a stretch of frames."""
+
+    frame: int
+    """The first frame of the stretch."""
+    mean: float
+    """0 to 1."""
+    lowest: float
+    """Of its least sure frame, 0 to 1."""
 
 
 class Variant(StrictModel):
@@ -166,6 +186,8 @@ class TaskRecord(StrictModel):
     """Null before the video is probed."""
     variants: list[Variant] = Field(default_factory=list)
     """Files to download; empty before it has succeeded."""
+    stills: list[int] = Field(default_factory=list)
+    """Numbers of the frames that can be seen small at `/stills/{frame}`, already while the others are made."""
     warnings: list[str] = Field(default_factory=list)
     """What was left out or done otherwise than one might expect, in sentences."""
     error: JobError | None = None
@@ -189,6 +211,10 @@ class Job(TaskRecord):
     """Empty before they are placed."""
     shots: list[Shot] = Field(default_factory=list)
     """Empty before they are found."""
+    tuning: TuningUnderWay | None = None
+    """Null before any step."""
+    confidence: list[ConfidencePoint] = Field(default_factory=list)
+    """As far as the video is colored, at most 200 points; the report has more."""
     deliveries: list[Delivery] = Field(default_factory=list)
     """What was sent to the webhook, or will be."""
 

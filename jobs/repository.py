@@ -19,6 +19,7 @@ from jobs.identifiers import job_not_found
 from jobs.metrics import JOB_WAIT
 from jobs.options import StrictModel
 from jobs.record import (
+    ConfidencePoint,
     Job,
     JobError,
     Keyframe,
@@ -28,6 +29,7 @@ from jobs.record import (
     Progress,
     Shot,
     Status,
+    TuningUnderWay,
     Variant,
     VideoFacts,
 )
@@ -260,6 +262,9 @@ class JobRepository:
         shots: Sequence[Shot] | None = None,
         keyframes: Sequence[Keyframe] | None = None,
         warnings: Sequence[str] | None = None,
+        tuning: TuningUnderWay | None = None,
+        confidence: Sequence[ConfidencePoint] | None = None,
+        stills: Sequence[int] | None = None,
     ) -> bool:
         """Write what became known; False where the job is no longer this execution's."""
         fields = {
@@ -270,6 +275,9 @@ class JobRepository:
             "shots": shots,
             "keyframes": keyframes,
             "warnings": warnings,
+            "tuning": tuning,
+            "confidence": confidence,
+            "stills": stills,
         }
         known = {name: value for name, value in fields.items() if value is not None}
         return self._change(job_id, ("processing",), known, owner=execution_id)

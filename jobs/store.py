@@ -3,6 +3,7 @@
     jobs/{id}/input/video, input/references/0000, ...    written once, visible only when whole
     jobs/{id}/results/{execution}/video.mp4, ...         what an execution published
     jobs/{id}/kept/{name}                                what one execution leaves to the next ones
+    jobs/{id}/stills/120.jpg, ...                        small pictures of frames, each once it is made
     uploads/{id}/                                        resumable uploads: jobs/resumable.py
 
 Exactly one execution publishes, and the record in Redis is the fence. Each execution writes its results under its own
@@ -22,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self
+
+from jobs.errors import VariantNotFound
 
 InputKind = Literal["video", "reference"]
 
@@ -102,6 +105,10 @@ class Store(Protocol):
     def fetch_input(self, job_id: str) -> AbstractContextManager[InputFiles]:
         """The input while inside, for reading only. Raises `FileNotFoundError` where the video is gone."""
 
+    def share_input_video(self, job_id: str, *, with_job: str) -> None:
+        """Make a job's video that of another job too, for which there is room; neither needs the other from then on.
+        Raises `FileNotFoundError` where it is not kept."""
+
     def drop_input(self, job_id: str) -> None: ...
 
     def open_execution(self, job_id: str, execution_id: str) -> Path:
@@ -138,6 +145,12 @@ class Store(Protocol):
     def drop_kept(self, job_id: str) -> None:
         """Remove all that is kept."""
 
+    def write_still(self, job_id: str, frame: int, picture: bytes) -> None:
+        """Keep a small picture of a frame, in place of an earlier one; it goes with the job."""
+
+    def read_still(self, job_id: str, frame: int) -> bytes:
+        """Raises `VariantNotFound` where no such picture is there."""
+
     def delete(self, job_id: str) -> None:
         """Remove everything; nothing happens where there is nothing."""
 
@@ -169,3 +182,7 @@ def checked_kept_name(name: str) -> str:
     if _KEPT_NAME.fullmatch(name) is None:
         raise ValueError(f"A kept file cannot be named {name!r}.")
     return name
+
+
+def still_not_found(job_id: str, frame: int) -> VariantNotFound:
+    return VariantNotFound(f"No picture of frame {frame} of {job_id} is there; its `stills` list those that are.")

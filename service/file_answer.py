@@ -25,6 +25,7 @@ from jobs.record import TERMINAL_STATUSES, TaskRecord, Variant
 from jobs.store import Presentation, RemoteFile
 from service.conditions import ByteRange, OutsideFile, matches, requested_range
 from service.dependencies import Services
+from service.download_name import disposition, download_name
 from service.page import CONTENT_SECURITY_POLICY
 from service.problems import describe_problems, problem_response, request_id_of
 
@@ -170,7 +171,7 @@ def _headers(record: TaskRecord, variant: Variant, *, suffix: str) -> dict[str, 
         "ETag": _etag(variant),
         "Accept-Ranges": "bytes",
         "Cache-Control": CACHE_CONTROL,
-        "Content-Disposition": f'inline; filename="{record.id}-{variant.name}{suffix}"',
+        "Content-Disposition": disposition(download_name(record, variant.name, suffix=suffix)),
         "X-Content-Type-Options": "nosniff",
     }
     if variant.media_type.startswith("text/html"):

@@ -20,10 +20,12 @@ class Form(Generic[Options]):
 
 
 TO_COLOR = Form(
-    JobOptions, takes_references=True, parts="a job has `video` or `video_upload`, `references` and `options`"
+    JobOptions,
+    takes_references=True,
+    parts="a job has `video`, `video_upload` or `video_of`, `references` and `options`",
 )
 FOR_KEYFRAMES = Form(
     KeyframeOptions,
     takes_references=False,
-    parts="a search for keyframes has `video` or `video_upload`, and `options`",
+    parts="a search for keyframes has `video`, `video_upload` or `video_of`, and `options`",
 )

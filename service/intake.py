@@ -13,6 +13,7 @@ from jobs.errors import (
     UnsupportedMediaType,
 )
 from jobs.options import JobOptions
+from jobs.repository import JobRepository
 from jobs.resumable import ResumableUploads
 from jobs.settings import Settings
 from jobs.store import InputKind, InputWriter, Store
@@ -20,12 +21,14 @@ from service.disk_space import DiskSpace
 from service.file_name import shown_name
 from service.fingerprint import Fingerprint
 from service.form import Form, Options
+from service.kept_video import take_kept_video
 from service.multipart import Event, MultipartReader, PartData, PartEnded, PartStarted
 from service.options_part import parse_options, require_uploaded
 from service.problems import json_pointer
 from service.uploaded_video import take_uploaded_video
 
-MAX_FIELD_BYTES = {"options": 256 * 1024, "video_upload": 64}
+MAX_FIELD_BYTES = {"options": 256 * 1024, "video_upload": 64, "video_of": 64}
+VIDEO_PARTS = ("video", "video_upload", "video_of")
 
 NOT_A_VIDEO = ("image/", "text/", "audio/", "application/json", "application/pdf")
 NOT_AN_IMAGE = ("video/", "text/", "audio/", "application/json", "application/pdf")
@@ -72,6 +75,7 @@ class Intake(Generic[Options]):
         job_id: str,
         settings: Settings,
         uploads: ResumableUploads,
+        repository: JobRepository,
         viewer: str | None,
         check_options: Callable[[Options], None],
         keep: bool = True,
@@ -87,6 +91,7 @@ class Intake(Generic[Options]):
         self._job_id = job_id
         self._settings = settings
         self._uploads = uploads
+        self._repository = repository
         self._viewer = viewer
         self._space = DiskSpace(store, min_free_bytes=settings.min_free_bytes, kept="Nothing was kept.")
         self._check_options = check_options
@@ -129,7 +134,9 @@ class Intake(Generic[Options]):
         if self._video_name is None:
             missing.append(
                 FieldError(
-                    "#/video", "Send the video as a file in the part `video`, or name an upload in `video_upload`."
+                    "#/video",
+                    "Send the video as a file in the part `video`, or name an upload in `video_upload` or an earlier "
+                    "job in `video_of`.",
                 )
             )
         if self._form.takes_references and not self._reference_names:
@@ -174,7 +181,7 @@ class Intake(Generic[Options]):
         if part.name == "references" and self._form.takes_references:
             self._start_reference(part)
             return
-        if part.name not in ("video", "video_upload", "options"):
+        if part.name not in (*VIDEO_PARTS, "options"):
             raise _invalid(self._pointer, f"The part `{part.name}` is unknown; {self._form.parts}.")
         self._require_once(part.name)
         if part.name == "video":
@@ -188,8 +195,9 @@ class Intake(Generic[Options]):
         if name in self._came:
             raise _invalid(self._pointer, f"The part `{name}` came twice; send it once.")
         self._came.add(name)
-        if {"video", "video_upload"} <= self._came:
-            raise _invalid("#/video_upload", "The parts `video` and `video_upload` both came; send one of them.")
+        videos = [part for part in VIDEO_PARTS if part in self._came]
+        if len(videos) > 1:
+            raise _invalid(f"#/{videos[1]}", f"The parts `{videos[0]}` and `{videos[1]}` both came; send one of them.")
 
     def _start_reference(self, part: PartStarted) -> None:
         self._pointer = json_pointer((part.name, len(self._reference_names)))
@@ -237,7 +245,7 @@ class Intake(Generic[Options]):
         if self._part_bytes > most:
             raise PayloadTooLarge(
                 f"The part `{self._part.name}` is larger than {most:,} bytes; `options` is meant to be a JSON object "
-                "and `video_upload` the id of an upload.",
+                "and `video_upload` and `video_of` an id.",
                 errors=[FieldError(self._pointer, "Too large.")],
             )
         self._field += data
@@ -254,23 +262,33 @@ class Intake(Generic[Options]):
             self._options = parse_options(bytes(self._field), of=self._form.options)
             self._check_options(self._options)
         else:
-            self._take_uploaded_video()
+            self._take_named_video(self._part.name)
         self._part = None
 
-    def _take_uploaded_video(self) -> None:
-        upload_id = self._field.decode(errors="replace").strip()
+    def _take_named_video(self, part: str) -> None:
+        """The video that is here already, by the id of an upload or of an earlier job."""
+        video_id = self._field.decode(errors="replace").strip()
         if self._fingerprint is not None:
-            self._fingerprint.begin("video", upload_id)
+            self._fingerprint.begin("video", video_id)
+        self._video_name = video_id
         if not self._keep:
-            self._video_name = upload_id
             return
         with self._space.full_is_told():
-            self._video_name = take_uploaded_video(
-                upload_id,
-                uploads=self._uploads,
-                viewer=self._viewer,
-                job_id=self._job_id,
-            )
+            if part == "video_of":
+                take_kept_video(
+                    video_id,
+                    repository=self._repository,
+                    viewer=self._viewer,
+                    store=self._store,
+                    job_id=self._job_id,
+                )
+            else:
+                self._video_name = take_uploaded_video(
+                    video_id,
+                    uploads=self._uploads,
+                    viewer=self._viewer,
+                    job_id=self._job_id,
+                )
 
     def _require_kind(self, part: PartStarted, *, wrong: tuple[str, ...], expected: str) -> None:
         kind = part.content_type or ""

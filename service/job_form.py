@@ -6,7 +6,7 @@ from service.video_part import ONE_VIDEO, video_properties
 
 JOB_FORM_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "description": "A video, given in `video` or `video_upload`, and colored frames of it.",
+    "description": "A video, given in `video`, `video_upload` or `video_of`, and colored frames of it.",
     "required": ["references"],
     **ONE_VIDEO,
     "additionalProperties": False,
@@ -31,6 +31,7 @@ JOB_FORM: dict[str, Any] = {
             "encoding": {
                 "video": {"contentType": "video/*, application/octet-stream"},
                 "video_upload": {"contentType": "text/plain"},
+                "video_of": {"contentType": "text/plain"},
                 "references": {"contentType": "image/*, application/octet-stream"},
                 "options": {"contentType": "application/json"},
             },

@@ -50,7 +50,7 @@ KEYFRAMES_CONTENT: dict[str, Any] = {
 
 KEYFRAMES_FORM_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "description": "A video, given in `video` or `video_upload`.",
+    "description": "A video, given in `video`, `video_upload` or `video_of`.",
     **ONE_VIDEO,
     "additionalProperties": False,
     "properties": {
@@ -67,6 +67,7 @@ KEYFRAMES_FORM: dict[str, Any] = {
             "encoding": {
                 "video": {"contentType": "video/*, application/octet-stream"},
                 "video_upload": {"contentType": "text/plain"},
+                "video_of": {"contentType": "text/plain"},
                 "options": {"contentType": "application/json"},
             },
             "examples": {"curl": {"summary": "A video", "value": {"video": "@film.mp4"}}},

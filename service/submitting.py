@@ -74,6 +74,7 @@ async def submit(
         job_id=record_id,
         settings=services.settings,
         uploads=services.resumable,
+        repository=services.repository,
         viewer=viewer,
         check_options=check_options,
     )

@@ -11,6 +11,7 @@ import anyio
 from anyio import to_thread
 from starlette.requests import Request
 
+from jobs.repository import JobRepository
 from jobs.resumable import ResumableUploads
 from jobs.settings import Settings
 from jobs.store import Store
@@ -53,6 +54,7 @@ async def receive_upload(
     job_id: str,
     settings: Settings,
     uploads: ResumableUploads,
+    repository: JobRepository,
     viewer: str | None,
     check_options: Callable[[Options], None],
     keep: bool = True,
@@ -78,6 +80,7 @@ async def receive_upload(
         job_id=job_id,
         settings=settings,
         uploads=uploads,
+        repository=repository,
         viewer=viewer,
         check_options=check_options,
         keep=keep,

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-ONE_VIDEO: dict[str, Any] = {"allOf": [{"oneOf": [{"required": ["video"]}, {"required": ["video_upload"]}]}]}
+ONE_VIDEO: dict[str, Any] = {
+    "allOf": [{"oneOf": [{"required": ["video"]}, {"required": ["video_upload"]}, {"required": ["video_of"]}]}]
+}
 """Of a form. A bare `oneOf` is taken by generators of clients for two kinds of form, or for none that they know."""
 
 
@@ -17,5 +19,11 @@ def video_properties(what: str) -> dict[str, Any]:
             "type": "string",
             "pattern": "^upload_[0-9a-f]{24}$",
             "description": "In place of `video`: the id of a finished upload to `/v1/uploads`.",
+        },
+        "video_of": {
+            "type": "string",
+            "pattern": "^(job|keyframes)_[0-9a-f]{24}$",
+            "description": "In place of `video`: the id of an earlier job or search for keyframes, for the same video "
+            "again.",
         },
     }

@@ -121,6 +121,7 @@ def _work_and_publish(job_id: str, execution_id: str, workplace: Workplace, figu
             execution_id=execution_id,
             options=work.options,
             reference_count=work.reference_count,
+            store=store,
         )
         with observer:
             measured = MeasuredObserver(observer, figures)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from jobs.metrics import FRAMES_COLORED, JOB_PHASE, JOB_SPEED, TUNING_GAIN, Tally
-from jobs.record import Phase, PlacedReference, Shot, VideoFacts
+from jobs.record import ConfidencePoint, Phase, PlacedReference, Shot, VideoFacts, TuningUnderWay
 from jobs.record_keys import Kind
 from jobs.tracing import Span, Tracing
 from worker.observer import Observer
@@ -88,10 +88,17 @@ class MeasuredObserver:
         references: Sequence[PlacedReference] | None = None,
         shots: Sequence[Shot] | None = None,
         warnings: Sequence[str] | None = None,
+        tuning: TuningUnderWay | None = None,
+        confidence: Sequence[ConfidencePoint] | None = None,
     ) -> None:
         if shots is not None:
             self._figures.learned(shots)
-        self._observer.learned(video=video, references=references, shots=shots, warnings=warnings)
+        self._observer.learned(
+            video=video, references=references, shots=shots, warnings=warnings, tuning=tuning, confidence=confidence
+        )
+
+    def showed(self, frame: int, picture: bytes) -> None:
+        self._observer.showed(frame, picture)
 
     def check(self) -> None:
         self._observer.check()

@@ -7,7 +7,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from jobs.options import KeyframeOptions, StrictModel
+from jobs.errors import FrameNotFound
+from jobs.options import FrameOptions, KeyframeOptions, StrictModel
 from jobs.record import PickedFrame, VideoFacts
 from worker.analysis import ShotRange, analyze
 from worker.failures import failures_for_users
@@ -16,7 +17,7 @@ from worker.journal import video_facts
 from worker.keyframe_choice import FrameMeasures, choose
 from worker.media.decode import VideoReader, open_video
 from worker.media.frames import VideoInfo
-from worker.media.stills import png_of, to_rgb
+from worker.media.stills import png_of, still_of, to_rgb
 from worker.media.tags import read_tags
 from worker.observer import Observer
 from worker.signatures import SignatureFile
@@ -72,7 +73,7 @@ def find_keyframes(task: KeyframesTask, *, keep: Keep, observer: Observer) -> Fo
         observer.entered("probing")
         with open_video(task.video, limits=task.limits, on_packet=counted) as reader:
             observer.learned(video=video_facts(reader.info))
-            found = _look(task, reader, observer)
+            found = _asked_for(task, reader) if task.options.frames else _look(task, reader, observer)
             observer.learned(warnings=found.warnings)
             _take_pictures(task, reader, found.keyframes, keep=keep, observer=observer)
         keep(LIST_NAME, (found.model_dump_json(indent=2) + "\n").encode())
@@ -120,6 +121,39 @@ def _look(task: KeyframesTask, reader: VideoReader, observer: Observer) -> Found
     )
 
 
+def _asked_for(task: KeyframesTask, reader: VideoReader) -> FoundKeyframes:
+    """The frames that the options name, each once, in order: nothing is searched, and no shots are known."""
+    numbers = sorted({_number(option, reader) for option in task.options.frames})
+    return FoundKeyframes(
+        video=video_facts(reader.info),
+        keyframes=[
+            PickedFrame(
+                shot=index,
+                first_frame=number,
+                last_frame=number,
+                frame=number,
+                time_seconds=reader.timeline.seconds(number),
+                name=f"frame-{number:06d}.png",
+            )
+            for index, number in enumerate(numbers)
+        ],
+        warnings=list(reader.warnings),
+    )
+
+
+def _number(option: FrameOptions, reader: VideoReader) -> int:
+    info = reader.info
+    if option.time_seconds is not None and option.time_seconds <= info.duration_seconds:
+        return reader.timeline.nearest(option.time_seconds)
+    if option.frame is not None and option.frame < info.frames:
+        return option.frame
+    asked = f"frame {option.frame}" if option.frame is not None else f"the frame at {option.time_seconds:g} s"
+    raise FrameNotFound(
+        f"The video has no {asked.removeprefix('the ')}: its frames are 0 to {info.frames - 1}, and it is "
+        f"{info.duration_seconds:.3f} s long. Ask for one of them."
+    )
+
+
 def picture_name(shot: int, frame: int) -> str:
     """File name of a keyframe: sorts as the film runs, and says where the picture belongs."""
     return f"shot-{shot:04d}_frame-{frame:06d}.png"
@@ -141,8 +175,9 @@ def _take_pictures(
     turns = _turns(task.video, reader)
     pictures = reader.picked_frames([keyframe.frame for keyframe in keyframes], check=observer.check)
     for done, (keyframe, frame) in enumerate(zip(keyframes, pictures, strict=True), start=1):
-        picture = to_rgb(frame.luma, info=reader.info)
-        keep(keyframe.name, png_of(np.ascontiguousarray(np.rot90(picture, turns))))
+        picture = np.ascontiguousarray(np.rot90(to_rgb(frame.luma, info=reader.info), turns))
+        keep(keyframe.name, png_of(picture))
+        observer.showed(keyframe.frame, still_of(picture))
         fraction = _ANALYSIS_SHARE + (1 - _ANALYSIS_SHARE) * done / len(keyframes)
         observer.advanced(fraction=fraction, frames_done=total, frames_total=total)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from jobs.record import Phase, PlacedReference, Shot, VideoFacts
+from jobs.record import ConfidencePoint, Phase, PlacedReference, Shot, VideoFacts, TuningUnderWay
 
 
 class Observer(Protocol):
@@ -24,8 +24,14 @@ class Observer(Protocol):
         references: Sequence[PlacedReference] | None = None,
         shots: Sequence[Shot] | None = None,
         warnings: Sequence[str] | None = None,
+        tuning: TuningUnderWay | None = None,
+        confidence: Sequence[ConfidencePoint] | None = None,
     ) -> None:
         """Facts became known; each argument given replaces what was known before."""
+        ...
+
+    def showed(self, frame: int, picture: bytes) -> None:
+        """A frame as it will look, a small JPEG, to be seen while the rest is made."""
         ...
 
     def check(self) -> None:

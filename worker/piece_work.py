@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jobs.record import TuningStepRecord, TuningUnderWay
 from models.base import Colorizer, Reference
-from models.tuning import tune
+from models.tuning import TuningStep, tune
 from worker.canvas import Canvas
 from worker.checkpoints import Checkpoints
 from worker.coloring import FinishedFrame, Finisher
@@ -24,6 +26,7 @@ from worker.media.encode import VideoOutput
 from worker.media.frame_archive import FrameArchive
 from worker.media.probe import Examination
 from worker.media.stills import read_image
+from worker.media.tags import read_tags
 from worker.memory import is_out_of_memory, peak_megabytes
 from worker.nearby import nearby_frames
 from worker.notes import ColoringNotes, TuningNotes, coloring_notes, notes_name, tuning_notes, write_notes
@@ -32,6 +35,7 @@ from worker.plan import ShotPlan, shot_at
 from worker.planning import tuning_that_fits
 from worker.progress import Meter
 from worker.propagation import Anchor, Carried, Feed, Neighbors, ShotColors, color_stretch
+from worker.showing import frames_to_picture, picture_of
 from worker.shot_tuning import as_record, read_tuned, tuning_settings, write_tuned
 from worker.task import ColorizationTask
 
@@ -140,7 +144,7 @@ class _Bench:
             [self._lesson(number) for number in work.references],
             matrix=self._info.matrix,
             settings=tuning_settings(tuning_that_fits(self._film.task, self._canvas), self._model.description),
-            on_step=lambda _: self._meter.tuned_step(),
+            on_step=partial(self._tuned_step, work, []),
         )
         path = self._scratch / "weights"
         write_tuned(colorizer, path)
@@ -152,6 +156,12 @@ class _Bench:
             peak_memory_megabytes=peak_megabytes(),
             working_size=self._working_size,
         )
+
+    def _tuned_step(self, work: Tuning, curve: list[TuningStepRecord], step: TuningStep) -> None:
+        curve.append(TuningStepRecord(step=step.step, loss=step.loss, held_out_psnr_db=step.held_out_psnr_db))
+        shots = [shot.index for shot in self._plan.shots if shot.tuned_on == work.references]
+        self._meter.learned(TuningUnderWay(shots=shots, curve=list(curve)))
+        self._meter.tuned_step()
 
     def _lesson(self, number: int) -> Reference:
         """A reference as tuning learns from it: where it is a frame, with frames near it of its own shot."""
@@ -171,6 +181,11 @@ class _Bench:
         output, beside, archive = self._film.output, self._film.comparison, self._film.frame_archive
         video, compared, packed = self._scratch / "video", self._scratch / "comparison", self._scratch / "frames"
         confidences = []
+        pictured = frames_to_picture(self._plan.shots, frames=self._info.frames)
+        timeline = self._plan.timeline
+        turns = read_tags(
+            self._film.task.video, first_time=int(timeline.pts[0]) * timeline.time_base
+        ).quarter_turns
         with ExitStack() as stack:
             segment = stack.enter_context(output.open_segment(video))
             pair = None if beside is None else stack.enter_context(beside.open_segment(compared))
@@ -184,6 +199,9 @@ class _Bench:
                     pictures.write(finished.result, finished.chroma)
                 confidences.append(finished.confidence)
                 self._meter.colored()
+                if finished.frame.index in pictured:
+                    picture = picture_of(finished, info=self._info, quarter_turns=turns)
+                    self._meter.showed(finished.frame.index, picture)
         return ColoringNotes(
             confidences=confidences,
             video=self._keep(piece, video),

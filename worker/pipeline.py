@@ -16,6 +16,7 @@ from worker.piece_work import Film, do_piece
 from worker.pieces import in_turn
 from worker.planning import plan_film
 from worker.progress import Progress
+from worker.report import SHOWN_POINTS, confidence_curve
 from worker.task import ColorizationTask, VariantFile
 
 
@@ -53,5 +54,5 @@ def colorize_video(
             do_piece(piece, film, model=model, meter=progress, scratch=scratch)
             journal.note(piece.work, read_notes(piece, checkpoints))
             progress.through(cost=piece.cost, frames=piece.frames)
-            observer.learned(shots=journal.shots())
+            observer.learned(shots=journal.shots(), confidence=confidence_curve(journal, most_points=SHOWN_POINTS))
         return assemble(film, description=model.description, progress=progress)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from jobs.record import Phase
+from jobs.record import Phase, TuningUnderWay
 from worker.observer import Observer
 
 ANALYSIS_COST = 1.0
@@ -31,8 +31,14 @@ class Meter(Protocol):
 
     def tuned_step(self) -> None: ...
 
+    def learned(self, tuning: TuningUnderWay) -> None:
+        """What tuning has come to, after every step."""
+
     def colored(self) -> None:
         """Another frame's color is final."""
+
+    def showed(self, frame: int, picture: bytes) -> None:
+        """A frame as it will look, a small JPEG."""
 
 
 class Progress:
@@ -99,6 +105,12 @@ class Progress:
 
     def tuned_step(self) -> None:
         self._advance(TUNING_COST)
+
+    def learned(self, tuning: TuningUnderWay) -> None:
+        self.observer.learned(tuning=tuning)
+
+    def showed(self, frame: int, picture: bytes) -> None:
+        self.observer.showed(frame, picture)
 
     def fed(self) -> None:
         self._advance(COLORING_COST)

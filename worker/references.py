@@ -129,9 +129,7 @@ def frame_asked_for(option: ReferenceOptions, *, reader: VideoReader) -> int | N
             f"The reference {option.name} was placed at {option.time_seconds:g} s, but the video is "
             f"{info.duration_seconds:.3f} s long. Give a time of the video, or none to have it found."
         )
-    pts = int(timeline.pts[0]) + float(option.time_seconds / timeline.time_base)
-    # The nearest: a time read off a player is rounded, and may lie just before the frame that it means.
-    return int(np.abs(timeline.pts - pts).argmin())
+    return timeline.nearest(option.time_seconds)
 
 
 class ReferenceLocator:

@@ -6,12 +6,14 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from jobs.options import JobOptions, StrictModel
-from jobs.record import Phase, PlacedReference, Shot, VideoFacts
+from jobs.record import ConfidencePoint, Phase, PlacedReference, Shot, VideoFacts
 from models.base import ModelDescription
 from worker.journal import Journal
 
 MOST_POINTS = 1000
 """Points of the confidence curve at most, however long the video."""
+SHOWN_POINTS = 200
+"""The same of a job that runs: each change of the curve sends it whole to those who watch."""
 _HELPFUL_BELOW = 0.5
 """Confidence of a shot's weakest frame below which a reference there is proposed."""
 _PACKAGES = ("retint-service", "torch", "av", "opencv-python-headless", "scenedetect-headless", "numpy")
@@ -23,15 +25,6 @@ class ReportedModel(StrictModel):
     name: str
     title: str
     license: str
-
-
-class ConfidencePoint(StrictModel):
-    """Mean and lowest confidence of a stretch of frames."""
-
-    frame: int
-    """The first frame of the stretch."""
-    mean: float
-    lowest: float
 
 
 class WeakestFrame(StrictModel):
@@ -95,20 +88,15 @@ def build_report(
     )
 
 
-def confidence_curve(journal: Journal) -> list[ConfidencePoint]:
-    """At most `MOST_POINTS` points over the whole video."""
+def confidence_curve(journal: Journal, *, most_points: int = MOST_POINTS) -> list[ConfidencePoint]:
+    """At most `most_points` points over the whole video, as far as it is colored; each stands for as many frames."""
     values = np.asarray(journal.confidences, np.float32)
-    if not values.size:
-        return []
-    stretch = -(-values.size // MOST_POINTS)
-    starts = range(0, values.size, stretch)
+    stretch = -(-max(1, values.size) // most_points)
+    stretches = ((start, values[start : start + stretch]) for start in range(0, values.size, stretch))
     return [
-        ConfidencePoint(
-            frame=start,
-            mean=float(values[start : start + stretch].mean()),
-            lowest=float(values[start : start + stretch].min()),
-        )
-        for start in starts
+        ConfidencePoint(frame=start, mean=float(part.mean()), lowest=float(part.min()))
+        for start, part in stretches
+        if not np.isnan(part).any()
     ]
 
 

@@ -7,9 +7,9 @@ from html import escape
 import cv2
 import numpy as np
 
-from jobs.record import Shot, ShotTuning
+from jobs.record import ConfidencePoint, Shot, ShotTuning
 from worker.journal import BeforeAfter, Picture
-from worker.report import ConfidencePoint, Report
+from worker.report import Report
 
 _SHOWN_CURVES = 12
 """Loss curves drawn at most; the data holds all."""

@@ -13,8 +13,9 @@ import structlog
 from jobs.connection import REDIS_AWAY
 from jobs.errors import JobCanceled, RetintError, TimedOut
 from jobs.options import JobOptions, KeyframeOptions
-from jobs.record import Phase, PlacedReference, Progress, Shot, VideoFacts
+from jobs.record import ConfidencePoint, Phase, PlacedReference, Progress, Shot, VideoFacts, TuningUnderWay
 from jobs.repository import JobRepository
+from jobs.store import Store
 from worker.deadline import BEFORE_FACTS_SECONDS, seconds_allowed
 from worker.pace import Pace
 
@@ -44,6 +45,9 @@ class _News(TypedDict, total=False):
     references: Sequence[PlacedReference]
     shots: Sequence[Shot]
     warnings: Sequence[str]
+    tuning: TuningUnderWay
+    confidence: Sequence[ConfidencePoint]
+    stills: Sequence[int]
 
 
 def kill_this_process() -> None:
@@ -66,6 +70,7 @@ class RedisObserver:
         execution_id: str,
         options: JobOptions | KeyframeOptions,
         reference_count: int,
+        store: Store,
         clock: Callable[[], float] = time.monotonic,
         kill: Callable[[], None] = kill_this_process,
     ) -> None:
@@ -74,10 +79,13 @@ class RedisObserver:
         self._execution_id = execution_id
         self._options = options
         self._reference_count = reference_count
+        self._store = store
         self._clock = clock
         self._kill = kill
         self._lock = threading.Lock()
         self._news = _News()
+        self._pictures: dict[int, bytes] = {}
+        self._stills: set[int] = set()
         self._pace = Pace()
         self._started = clock()
         self._frames = 0
@@ -111,6 +119,8 @@ class RedisObserver:
         references: Sequence[PlacedReference] | None = None,
         shots: Sequence[Shot] | None = None,
         warnings: Sequence[str] | None = None,
+        tuning: TuningUnderWay | None = None,
+        confidence: Sequence[ConfidencePoint] | None = None,
     ) -> None:
         with self._lock:
             if video is not None:
@@ -123,6 +133,14 @@ class RedisObserver:
                 self._news["shots"] = tuple(shots)
             if warnings is not None:
                 self._news["warnings"] = tuple(warnings)
+            if tuning is not None:
+                self._news["tuning"] = tuning
+            if confidence is not None:
+                self._news["confidence"] = tuple(confidence)
+
+    def showed(self, frame: int, picture: bytes) -> None:
+        with self._lock:
+            self._pictures[frame] = picture
 
     def check(self) -> None:
         if self._verdict is not None:
@@ -135,6 +153,7 @@ class RedisObserver:
         """Write the news, look whether the job is still this execution's, and end the process where it hangs."""
         now = self._clock()
         self._break_silence(now)
+        self._store_pictures()
         try:
             owned = self._write_news() if self._news else self._is_owned()
             self._redis_away = False
@@ -153,6 +172,7 @@ class RedisObserver:
         Raises:
             One of `jobs.connection.REDIS_AWAY`: Redis cannot serve.
         """
+        self._store_pictures()
         if self._news:
             self._write_news()
 
@@ -188,6 +208,22 @@ class RedisObserver:
         with self._lock:
             if not self._news and self._advance is not None and now - self._written_at >= LONGEST_SILENCE_SECONDS:
                 self._news["progress"] = self._pace.mark(now, **self._advance)
+
+    def _store_pictures(self) -> None:
+        """Put what was shown where it can be fetched, and then say so. A picture that cannot be stored is no reason to
+        give up the job."""
+        with self._lock:
+            pictures, self._pictures = self._pictures, {}
+        for frame, picture in pictures.items():
+            try:
+                self._store.write_still(self._job_id, frame, picture)
+            except OSError as error:
+                log.warning("still_not_stored", job_id=self._job_id, frame=frame, cause=str(error))
+                continue
+            self._stills.add(frame)
+        if pictures:
+            with self._lock:
+                self._news["stills"] = sorted(self._stills)
 
     def _write_news(self) -> bool:
         with self._lock:

@@ -8,7 +8,7 @@ import pytest
 from jobs.housekeeping import sweep
 from service.dependencies import Services
 from tests.service.conftest import RESULTS
-from tests.service.http_checks import assert_problem, pointers
+from tests.service.http_checks import assert_problem, job_files, pointers
 
 pytestmark = pytest.mark.anyio
 Succeed = Callable[[str], None]
@@ -132,3 +132,13 @@ async def test_files_that_vanished_are_gone_not_an_error_of_the_server(
 ) -> None:
     services.store.drop_results(address.split("/")[3])
     assert_problem(await client.get(address), 410, "job_expired")
+
+
+async def test_a_title_names_what_is_saved(client: httpx.AsyncClient, succeed: Callable[[str], None]) -> None:
+    options = {"metadata": {"title": 'Sommer "1931" – Tür.mkv'}}
+    job_id = (await client.post("/v1/jobs", files=job_files(options=options))).json()["id"]
+    succeed(job_id)
+    response = await client.get(f"/v1/jobs/{job_id}/content")
+    assert response.headers["content-disposition"] == (
+        "inline; filename=\"Sommer _1931_ _ T_r-color.mp4\"; filename*=UTF-8''Sommer%20_1931_%20_%20T%C3%BCr-color.mp4"
+    )

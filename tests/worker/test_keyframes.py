@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.errors import JobCanceled, StorageFull, VideoTooLong, VideoUndecodable
-from jobs.options import KeyframeOptions
+from jobs.errors import FrameNotFound, JobCanceled, StorageFull, VideoTooLong, VideoUndecodable
+from jobs.options import FrameOptions, KeyframeOptions
 from worker.analysis import analyze
 from worker.keyframes import LIST_NAME, FoundKeyframes, KeyframesTask, find_keyframes
 from worker.media.decode import open_video
@@ -29,6 +29,7 @@ class Watching:
         self.phases: list[str] = []
         self.fractions: list[float] = []
         self.learned_names: list[str] = []
+        self.shown: dict[int, bytes] = {}
         self._cancel_in = cancel_in
 
     def entered(self, phase: str) -> None:
@@ -40,13 +41,22 @@ class Watching:
     def learned(self, **facts: object) -> None:
         self.learned_names += [name for name, value in facts.items() if value is not None]
 
+    def showed(self, frame: int, picture: bytes) -> None:
+        self.shown[frame] = picture
+
     def check(self) -> None:
         if self._cancel_in is not None and self.phases[-1:] == [self._cancel_in]:
             raise JobCanceled("canceled")
 
 
 def found_in(
-    video: Path, folder: Path, *, shots: Any = "auto", limits: Limits = LIMITS, observer: Any = None
+    video: Path,
+    folder: Path,
+    *,
+    shots: Any = "auto",
+    frames: Any = (),
+    limits: Limits = LIMITS,
+    observer: Any = None,
 ) -> FoundKeyframes:
     """Keyframes of `video`, their files in `folder`."""
     folder.mkdir(exist_ok=True)
@@ -56,7 +66,8 @@ def found_in(
 
     scratch = folder.parent / "scratch"
     scratch.mkdir(exist_ok=True)
-    task = KeyframesTask(video=video, options=KeyframeOptions(shots=shots), folder=scratch, limits=limits)
+    options = KeyframeOptions(shots=shots, frames=[FrameOptions(**one) for one in frames])
+    task = KeyframesTask(video=video, options=options, folder=scratch, limits=limits)
     try:
         return find_keyframes(task, keep=keep, observer=observer or Watching())
     finally:
@@ -81,6 +92,35 @@ def test_every_shot_has_one_and_its_picture_is_that_frame(make_film: Callable[..
         assert np.abs(picture.astype(float) - expected[..., None]).max() <= 0.5
     assert json.loads((tmp_path / "out" / LIST_NAME).read_text()) == found.model_dump(mode="json")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {LIST_NAME, *(one.name for one in found.keyframes)}
+
+
+def test_frames_that_are_asked_for_are_found_without_a_search(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=THREE_SHOTS)
+    watching = Watching()
+    found = found_in(
+        film.path,
+        tmp_path / "out",
+        frames=[{"time_seconds": 3.999}, {"frame": 7}, {"frame": 100}],
+        observer=watching,
+    )
+    assert [(one.frame, one.name) for one in found.keyframes] == [
+        (7, "frame-000007.png"),
+        (100, "frame-000100.png"),
+    ]
+    assert "detecting_shots" not in watching.phases
+    picture = read_image(tmp_path / "out" / "frame-000100.png")
+    expected = (film.lumas[100].astype(float) - 16) * 255 / 219
+    assert np.abs(picture.astype(float) - expected[..., None]).max() <= 0.5
+    assert sorted(watching.shown) == [7, 100]
+
+
+@pytest.mark.parametrize("place", [{"frame": 144}, {"time_seconds": 6.0}])
+def test_a_frame_that_the_video_does_not_have_is_said(
+    make_film: Callable[..., Any], tmp_path: Path, place: dict[str, Any]
+) -> None:
+    film = make_film(scenes=THREE_SHOTS)
+    with pytest.raises(FrameNotFound, match="0 to 143"):
+        found_in(film.path, tmp_path / "out", frames=[place])
 
 
 def test_ten_bits_become_eight_over_the_whole_range(make_video: Callable[..., Any], tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ class Watcher:
         self.fractions: list[float] = []
         self.frames: list[int] = []
         self.facts: dict[str, Any] = {}
+        self.shown: dict[int, bytes] = {}
         self.checks = 0
         self._stop_at = stop_at
 
@@ -51,6 +52,9 @@ class Watcher:
 
     def learned(self, **facts: Any) -> None:
         self.facts.update({name: value for name, value in facts.items() if value is not None})
+
+    def showed(self, frame: int, picture: bytes) -> None:
+        self.shown[frame] = picture
 
     def check(self) -> None:
         self.checks += 1
@@ -177,6 +181,25 @@ def test_luma_stays_and_every_variant_is_there(
     with av.open(str(files["video"].path)) as container:
         assert len(container.streams.audio) == 1
         assert (container.streams.video[0].width, container.streams.video[0].height) == (width, height)
+
+
+def test_it_is_seen_while_it_is_made(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=((1, 70), (2, 30)))
+    watcher = Watcher()
+    told: list[Any] = []
+    learned = watcher.learned
+    watcher.learned = lambda **facts: (told.append(facts), learned(**facts))  # type: ignore[method-assign, assignment]
+    run(task_of(film, tmp_path, film.pictures[0], tuning="fast", variants=["video"]), watcher=watcher)
+    assert {0, 35, 85, 99} <= set(watcher.shown)
+    assert len(watcher.shown) <= 50
+    picture = cv2.imdecode(np.frombuffer(watcher.shown[35], np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (64, 96, 3)
+    assert [point.frame for point in watcher.facts["confidence"]] == list(range(100))
+    lengths = [len(facts["confidence"]) for facts in told if "confidence" in facts]
+    assert lengths == sorted(lengths)
+    assert lengths[0] < 100
+    steps = [facts["shots"][0].tuning for facts in told if "shots" in facts]
+    assert [tuning.curve[-1].step for tuning in steps if tuning is not None][:3] == [0, 1, 2]
 
 
 def test_colors_are_those_of_the_reference(make_film: Callable[..., Any], tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ class Listener:
 
     def learned(self, **_: Any) -> None: ...
 
+    def showed(self, frame: int, picture: bytes) -> None: ...
+
     def check(self) -> None:
         if self.stop:
             raise JobCanceled("stop")

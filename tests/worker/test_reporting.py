@@ -13,6 +13,7 @@ from jobs.errors import JobCanceled, TimedOut
 from jobs.options import JobOptions
 from jobs.record import Job, VideoFacts
 from jobs.repository import JobRepository
+from jobs.store import FolderStore
 from worker.deadline import BEFORE_FACTS_SECONDS, LONGEST_SECONDS, seconds_allowed
 from worker.pace import Pace
 from worker.reporting import DEADLINE_PATIENCE_SECONDS, PATIENCE_SECONDS, UNWINDING_SECONDS, RedisObserver
@@ -33,7 +34,8 @@ class Clock:
 class Bench:
     """An observer of a claimed job, a clock to turn, and a note of whether it would have killed the process."""
 
-    def __init__(self, repository: JobRepository) -> None:
+    def __init__(self, repository: JobRepository, store: FolderStore) -> None:
+        self.store = store
         self.repository = repository
         self.clock = Clock()
         self.kills = 0
@@ -46,6 +48,7 @@ class Bench:
             execution_id="a",
             options=options,
             reference_count=1,
+            store=store,
             clock=self.clock,
             kill=self._kill,
         )
@@ -69,10 +72,12 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def bench(redis_url: str) -> Iterator[Bench]:
+def bench(redis_url: str, tmp_path: Path) -> Iterator[Bench]:
+    store = FolderStore(tmp_path / "store")
+    store.create("job_1")
     with connect(redis_url) as client:
         client.flushall()
-        yield Bench(JobRepository(client, "retint"))
+        yield Bench(JobRepository(client, "retint"), store)
 
 
 def test_news_are_written_at_the_next_tick_and_once(bench: Bench) -> None:
@@ -286,3 +291,19 @@ def test_steps_that_a_tuning_skipped_are_not_taken_for_speed() -> None:
     progress = pace.mark(4.0, fraction=0.65, frames_done=30, frames_total=240)
     assert progress.eta_seconds == pytest.approx(14.0)
     assert progress.fps == pytest.approx(15.0)
+
+
+def test_pictures_are_stored_before_the_record_says_that_they_are_there(bench: Bench) -> None:
+    bench.observer.showed(12, b"second")
+    bench.observer.showed(0, b"first")
+    bench.tick(after=1)
+    assert bench.repository.get("job_1").stills == [0, 12]
+    assert [bench.store.read_still("job_1", frame) for frame in (0, 12)] == [b"first", b"second"]
+
+
+def test_a_picture_that_cannot_be_stored_costs_the_job_nothing(bench: Bench) -> None:
+    bench.store.delete("job_1")
+    bench.observer.showed(12, b"picture")
+    bench.tick(after=1)
+    assert bench.repository.get("job_1").stills == []
+    bench.observer.check()

@@ -18,6 +18,8 @@ Rgb = NDArray[np.uint8]
 DeepRgb = NDArray[np.uint16]
 """The same with all 16 bits used."""
 
+STILL_WIDTH = 480
+
 MAX_REFERENCE_PIXELS = 100_000_000
 """A 100-megapixel scan: 600 MB while it is read, 900 MB where it has 16 bits, 300 MB then. Larger than any film frame,
 small enough for a worker."""
@@ -61,6 +63,15 @@ def _samples(luma: Codes, chroma: Codes | None, *, info: VideoInfo, most: int) -
 def png_of(rgb: Rgb | DeepRgb) -> bytes:
     """A picture as the content of a file."""
     return bytes(cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))[1])
+
+
+def still_of(rgb: Rgb) -> bytes:
+    """A picture to look at while more is made, at most `STILL_WIDTH` wide: a JPEG of some 20 KB."""
+    height, width = rgb.shape[:2]
+    if width > STILL_WIDTH:
+        size = (STILL_WIDTH, max(1, round(height * STILL_WIDTH / width)))
+        rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return bytes(cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
 
 
 def write_png(path: Path, rgb: Rgb) -> None:

@@ -54,6 +54,12 @@ class Timeline:
         index = int(np.searchsorted(self.pts, pts))
         return index if index < len(self.pts) and self.pts[index] == pts else None
 
+    def nearest(self, seconds: float) -> int:
+        """The frame that is shown nearest to a time after the first frame: a time read off a player is rounded, and
+        may lie just before the frame that it means."""
+        pts = int(self.pts[0]) + float(seconds / self.time_base)
+        return int(np.abs(self.pts - pts).argmin())
+
     def duration_of(self, index: int) -> int:
         """How long a frame stands."""
         if index + 1 < len(self.pts):

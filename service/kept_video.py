@@ -1,0 +1,26 @@
+"""The part `video_of`: the video of an earlier job, or search for keyframes, in place of a file."""
+
+from jobs.errors import FieldError, InvalidRequest, JobExpired, JobNotFound
+from jobs.repository import JobRepository
+from jobs.store import Store
+
+POINTER = "#/video_of"
+
+
+def take_kept_video(
+    record_id: str, *, repository: JobRepository, viewer: str | None, store: Store, job_id: str
+) -> None:
+    """Make the video of the record `record_id` that of `job_id` too, whose folder is there.
+
+    Raises:
+        InvalidRequest: the viewer has no such record, or its video is not kept.
+        OSError: with `errno.ENOSPC` where it had to be copied and the disk is full.
+    """
+    try:
+        repository.get_record(record_id, viewer=viewer)
+        store.share_input_video(record_id, with_job=job_id)
+    except (JobNotFound, JobExpired) as error:
+        raise InvalidRequest(error.detail, errors=[FieldError(POINTER, error.detail)]) from error
+    except FileNotFoundError as error:
+        detail = f"The video of {record_id[:64]} is not kept any more. Send it again."
+        raise InvalidRequest(detail, errors=[FieldError(POINTER, detail)]) from error
