@@ -18,6 +18,7 @@ from jobs.keys import KeyRing
 from jobs.metrics_store import MetricsStore
 from jobs.queue import JobQueue
 from jobs.repository import JobRepository
+from jobs.sessions import SessionBook
 from jobs.settings import Settings
 from jobs.stores import open_store, open_uploads
 from jobs.tracing import open_tracing
@@ -31,7 +32,7 @@ from service.openapi import describe
 from service.problems import install_problem_handlers
 from service.query import require_known_query
 from service.request_log import RequestLog
-from service.routers import content, events, health, jobs, keyframes, metrics, models, pages, uploads
+from service.routers import content, events, health, jobs, keyframes, metrics, models, pages, session, stills, uploads
 from service.sweeper import sweeping
 from service.tracing import TraceRequests
 from service.traffic import FLUSH_SECONDS, CountRequests, Traffic
@@ -93,13 +94,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(TusLayer)
     app.add_middleware(EarlyAnswers)
     known_query = Depends(require_known_query)
-    for router in (pages.router, health.router):
+    for router in (pages.router, session.router, health.router):
         app.include_router(router, dependencies=[known_query])
     for router in (
         jobs.router,
         events.router,
         content.router,
         keyframes.router,
+        stills.router,
         uploads.router,
         models.router,
         metrics.router,
@@ -122,6 +124,7 @@ def _make_services(settings: Settings) -> Services:
         settings=settings,
         repository=JobRepository(redis, settings.queue_name, retention_seconds=settings.retention_seconds),
         keys=KeyRing(redis, settings.queue_name),
+        sessions=SessionBook(redis, settings.queue_name),
         store=store,
         queue=JobQueue(redis, settings),
         events=hub,

@@ -2,12 +2,21 @@
 
 import ipaddress
 
+from fastapi import Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from jobs.connection import REDIS_AWAY
 from jobs.errors import StartupError, Unauthorized
 from jobs.keys import KeyRing
+from jobs.sessions import SessionBook
 from jobs.settings import Settings
+
+COOKIE = "retint_session"
+"""Holds a browser's session: images, videos and downloads of a page cannot send a header."""
+PAGE_HEADER = "Retint-Page"
+"""What the page sends with every call that changes something. A form or a picture of another site cannot send it, and
+a script of another site is not let to: that needs a permission (CORS) that this server never gives."""
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 bearer = HTTPBearer(auto_error=False, description="A key that `retint keys create NAME` has made.")
 
@@ -29,6 +38,23 @@ def identify(credentials: HTTPAuthorizationCredentials | None, *, keys: KeyRing)
     key_id = keys.identify(credentials.credentials)
     if key_id is None:
         raise Unauthorized("The bearer key is none of this server's; it may be misspelt, or revoked.")
+    return key_id
+
+
+def identify_session(request: Request, *, sessions: SessionBook) -> str | None:
+    """The id of the key behind the call's cookie; None where it has none.
+
+    Raises:
+        Unauthorized: the session is over, or the call changes something and does not come from the page.
+    """
+    secret = request.cookies.get(COOKIE)
+    if secret is None:
+        return None
+    if request.method not in SAFE_METHODS and PAGE_HEADER not in request.headers:
+        raise Unauthorized(f"A call with a session changes something only with the header `{PAGE_HEADER}`; send it.")
+    key_id = sessions.identify(secret)
+    if key_id is None:
+        raise Unauthorized("The session is over, or its key was revoked; show a key again.")
     return key_id
 
 

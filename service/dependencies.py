@@ -15,10 +15,11 @@ from jobs.keys import KeyRing
 from jobs.queue import JobQueue
 from jobs.repository import JobRepository
 from jobs.resumable import ResumableUploads
+from jobs.sessions import SessionBook
 from jobs.settings import Settings
 from jobs.store import Store
 from jobs.tracing import Tracing
-from service.auth import asks_for_keys, bearer, identify
+from service.auth import asks_for_keys, bearer, identify, identify_session
 from service.event_hub import EventHub
 from service.traffic import Traffic
 from service.uploads import UploadsUnderWay
@@ -31,6 +32,7 @@ class Services:
     settings: Settings
     repository: JobRepository
     keys: KeyRing
+    sessions: SessionBook
     store: Store
     queue: JobQueue
     events: EventHub
@@ -67,11 +69,19 @@ def get_queue(services: ServicesDep) -> JobQueue:
 
 
 async def get_viewer(
-    services: ServicesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+    request: Request,
+    services: ServicesDep,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> str | None:
-    """The id of the key that the call carries; None, which may see everything, where keys are not asked for."""
+    """The id of the key that the call carries, or that its session was opened with; None, which may see everything,
+    where keys are not asked for."""
     if not asks_for_keys(services.settings):
         return None
+    if credentials is None:
+        look = partial(identify_session, request, sessions=services.sessions)
+        key_id = await to_thread.run_sync(look)
+        if key_id is not None:
+            return key_id
     return await to_thread.run_sync(partial(identify, credentials, keys=services.keys))
 
 
