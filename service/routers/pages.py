@@ -1,58 +1,71 @@
-"""`/` and `/docs`: plain pages for people."""
+"""`/`, the page to work in, with its files; and `/docs`."""
 
-from html import escape
+import hashlib
+from importlib.resources import files
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import HTMLResponse
 
-from service.auth import asks_for_keys
-from service.page import CONTENT_SECURITY_POLICY, page
+from jobs.errors import NotFound
+from service.conditions import matches
+from service.page import CONTENT_SECURITY_POLICY
 from service.reference_page import reference_page
 
 router = APIRouter(include_in_schema=False)
 
+MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
+PAGE_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self' blob:",  # blob: what was chosen on this machine and not sent yet
+        "media-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+"""Nothing but this server's own files; no text ever becomes markup or script."""
+HEADERS = {
+    "Content-Security-Policy": PAGE_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+
+IfNoneMatch = Annotated[str | None, Header()]
+
 
 @router.get("/")
-def start(request: Request) -> HTMLResponse:
-    with_key = asks_for_keys(request.app.state.services.settings)
-    return _html(_start_page(str(request.base_url).rstrip("/"), with_key=with_key))
+def start(if_none_match: IfNoneMatch = None) -> Response:
+    return _file("index.html", if_none_match=if_none_match)
+
+
+@router.get("/page/{name}")
+def part(name: str, if_none_match: IfNoneMatch = None) -> Response:
+    return _file(name, if_none_match=if_none_match)
 
 
 @router.get("/docs")
 def reference(request: Request) -> HTMLResponse:
-    return _html(reference_page(request.app.openapi()))
-
-
-def _html(content: str) -> HTMLResponse:
+    content = reference_page(request.app.openapi())
     return HTMLResponse(content, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 
-def _start_page(server: str, *, with_key: bool) -> str:
-    """`server` is the address that the browser used."""
-    curl = "curl -H 'Authorization: Bearer KEY'" if with_key else "curl"
-    lines = "\n".join(
-        (
-            "# send the video and a colored frame of it; the answer holds the job's id",
-            f"{curl} -F video=@film.mp4 -F references=@frame.png {server}/v1/jobs",
-            "",
-            "# with options",
-            f"{curl} -F video=@film.mp4 -F references=@frame.png \\",
-            """     -F 'options={"tuning": "fast", "references": [{"name": "frame.png", "frame": 0}]}' \\""",
-            f"     {server}/v1/jobs",
-            "",
-            "# wait for it: answers when the job has changed, or after 30 seconds",
-            f"{curl} '{server}/v1/jobs/ID?wait=30'",
-            "",
-            "# fetch the color video, and what else was made",
-            f"{curl} -o color.mp4 '{server}/v1/jobs/ID/content'",
-            f"{curl} -o comparison.mp4 '{server}/v1/jobs/ID/content?variant=comparison'",
-        )
-    )
-    return page(
-        "retint",
-        "<h1>retint</h1><p>Turns a black-and-white video plus one colored frame of it into a color video. "
-        "The brightness of your film stays as it is; color is all that is new.</p>"
-        f"<h2>Color a video</h2><pre>{escape(lines)}</pre>"
-        '<h2>More</h2><p><a href="/docs">Every call and option</a> · <a href="/openapi.json">OpenAPI</a> · '
-        '<a href="/readyz">Is it ready?</a> · <a href="/version">Version</a></p>',
-    )
+def _file(name: str, *, if_none_match: str | None) -> Response:
+    """One of the page's files; its ETag changes when it does, so that an update of the service is seen at once."""
+    there = {entry.name: entry for entry in files("service").joinpath("web").iterdir() if entry.is_file()}
+    suffix = name[name.rfind(".") :]
+    if name not in there or suffix not in MEDIA_TYPES:
+        raise NotFound(f"Nothing is at /page/{name[:64]}.")
+    content = there[name].read_bytes()
+    headers = {**HEADERS, "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"'}
+    if matches(if_none_match, etag=headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=MEDIA_TYPES[suffix], headers=headers)

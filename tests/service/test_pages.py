@@ -1,17 +1,21 @@
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from jsonschema_rs import validator_for
 
+import service
 from jobs.errors import RequestError
 from jobs.record import Job
 from service.reference_page import reference_page
+from service.routers.pages import MEDIA_TYPES
 
 pytestmark = pytest.mark.anyio
 
+WEB = Path(service.__file__).parent / "web"
 CALLS = {
     ("post", "/v1/jobs"): "create_job",
     ("get", "/v1/jobs"): "list_jobs",
@@ -28,6 +32,8 @@ CALLS = {
     ("get", "/v1/keyframes/{keyframes_id}/content"): "get_keyframes_content",
     ("head", "/v1/keyframes/{keyframes_id}/content"): "head_keyframes_content",
     ("get", "/v1/keyframes/{keyframes_id}/frames/{frame}"): "get_keyframe_picture",
+    ("get", "/v1/jobs/{job_id}/stills/{frame}"): "get_job_still",
+    ("get", "/v1/keyframes/{keyframes_id}/stills/{frame}"): "get_keyframes_still",
     ("get", "/v1/models"): "list_models",
     ("options", "/v1/uploads"): "discover_uploads",
     ("post", "/v1/uploads"): "create_upload",
@@ -99,12 +105,14 @@ def test_the_form_is_described_with_its_parts(app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("name", ["JobForm", "KeyframesForm"])
-def test_a_form_has_one_video_in_one_of_two_ways(app: FastAPI, name: str) -> None:
+def test_a_form_has_one_video_in_one_of_three_ways(app: FastAPI, name: str) -> None:
     form = {**app.openapi()["components"]["schemas"][name], "properties": {}, "additionalProperties": True}
     fits = validator_for({"$schema": "https://json-schema.org/draft/2020-12/schema", **form}).is_valid
     rest = {"references": ["..."]}
     assert fits({"video": "...", **rest})
     assert fits({"video_upload": "...", **rest})
+    assert fits({"video_of": "...", **rest})
+    assert not fits({"video": "...", "video_of": "...", **rest})
     assert not fits({"video": "...", "video_upload": "...", **rest})
     assert not fits(rest)
 
@@ -130,9 +138,8 @@ def test_a_job_is_shown_by_example(app: FastAPI) -> None:
     assert Job.model_validate(shown["example"]).progress.frames_total == 240
 
 
-@pytest.mark.parametrize("path", ["/", "/docs"])
-async def test_pages_load_nothing_from_elsewhere(client: httpx.AsyncClient, path: str) -> None:
-    response = await client.get(path)
+async def test_the_reference_loads_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
+    response = await client.get("/docs")
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in response.headers["content-security-policy"]
     assert "<script" not in response.text
@@ -165,15 +172,47 @@ async def test_links_within_the_reference_lead_somewhere(client: httpx.AsyncClie
     assert set(re.findall(r'href="#([^"]*)"', text)) <= targets
 
 
-async def test_the_start_page_shows_how_with_its_own_address(client: httpx.AsyncClient) -> None:
-    text = (await client.get("/", headers={"Host": "films.example:8080"})).text
-    assert "curl -F video=@film.mp4 -F references=@frame.png http://films.example:8080/v1/jobs" in text
-    assert 'href="/docs"' in text
+async def test_the_page_is_this_servers_own_files_alone(client: httpx.AsyncClient) -> None:
+    response = await client.get("/")
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    policy = dict(part.split(" ", 1) for part in response.headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == "'self'"
+    assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
+    assert "unsafe" not in response.headers["content-security-policy"]
+    links = re.findall(r'(?:src|href)="([^"]*)"', response.text)
+    assert "/page/app.js" in links
+    for link in links:
+        assert link.startswith("#") or re.match(r"/(?!/)", link)
+        assert link.startswith("#") or (await client.get(link)).status_code == 200
+    assert not re.search(r"<script(?![^>]*src=)|<style|style=| on[a-z]+=", response.text)
 
 
-async def test_what_a_host_header_says_is_shown_as_text(client: httpx.AsyncClient) -> None:
-    text = (await client.get("/", headers={"Host": "<b>bad</b>"})).text
-    assert "<b>" not in text
+async def test_every_file_of_the_page_comes_with_its_kind_and_once(client: httpx.AsyncClient) -> None:
+    names = sorted(path.name for path in WEB.iterdir())
+    assert {"app.js", "style.css"} <= set(names)
+    for name in names:
+        response = await client.get(f"/page/{name}")
+        assert response.headers["content-type"].startswith(MEDIA_TYPES[name[name.rindex(".") :]])
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.content == (WEB / name).read_bytes()
+        again = await client.get(f"/page/{name}", headers={"If-None-Match": response.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_scripts_stay_small_and_import_nothing_from_elsewhere() -> None:
+    scripts = list(WEB.glob("*.js"))
+    assert sum(path.stat().st_size for path in scripts) < 150_000
+    for path in scripts:
+        text = path.read_text()
+        assert all(re.match(r"/page/\w+\.js$", name) for name in re.findall(r'from "([^"]*)"', text))
+        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|\beval\(|new Function|document\.write", text)
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "__init__.py", "..%2Fauth.py", "../auth.py", "..", "app"])
+async def test_nothing_else_is_served_beside_the_page(client: httpx.AsyncClient, name: str) -> None:
+    assert (await client.get(f"/page/{name}")).status_code == 404
 
 
 def test_the_page_shows_names_as_text() -> None:

@@ -1,15 +1,14 @@
 """The official JavaScript client of tus against a real server, through a proxy that cuts its connections."""
 
 import json
-import os
 import random
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from npm_packages import installed
 
 from tests.service.cutting_proxy import cutting_proxy
 from tests.service.live_server import MEBIBYTE, Server, running
@@ -23,22 +22,7 @@ Upload = Callable[..., list[dict[str, Any]]]
 @pytest.fixture(scope="session")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The uploading script, its packages installed beside it."""
-    missing = [program for program in ("node", "npm") if shutil.which(program) is None]
-    if missing:
-        give_up(f"{' and '.join(missing)} not found; Node.js 18 or later brings both")
-    folder = tmp_path_factory.mktemp("tus") / "tus_js"
-    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("node_modules"))
-    installed = subprocess.run(["npm", "ci"], cwd=folder, capture_output=True, text=True, check=False, timeout=200)
-    if installed.returncode != 0:
-        give_up(f"npm ci failed: {installed.stderr[-500:]}")
-    return folder / "upload.mjs"
-
-
-def give_up(reason: str) -> None:
-    """Skip, but not where the machine is meant to have all that the tests want."""
-    if os.environ.get("TESTS_NEED_NODE"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    return installed(PROJECT, into=tmp_path_factory.mktemp("tus")) / "upload.mjs"
 
 
 @pytest.fixture

@@ -1,0 +1,30 @@
+// Lines over steps and over time, as SVG.
+
+import { svg } from "/page/dom.js";
+
+// One line through `points` ([x, y], each 0 to 1, y upward), as wide as its place. Where x jumps back it breaks.
+export function line(points, { label, kind = "", height = 60, area = false }) {
+  const path = points.map(([x, y], i) => `${i ? "L" : "M"}${(x * 1000).toFixed(1)} ${((1 - y) * 100).toFixed(2)}`).join("");
+  const under = area && points.length > 1
+    ? svg("path", { class: "area", d: `${path}L${(points.at(-1)[0] * 1000).toFixed(1)} 100L${(points[0][0] * 1000).toFixed(1)} 100Z` })
+    : null;
+  return svg("svg", { class: `chart ${kind}`.trim(), viewBox: "0 0 1000 100", preserveAspectRatio: "none", height, role: "img", "aria-label": label },
+    under, svg("path", { class: "line", d: path || "M0 0" }));
+}
+
+// `values` brought to 0 to 1, with a little room above and below.
+export function scaled(values) {
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  const span = high - low || 1;
+  return values.map((value) => 0.06 + (0.88 * (value - low)) / span);
+}
+
+// Confidence over the film: points { frame, mean } of `frames` frames.
+export function confidenceLine(points, frames, { height = 44 } = {}) {
+  const mean = points.length ? points.reduce((sum, point) => sum + point.mean, 0) / points.length : 0;
+  return line(points.map((point) => [point.frame / Math.max(1, frames - 1), point.mean]), {
+    label: points.length ? `How sure the colors are over the film: ${Math.round(mean * 100)} percent on average` : "How sure the colors are: nothing is colored yet",
+    kind: "confidence", height, area: true,
+  });
+}

@@ -1,0 +1,47 @@
+// What was prepared and not started yet, in this browser: which film, and the colored frames that go with it.
+
+const NAME = "retint";
+const STORE = "drafts";
+let opened = null;
+const memory = new Map(); // For browsers that keep nothing.
+
+function database() {
+  opened ??= new Promise((resolve, reject) => {
+    const request = indexedDB.open(NAME, 1);
+    request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: "id" });
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+  return opened;
+}
+
+async function ask(mode, what) {
+  const store = (await database()).transaction(STORE, mode).objectStore(STORE);
+  return new Promise((resolve, reject) => {
+    const request = what(store);
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
+
+// draft: { id (of the keyframes), title, created, base (a job that it goes on from), references: [{ name, blob, frame, shot }], choices }
+export async function save(draft) {
+  memory.set(draft.id, draft);
+  await ask("readwrite", (store) => store.put(draft)).catch(() => {});
+}
+
+export async function load(id) {
+  return memory.get(id) ?? (await ask("readonly", (store) => store.get(id)).catch(() => undefined));
+}
+
+export async function all() {
+  const kept = await ask("readonly", (store) => store.getAll()).catch(() => []);
+  const found = new Map(kept.map((draft) => [draft.id, draft]));
+  for (const [id, draft] of memory) found.set(id, draft);
+  return [...found.values()].sort((one, two) => two.created - one.created);
+}
+
+export async function remove(id) {
+  memory.delete(id);
+  await ask("readwrite", (store) => store.delete(id)).catch(() => {});
+}

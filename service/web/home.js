@@ -1,0 +1,160 @@
+// The first view: a place to drop a film, and all films that were begun.
+
+import { call, ended, get } from "/page/api.js";
+import { button, confirm, h, icon, put, say, show } from "/page/dom.js";
+import * as drafts from "/page/drafts.js";
+import { dropping } from "/page/dropping.js";
+import { begin, chooseFilm } from "/page/sending.js";
+import { trouble } from "/page/trouble.js";
+import { discardInterrupted, interrupted } from "/page/tus.js";
+import { STATUS, ago, bytes, clock, left, many, phase, titleOf } from "/page/words.js";
+
+const FILTERS = [["", "All"], ["draft", "Not started"], ["queued", "Waiting"], ["processing", "Being colored"], ["succeeded", "Done"], ["failed", "Failed"], ["canceled", "Canceled"]];
+const OFTEN = 2000;
+const SELDOM = 15000;
+let chosenFilter = "";
+
+export function home(main) {
+  const problemPlace = h("div", {});
+  const onproblem = (problem) => put(problemPlace, trouble(problem));
+  const drop = h("section", { class: "drop", "aria-label": "Begin with a film" },
+    icon("film"),
+    h("h1", {}, "Drop a black-and-white film here"),
+    h("p", { class: "muted" }, "It shows you which frames to color, and colors the rest from them."),
+    chooseFilm("Choose a film", onproblem));
+  dropping(drop, (files) => begin(files[0]).catch(onproblem));
+  const broken = h("div", {});
+  const list = h("ul", { class: "films" });
+  const empty = h("p", { class: "muted empty" });
+  const more = button("Show more", { onclick: () => load({ further: true }) });
+  const filters = h("fieldset", { class: "chips" }, h("legend", { class: "away" }, "Which films"),
+    FILTERS.map(([value, words]) => h("label", { class: "chip" },
+      h("input", { type: "radio", name: "filter", class: "away", checked: value === chosenFilter, onchange: () => { chosenFilter = value; rows.clear(); put(list); load(); } }),
+      h("span", {}, words))));
+  const films = h("section", { "aria-labelledby": "films-title", hidden: true },
+    h("div", { class: "row between" }, h("h2", { id: "films-title" }, "Your films"), filters), list, empty, h("div", { class: "row center" }, more));
+  put(main, drop, problemPlace, broken, films);
+
+  const rows = new Map();
+  let pages = 1;
+  let timer = 0;
+  let closed = false;
+  let asked = 0;
+
+  async function load({ further = false } = {}) {
+    clearTimeout(timer);
+    if (further) pages += 1;
+    const mine = (asked += 1);
+    let data = [];
+    let next = null;
+    try {
+      if (chosenFilter !== "draft") {
+        for (let page = 0; page < pages; page++) {
+          const query = new URLSearchParams({ limit: "20", ...(chosenFilter && { status: chosenFilter }), ...(next && { after: next }) });
+          const answer = await get(`/v1/jobs?${query}`);
+          data = [...data, ...answer.data];
+          next = answer.next;
+          if (!answer.has_more) break;
+        }
+      }
+    } catch (problem) {
+      if (closed || mine !== asked) return;
+      if (problem.status !== 401) onproblem(problem);
+      timer = setTimeout(load, SELDOM);
+      return;
+    }
+    const prepared = ["", "draft"].includes(chosenFilter) ? (await drafts.all()).filter((draft) => !draft.started) : [];
+    if (closed || mine !== asked) return;
+    arrange([...prepared.map((draft) => ({ draft, id: draft.id })), ...data.map((job) => ({ job, id: job.id }))]);
+    show(more, Boolean(next));
+    const any = rows.size > 0;
+    show(films, any || chosenFilter !== "");
+    say(empty, any ? "" : "None of your films is in this list.");
+    drop.classList.toggle("small", any || chosenFilter !== "");
+    timer = setTimeout(load, data.some((job) => !ended(job)) ? OFTEN : SELDOM);
+  }
+
+  function arrange(entries) {
+    const wanted = new Set(entries.map((entry) => entry.id));
+    for (const [id, row] of rows) if (!wanted.has(id)) { row.element.remove(); rows.delete(id); }
+    entries.forEach((entry, place) => {
+      let row = rows.get(entry.id);
+      if (!row) rows.set(entry.id, (row = entry.draft ? draftRow(entry.draft, load) : jobRow(entry.job, load)));
+      else if (entry.job) row.update(entry.job);
+      if (list.children[place] !== row.element) list.insertBefore(row.element, list.children[place] ?? null);
+    });
+  }
+
+  put(broken, interrupted().map((entry) => {
+    const note = h("div", { class: "notice row between" },
+      h("p", {}, h("strong", {}, entry.name), ` was not sent to its end: ${bytes(entry.bytes)} of ${bytes(entry.size)} are there. Choose the same file again to go on.`),
+      button("Forget it", { onclick: () => { discardInterrupted(entry); note.remove(); } }));
+    return note;
+  }));
+  load();
+  return { close() { closed = true; clearTimeout(timer); } };
+}
+
+function thumbnail(address, words) {
+  return address ? h("img", { src: address, alt: words, loading: "lazy", width: 160, height: 90 }) : h("span", { class: "no-picture" }, icon("film"));
+}
+
+function jobRow(first, reload) {
+  const href = `#/job/${first.id}`;
+  const title = titleOf(first);
+  const picture = h("a", { class: "thumb", href, tabindex: "-1", "aria-hidden": "true" });
+  const status = h("span", { class: "status" });
+  const meta = h("p", { class: "muted" });
+  const bar = h("progress", { max: 1, "aria-label": `How far ${title} is` });
+  let pictured = null;
+  const element = h("li", {}, picture,
+    h("div", { class: "what" }, h("p", {}, h("a", { class: "name", href }, title), status), meta, bar),
+    button(`Delete ${title}`, { glyph: "bin", only: true, kind: "quiet", onclick: async () => {
+      const running = !ended(last);
+      const sure = await confirm(`Delete ${title}?`, { explain: running ? "It is stopped, and its files are removed." : "The film in color and all that belongs to it are removed from the service.", action: "Delete" });
+      if (!sure) return;
+      try {
+        await call(`/v1/jobs/${first.id}`, { method: "DELETE" });
+      } catch (problem) {
+        if (problem.status !== 404 && problem.status !== 410) throw problem;
+      }
+      element.remove();
+      reload();
+    } }));
+  let last = first;
+  function update(job) {
+    last = job;
+    const still = job.stills[Math.floor((job.stills.length - 1) / 2)];
+    const wanted = still === undefined ? "" : `/v1/jobs/${job.id}/stills/${still}`;
+    if (wanted !== pictured) put(picture, thumbnail((pictured = wanted), ""));
+    status.className = `status ${job.status}`;
+    say(status, STATUS[job.status]);
+    const running = job.status === "processing";
+    show(bar, running);
+    bar.value = job.progress.fraction;
+    const length = job.video ? clock(job.video.duration_seconds) : "";
+    const shots = job.shots.length ? many(job.shots.length, "shot") : "";
+    const now = running ? [phase(job.phase), left(job.progress.eta_seconds)] : job.status === "queued" ? [job.queue_position ? `${many(job.queue_position, "film")} before it` : "next"] : job.status === "failed" ? [job.error?.title] : [];
+    say(meta, [length, shots, ...now, ago(job.created_at)].filter(Boolean).join(" · "));
+  }
+  update(first);
+  return { element, update };
+}
+
+function draftRow(draft, reload) {
+  const href = `#/film/${draft.id}`;
+  const count = draft.references.length;
+  const element = h("li", {},
+    h("a", { class: "thumb", href, tabindex: "-1", "aria-hidden": "true" }, thumbnail(draft.poster === undefined ? "" : `/v1/keyframes/${draft.id}/stills/${draft.poster}`, "")),
+    h("div", { class: "what" },
+      h("p", {}, h("a", { class: "name", href }, draft.title), h("span", { class: "status draft" }, "Not started")),
+      h("p", { class: "muted" }, [count ? many(count, "colored frame") : "no colored frame yet", ago(new Date(draft.created).toISOString())].join(" · "))),
+    button(`Delete ${draft.title}`, { glyph: "bin", only: true, kind: "quiet", onclick: async () => {
+      if (!(await confirm(`Delete ${draft.title}?`, { explain: "The film and its colored frames are removed; no film in color was made of them yet.", action: "Delete" }))) return;
+      await drafts.remove(draft.id);
+      await call(`/v1/keyframes/${draft.id}`, { method: "DELETE" }).catch(() => {});
+      element.remove();
+      reload();
+    } }));
+  return { element, update() {} };
+}

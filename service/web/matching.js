@@ -1,0 +1,58 @@
+// Which shot a colored picture belongs to: by the name that its frame was downloaded with, or by its looks.
+
+const WIDTH = 48;
+const HEIGHT = 27;
+const SAME_FRAME = 0.97; // Correlation of luma from which a picture is taken for the very frame.
+const SAME_SHOT = 0.75; // From which it is taken for one of the same shot; below, the service looks through the film.
+
+export function frameInName(name) {
+  const found = /frame-(\d+)/.exec(name);
+  return found ? Number(found[1]) : null;
+}
+
+// Luma of a picture, small, with mean zero and length one.
+export async function signature(source) {
+  const bitmap = await createImageBitmap(source);
+  const canvas = new OffscreenCanvas(WIDTH, HEIGHT);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, WIDTH, HEIGHT);
+  bitmap.close();
+  const { data } = context.getImageData(0, 0, WIDTH, HEIGHT);
+  const luma = new Float32Array(WIDTH * HEIGHT);
+  for (let i = 0; i < luma.length; i++) luma[i] = 0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2];
+  const mean = luma.reduce((sum, value) => sum + value, 0) / luma.length;
+  let length = 0;
+  for (let i = 0; i < luma.length; i++) {
+    luma[i] -= mean;
+    length += luma[i] ** 2;
+  }
+  length = Math.sqrt(length) || 1;
+  return luma.map((value) => value / length);
+}
+
+function likeness(one, two) {
+  let sum = 0;
+  for (let i = 0; i < one.length; i++) sum += one[i] * two[i];
+  return sum;
+}
+
+// Where `picture` (a file) belongs among `shots` ({ shot, frame, look: () => Promise of a signature }).
+// { shot, frame } both null: unknown; frame null: somewhere in that shot, which the service finds.
+export async function place(picture, shots) {
+  const named = frameInName(picture.name);
+  const own = named === null ? undefined : shots.find((shot) => shot.frame === named);
+  if (own) return { shot: own.shot, frame: own.frame };
+  let look;
+  try {
+    look = await signature(picture);
+  } catch {
+    return { shot: null, frame: null }; // A kind of picture that this browser cannot read, such as TIFF: the service can.
+  }
+  let best = { score: SAME_SHOT, shot: null, frame: null };
+  for (const shot of shots) {
+    const score = likeness(look, await shot.look());
+    if (score > best.score) best = { score, shot: shot.shot, frame: score >= SAME_FRAME ? shot.frame : null };
+  }
+  return { shot: best.shot, frame: best.frame };
+}

@@ -1,0 +1,71 @@
+// A film in color: seen beside what it was, measured, and taken home.
+
+import { call, get } from "/page/api.js";
+import { button, confirm, h, icon, put } from "/page/dom.js";
+import { player } from "/page/player.js";
+import { VARIANTS, bytes, clock, confidence, facts, many, rate, titleOf } from "/page/words.js";
+
+export function result(main, job) {
+  const title = titleOf(job);
+  const remove = button("Delete", { glyph: "bin", kind: "quiet", onclick: async () => {
+    if (!(await confirm(`Delete ${title}?`, { explain: "The film in color and all that belongs to it are removed from the service.", action: "Delete" }))) return;
+    await call(`/v1/jobs/${job.id}`, { method: "DELETE" }).catch(() => {});
+    location.hash = "#/";
+  } });
+  const variant = (name) => job.variants.find((one) => one.name === name);
+  const film = variant("video");
+  const stage = h("div", {});
+  const below = h("div", { class: "beside even" });
+  put(main,
+    h("div", { class: "head row between" },
+      h("div", {}, h("h1", {}, title, h("span", { class: "status succeeded" }, "Done")), h("p", { class: "muted" }, [facts(job.video), many(job.shots.length, "shot")].join(" · "))),
+      h("div", { class: "row" }, remove, film ? h("a", { class: "button main", href: film.href, download: true }, icon("download"), h("span", {}, `Download the color film, ${bytes(film.bytes)}`)) : null)),
+    job.warnings.length ? h("div", { class: "notice" }, job.warnings.map((text) => h("p", {}, text))) : null,
+    stage, below);
+
+  let playing = null;
+  let closed = false;
+  compose();
+  return { close() { closed = true; playing?.close(); } };
+
+  async function compose() {
+    const report = variant("report_json") ? await get(variant("report_json").href).catch(() => null) : null;
+    if (closed) return;
+    const suggestions = (report?.weakest_frames ?? []).filter((one) => one.reference_would_help);
+    const points = report?.confidence ?? job.confidence ?? [];
+    if (variant("comparison")) {
+      playing = player({ address: variant("comparison").href, film: job.video, points, shots: job.shots, suggestions });
+      put(stage, playing.element);
+    } else if (film?.media_type === "video/mp4") {
+      put(stage, h("video", { class: "plain", src: film.href, controls: true, playsinline: true }));
+    }
+    put(below, measured(job, report, { suggestions, seek: (frame) => { playing?.seek(frame); stage.scrollIntoView({ block: "start" }); } }), downloads(job));
+  }
+}
+
+function measured(job, report, { suggestions, seek }) {
+  const values = (report?.confidence ?? job.confidence ?? []).map((point) => point.mean);
+  const mean = values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
+  const gains = job.shots.map((shot) => shot.tuning?.gain_db).filter((gain) => gain !== undefined && gain !== null);
+  const rows = [
+    ["How sure the colors are", mean === null ? "" : `${confidence(mean)} on average`],
+    ["Learned from your frames", gains.length ? `${(gains.reduce((sum, gain) => sum + gain, 0) / gains.length).toFixed(2)} dB closer to them` : ""],
+    ["Speed", report ? rate(report.speed.frames_per_second) : job.progress.fps ? rate(job.progress.fps) : ""],
+    ["Colored frames", job.references.map((one) => one.name).join(", ")],
+  ].filter(([, value]) => value);
+  return h("section", { class: "panel", "aria-labelledby": "measured-title" }, h("h2", { id: "measured-title" }, "Measured"),
+    h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
+    suggestions.length ? h("div", { class: "stack" }, h("h3", {}, "A colored frame would help here"),
+      h("ul", { class: "plain-list" }, suggestions.slice(0, 8).map((one) => h("li", { class: "row between" },
+        h("span", {}, `Shot ${one.shot + 1} · ${clock(one.frame / job.video.frame_rate)} · frame ${one.frame}`, h("span", { class: "muted" }, ` · ${confidence(one.confidence)} sure`)),
+        button("Look at it", { kind: "small", onclick: () => seek(one.frame) }))))) : null);
+}
+
+function downloads(job) {
+  return h("section", { class: "panel", "aria-labelledby": "downloads-title" }, h("h2", { id: "downloads-title" }, "Downloads"),
+    h("ul", { class: "plain-list" }, job.variants.map((one) => h("li", { class: "row between" },
+      h("span", {}, VARIANTS[one.name] ?? one.name, h("span", { class: "muted" }, ` · ${bytes(one.bytes)}`)),
+      h("span", { class: "row tight" },
+        one.name === "report" ? h("a", { class: "button small", href: one.href, target: "_blank", rel: "noopener" }, "Open") : null,
+        h("a", { class: "button small", href: one.href, download: true, "aria-label": `Download: ${VARIANTS[one.name] ?? one.name}` }, icon("download"), h("span", {}, "Download")))))));
+}

@@ -1,0 +1,165 @@
+"""From the empty page to the film in color, as somebody does it who has read nothing."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from playwright.sync_api import Locator, Page, expect
+
+from tests.service.live_server import Server
+from tests.service.page.conftest import RATE, SHOT_FRAMES, Film, Visitor, make_film, write_picture
+
+LONG = 120_000
+"""Milliseconds that a worker may take on a busy machine."""
+
+
+def send_film(page: Page, film: Film) -> None:
+    page.get_by_label("Choose a film").set_input_files(film.path)
+    expect(page.get_by_role("heading", name=film.path.name)).to_be_visible()
+
+
+def colored(film: Film, frame: int, path: Path) -> Path:
+    return write_picture(path, film.colors[frame])
+
+
+def test_a_film_is_colored_from_the_empty_page_to_the_download(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "summer 1931.mp4")
+    visitor = visit(server)
+    page = visitor.open()
+    expect(page.get_by_role("heading", name="Drop a black-and-white film here")).to_be_visible()
+    visitor.audit(page)
+
+    send_film(page, film)
+    shots = shots_of(page)
+    expect(shots).to_have_count(3, timeout=LONG)
+    start = page.get_by_role("button", name="Start coloring")
+    expect(start).to_be_disabled()
+    visitor.audit(page)
+
+    # The frames are taken home, colored, and come back under the names they had.
+    pictures = []
+    for number in range(3):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=f"Download the frame of shot {number + 1}").click()
+        name = download.value.suggested_filename
+        frame = int(re.fullmatch(rf"shot-000{number}_frame-(\d+)\.png", name)[1])  # type: ignore[index]
+        assert SHOT_FRAMES * number <= frame < SHOT_FRAMES * (number + 1)
+        pictures.append(colored(film, frame, tmp_path / name))
+    # One has lost its name on the way, and is known by its looks.
+    pictures[1] = pictures[1].rename(tmp_path / "Untitled-1.png")
+    page.get_by_label("Add colored frames").set_input_files(pictures[::-1])
+    for number, picture in enumerate(pictures):
+        expect(shots.nth(number)).to_contain_text(picture.name)
+    expect(page.get_by_text("3 of 3 shots have a colored frame")).to_be_visible()
+    visitor.audit(page)
+
+    # All of it is still there for who comes back.
+    page.close()
+    page = visitor.open()
+    page.get_by_role("link", name=film.path.name).click()
+    expect(shots_of(page).nth(1)).to_contain_text("Untitled-1.png")
+    page.get_by_label("Quick").check()
+    page.get_by_role("button", name="Start coloring").click()
+
+    expect(page.get_by_role("progressbar")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    visitor.audit(page)
+    page.close()
+    page = visitor.open()
+    page.get_by_role("link", name=film.path.name).click()
+    expect(page.get_by_role("region", name="Before and after")).to_be_visible(timeout=LONG)
+    visitor.audit(page)
+
+    with page.expect_download() as download:
+        page.get_by_role("link", name=re.compile("Download the color film")).click()
+    assert download.value.suggested_filename == "summer 1931-color.mp4"
+    result = tmp_path / "color.mp4"
+    download.value.save_as(result)
+    check_film(result, film)
+    (job,) = server.client.get("/v1/jobs").json()["data"]
+    assert job["options"]["tuning"] == "fast"
+    assert sorted(one["placed_by"] for one in job["references"]) == ["user"] * 3
+    assert sorted(one["shot"] for one in job["references"]) == [0, 1, 2]
+
+
+def shots_of(page: Page) -> Locator:
+    return page.get_by_role("listitem", name=re.compile(r"^Shot \d+$"))
+
+
+def check_film(path: Path, film: Film) -> None:
+    """It is as long as the film, has its sound, and nearly its colors."""
+    with av.open(str(path)) as container:
+        assert container.streams.audio
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) == len(film.colors)
+    for found, true in zip(frames, film.colors, strict=True):
+        gray = np.repeat(true.mean(axis=2, keepdims=True), 3, axis=2)
+        error, without = np.abs(found - true.astype(float)).mean(), np.abs(gray - true).mean()
+        assert error < without / 3, (error, without)
+
+
+def canvas_pixel(page: Page, x: float, y: float) -> list[int]:
+    """R'G'B' of the picture shown, at shares of its size."""
+    found: list[int] = page.evaluate(
+        """([x, y]) => {
+            const canvas = document.querySelector(".player canvas");
+            const at = [Math.floor(x * (canvas.width - 1)), Math.floor(y * (canvas.height - 1))];
+            return [...canvas.getContext("2d").getImageData(at[0], at[1], 1, 1).data].slice(0, 3);
+        }""",
+        [x, y],
+    )
+    return found
+
+
+def difference(one: list[int], two: np.ndarray[Any, Any]) -> float:
+    return float(np.abs(np.array(one, float) - two).max())
+
+
+def test_before_and_after_are_the_same_frame_and_steps_are_single_frames(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    job = server.client.get("/v1/jobs").json()["data"][0]
+    film = make_film(tmp_path / "same.mp4")
+    visitor = visit(server)
+    page = visitor.open(f"/#/job/{job['id']}")
+    frame = page.get_by_label("Frame", exact=True)
+    expect(page.get_by_text("Loading the film")).to_be_hidden(timeout=LONG)
+
+    def expect_frame(number: int) -> None:
+        expect(frame).to_have_value(str(number))
+        true = film.colors[number]
+        height, width = true.shape[:2]
+        for split, x in ((0, 0.2), (0, 0.8), (1000, 0.2), (1000, 0.8)):
+            page.get_by_label("Line between before and after").fill(str(split))
+            color = true[int(0.5 * (height - 1)), int(x * (width - 1))].astype(float)
+            gray = color @ [0.299, 0.587, 0.114]
+            found = canvas_pixel(page, x, 0.5)
+            if split:  # the line is at the right: all is before
+                assert difference(found, np.full(3, gray)) < 14, (number, found, gray)
+            else:
+                assert difference(found, color) < 50, (number, found, color)
+
+    expect_frame(0)
+    for number in (1, 2, 3):
+        page.get_by_role("button", name="Next frame").click()
+        expect_frame(number)
+    page.keyboard.press(",")
+    expect_frame(2)
+    frame.fill("33")
+    frame.press("Enter")
+    expect_frame(33)
+    page.get_by_label("Place in the film").fill("41")
+    expect_frame(41)
+    page.get_by_role("button", name="Next frame").click()
+    expect_frame(41)
+    frame.fill("0")
+    frame.press("Enter")
+    expect_frame(0)
+    page.get_by_role("button", name="Play").click()
+    expect(page.get_by_role("button", name="Play")).to_be_visible(timeout=10_000 + 1000 * 3 * SHOT_FRAMES // RATE)
+    expect_frame(41)
