@@ -10,10 +10,7 @@
 Finished data is never changed again: jobs share it by hard links.
 """
 
-import errno
 import fcntl
-import os
-import shutil
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from io import FileIO
@@ -24,6 +21,7 @@ from jobs.file_lock import is_at
 from jobs.file_upload_writer import FileUploadWriter
 from jobs.folder_store import FolderStore
 from jobs.identifiers import checked_upload_id, new_upload_id, upload_not_found
+from jobs.linking import link_or_copy
 from jobs.resumable import TOLD_FOR, ResumableUpload, UploadInfo, locked, require_finished, upload_expired
 from jobs.upload_marks import UploadMarks
 from jobs.whole_file import write_whole

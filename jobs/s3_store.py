@@ -18,7 +18,7 @@ from jobs.identifiers import checked_job_id
 from jobs.object_writer import ObjectWriter, part_bytes_for
 from jobs.scratch import WHOLE, Scratch
 from jobs.settings import Settings
-from jobs.store import InputFiles, InputKind, RemoteFile, checked_kept_name, ignore
+from jobs.store import InputFiles, InputKind, RemoteFile, checked_kept_name, ignore, still_not_found
 
 PIECE_BYTES = 1024**2
 INPUT_KEPT_SECONDS = 600.0
@@ -55,6 +55,9 @@ class S3Store:
         with self._scratch.shared(f"input-{checked_job_id(job_id)}", partial(self._fetch_input, job_id)) as place:
             references = sorted(path for path in place.iterdir() if path.name not in ("video", WHOLE))
             yield InputFiles(place / "video", tuple(references))
+
+    def share_input_video(self, job_id: str, *, with_job: str) -> None:
+        self.bucket.copy(input_video_key(job_id), input_video_key(with_job))
 
     def drop_input(self, job_id: str) -> None:
         self._delete(f"{_job(job_id)}input/")
@@ -102,6 +105,15 @@ class S3Store:
 
     def drop_kept(self, job_id: str) -> None:
         self._delete(_kept(job_id))
+
+    def write_still(self, job_id: str, frame: int, picture: bytes) -> None:
+        self.bucket.put(_still(job_id, frame), picture)
+
+    def read_still(self, job_id: str, frame: int) -> bytes:
+        try:
+            return self.bucket.get(_still(job_id, frame))
+        except FileNotFoundError as error:
+            raise still_not_found(job_id, frame) from error
 
     def delete(self, job_id: str) -> None:
         self._delete(_job(job_id))
@@ -174,6 +186,10 @@ def _job(job_id: str) -> str:
 
 def _results(job_id: str, execution_id: str) -> str:
     return f"{_job(job_id)}results/{checked_job_id(execution_id)}/"
+
+
+def _still(job_id: str, frame: int) -> str:
+    return f"{_job(job_id)}stills/{frame}.jpg"
 
 
 def _kept(job_id: str) -> str:

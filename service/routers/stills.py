@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Response
 
 from jobs.errors import InvalidRequest, JobExpired, JobNotFound, Unauthorized, VariantNotFound
 from service.dependencies import Services, ServicesDep, ViewerDep
+from service.file_answer import BYTES
 from service.problems import describe_problems
 
 router = APIRouter()
@@ -14,7 +15,7 @@ Frame = Annotated[int, Path(ge=0, description="Number of the frame in the video,
 STILL: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The picture.",
-        "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {"image/jpeg": BYTES, "application/octet-stream": BYTES},
     },
     **describe_problems(Unauthorized, JobNotFound, JobExpired, VariantNotFound, InvalidRequest),
 }
