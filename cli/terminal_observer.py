@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from cli.progress_bar import ProgressBar
-from jobs.record import ConfidencePoint, Phase, PlacedReference, Progress, Shot, VideoFacts, TuningUnderWay
+from jobs.record import ConfidencePoint, Phase, PlacedReference, Progress, Shot, TuningUnderWay, VideoFacts
 from worker.pace import Pace
 
 REFRESH_SECONDS = 0.1
@@ -44,8 +44,8 @@ class TerminalObserver:
         references: Sequence[PlacedReference] | None = None,
         shots: Sequence[Shot] | None = None,
         warnings: Sequence[str] | None = None,
-        tuning: TuningUnderWay | None = None,
-        confidence: Sequence[ConfidencePoint] | None = None,  # noqa: ARG002 — a terminal draws no curve
+        tuning: TuningUnderWay | None = None,  # noqa: ARG002 — a terminal draws no curve
+        confidence: Sequence[ConfidencePoint] | None = None,  # noqa: ARG002 — nor this one
     ) -> None:
         if video is not None:
             self.video = video

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from jobs.record import ConfidencePoint, Phase, PlacedReference, Shot, VideoFacts, TuningUnderWay
+from jobs.record import ConfidencePoint, Phase, PlacedReference, Shot, TuningUnderWay, VideoFacts
 
 
 class Observer(Protocol):

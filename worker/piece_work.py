@@ -35,8 +35,8 @@ from worker.plan import ShotPlan, shot_at
 from worker.planning import tuning_that_fits
 from worker.progress import Meter
 from worker.propagation import Anchor, Carried, Feed, Neighbors, ShotColors, color_stretch
-from worker.showing import frames_to_picture, picture_of
 from worker.shot_tuning import as_record, read_tuned, tuning_settings, write_tuned
+from worker.showing import frames_to_picture, picture_of
 from worker.task import ColorizationTask
 
 SMALLER = 0.7
@@ -183,9 +183,7 @@ class _Bench:
         confidences = []
         pictured = frames_to_picture(self._plan.shots, frames=self._info.frames)
         timeline = self._plan.timeline
-        turns = read_tags(
-            self._film.task.video, first_time=int(timeline.pts[0]) * timeline.time_base
-        ).quarter_turns
+        turns = read_tags(self._film.task.video, first_time=int(timeline.pts[0]) * timeline.time_base).quarter_turns
         with ExitStack() as stack:
             segment = stack.enter_context(output.open_segment(video))
             pair = None if beside is None else stack.enter_context(beside.open_segment(compared))

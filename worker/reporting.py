@@ -13,7 +13,7 @@ import structlog
 from jobs.connection import REDIS_AWAY
 from jobs.errors import JobCanceled, RetintError, TimedOut
 from jobs.options import JobOptions, KeyframeOptions
-from jobs.record import ConfidencePoint, Phase, PlacedReference, Progress, Shot, VideoFacts, TuningUnderWay
+from jobs.record import ConfidencePoint, Phase, PlacedReference, Progress, Shot, TuningUnderWay, VideoFacts
 from jobs.repository import JobRepository
 from jobs.store import Store
 from worker.deadline import BEFORE_FACTS_SECONDS, seconds_allowed

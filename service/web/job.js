@@ -83,19 +83,21 @@ function running(main, first) {
   };
 }
 
-// What tuning learned, of the shot that is tuned now, or was last.
-export function drawTuning(place, job, before) {
-  const shot = job.shots.filter((one) => one.tuning?.curve.length).at(-1);
-  show(place, Boolean(shot));
-  if (!shot) return "";
-  const { curve, gain_db: gain } = shot.tuning;
-  const key = `${shot.index}:${curve.length}:${gain}`;
+// What tuning has come to, on the colored frames that are learned now, or were last.
+function drawTuning(place, job, before) {
+  const curve = job.tuning?.curve ?? [];
+  show(place, curve.length > 0);
+  if (!curve.length) return "";
+  const gain = Math.max(...curve.map((point) => point.held_out_psnr_db)) - curve[0].held_out_psnr_db;
+  const shots = job.tuning.shots;
+  const whose = job.shots.length > 1 && shots.length ? `Shot ${shots[0] + 1}${shots.length > 1 ? ` and ${many(shots.length - 1, "other")}` : ""}: ` : "";
+  const key = `${shots.join()}:${curve.length}`;
   if (key === before) return before;
   const steps = Math.max(1, curve.at(-1).step);
   const loss = scaled(curve.map((point) => point.loss)).map((y, i) => [curve[i].step / steps, y]);
   const held = scaled(curve.map((point) => point.held_out_psnr_db)).map((y, i) => [curve[i].step / steps, y]);
   put(place, h("h2", {}, "Learning your colors"),
-    h("p", { class: "muted" }, `${job.shots.length > 1 ? `Shot ${shot.index + 1}: ` : ""}${many(curve.at(-1).step, "step")}, ${gain > 0 ? `${gain.toFixed(2)} dB closer to your frame than before` : "no gain so far"}`),
+    h("p", { class: "muted" }, `${whose}${many(curve.at(-1).step, "step")}, ${gain > 0 ? `${gain.toFixed(2)} dB closer to your frame than before` : "no gain so far"}`),
     h("div", { class: "pair" },
       h("figure", {}, line(loss, { label: `Error on your frame, from ${curve[0].loss.toPrecision(3)} to ${curve.at(-1).loss.toPrecision(3)}`, kind: "loss" }), h("figcaption", {}, "Error, ", h("b", {}, curve.at(-1).loss.toPrecision(3)))),
       h("figure", {}, line(held, { label: `Likeness to the part of your frame kept aside, from ${curve[0].held_out_psnr_db.toFixed(1)} to ${curve.at(-1).held_out_psnr_db.toFixed(1)} dB`, kind: "gain" }), h("figcaption", {}, "Likeness, ", h("b", {}, `${curve.at(-1).held_out_psnr_db.toFixed(1)} dB`)))));

@@ -210,7 +210,7 @@ async def test_scripts_stay_small_and_import_nothing_from_elsewhere() -> None:
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|\beval\(|new Function|document\.write", text)
 
 
-@pytest.mark.parametrize("name", ["nothing.js", "__init__.py", "..%2Fauth.py", "../auth.py", "..", "app"])
+@pytest.mark.parametrize("name", ["nothing.js", "__init__.py", "..%2Fauth.py", "app"])
 async def test_nothing_else_is_served_beside_the_page(client: httpx.AsyncClient, name: str) -> None:
     assert (await client.get(f"/page/{name}")).status_code == 404
 

@@ -10,10 +10,10 @@ import redis.exceptions
 from jobs.connection import connect
 from jobs.embedded_redis import embedded_redis
 from jobs.errors import JobCanceled, TimedOut
+from jobs.folder_store import FolderStore
 from jobs.options import JobOptions
 from jobs.record import Job, VideoFacts
 from jobs.repository import JobRepository
-from jobs.store import FolderStore
 from worker.deadline import BEFORE_FACTS_SECONDS, LONGEST_SECONDS, seconds_allowed
 from worker.pace import Pace
 from worker.reporting import DEADLINE_PATIENCE_SECONDS, PATIENCE_SECONDS, UNWINDING_SECONDS, RedisObserver
