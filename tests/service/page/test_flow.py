@@ -126,6 +126,7 @@ def test_before_and_after_are_the_same_frame_and_steps_are_single_frames(
     job = server.client.get("/v1/jobs").json()["data"][0]
     film = make_film(tmp_path / "same.mp4")
     visitor = visit(server)
+    visitor.expected.append("willReadFrequently")  # of this test's own looking
     page = visitor.open(f"/#/job/{job['id']}")
     frame = page.get_by_label("Frame", exact=True)
     expect(page.get_by_text("Loading the film")).to_be_hidden(timeout=LONG)
