@@ -250,3 +250,29 @@ def test_free_space_is_what_the_disk_has(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "store")
     disk = os.statvfs(tmp_path)
     assert abs(store.free_bytes() - disk.f_bavail * disk.f_frsize) < 1024**3
+
+
+def test_a_video_is_shared_and_outlives_the_job_that_it_came_with(store: Store) -> None:
+    store.create("a")
+    with store.open_input_writer("a", "video") as writer:
+        writer.write(b"film")
+    store.create("b")
+    store.share_input_video("a", with_job="b")
+    store.delete("a")
+    with store.fetch_input("b") as found:
+        assert found.video.read_bytes() == b"film"
+    store.create("c")
+    with pytest.raises(FileNotFoundError):
+        store.share_input_video("a", with_job="c")
+
+
+def test_a_still_is_there_until_its_job_goes(store: Store) -> None:
+    store.create("a")
+    for picture in (b"first", b"second"):
+        store.write_still("a", 12, picture)
+    assert store.read_still("a", 12) == b"second"
+    with pytest.raises(VariantNotFound):
+        store.read_still("a", 13)
+    store.delete("a")
+    with pytest.raises(VariantNotFound):
+        store.read_still("a", 12)
