@@ -20,9 +20,13 @@ SHOWN_PICTURES = 3
 
 def keyframes(
     video: Annotated[Path, typer.Argument(help="The black-and-white video.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write to; made where there is none.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The folder to write to, made where there is none; or a .zip file.")
+    ],
     shots: Annotated[str, typer.Option(help="`auto` finds the cuts; `single` takes the video for one shot.")] = "auto",
-    force: Annotated[bool, typer.Option("--force", "-f", help="Write into a folder that is not empty.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Write into a folder that is not empty, or overwrite a .zip file.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, no progress bar.")] = False,
 ) -> None:
     """Write the frame worth coloring of every shot of VIDEO, as PNG files to color in another program.
@@ -34,17 +38,19 @@ def keyframes(
     with interruptible("Nothing was written."), work_folder(beside=out) as folder:
         pictures = folder / "pictures"
         pictures.mkdir()
-        found = _find(video, options=options, scratch=folder, into=pictures, quiet=as_json)
-        names = [path.name for path in sorted(pictures.iterdir())]
-        if not out.exists():
+        archive = folder / "archive.zip"
+        found = _find(video, options=options, scratch=folder, archive=archive, pictures=pictures, quiet=as_json)
+        if _is_archive(out):
+            place(archive, out)
+        elif not out.exists():
             place(pictures, out)
         else:
-            for name in names:
-                place(pictures / name, out / name)
+            for path in sorted(pictures.iterdir()):
+                place(path, out / path.name)
     if as_json:
-        write_json({"folder": str(out), **found.model_dump(mode="json")})
+        write_json({"archive" if _is_archive(out) else "folder": str(out), **found.model_dump(mode="json")})
     else:
-        _tell(found, video=video, folder=out)
+        _tell(found, video=video, out=out)
 
 
 def _check(video: Path, out: Path, *, force: bool) -> None:
@@ -54,13 +60,21 @@ def _check(video: Path, out: Path, *, force: bool) -> None:
         raise CommandError(f"There is no file {video}.")
     if not out.absolute().parent.is_dir():
         raise CommandError(f"There is no folder {out.absolute().parent}; make it first.")
+    if _is_archive(out):
+        if out.exists() and not force:
+            raise CommandError(f"{out} exists; choose another name, or overwrite it with --force.")
+        return
     if out.exists() and not out.is_dir():
-        raise CommandError(f"{out} is a file; give the name of a folder.")
+        raise CommandError(f"{out} is a file; give the name of a folder, or one that ends in .zip.")
     if out.exists() and not force and any(out.iterdir()):
         raise CommandError(
             f"The folder {out} is not empty; choose another one, or write into it with --force. Pictures of the same "
             "name, colored ones too, are overwritten then."
         )
+
+
+def _is_archive(out: Path) -> bool:
+    return out.suffix.lower() == ".zip" and not out.is_dir()
 
 
 def _options(shots: str) -> "KeyframeOptions":
@@ -73,33 +87,34 @@ def _options(shots: str) -> "KeyframeOptions":
     raise CommandError(f"--shots: there is no choice `{shots}`; give auto or single.")
 
 
-def _find(video: Path, *, options: "KeyframeOptions", scratch: Path, into: Path, quiet: bool) -> "FoundKeyframes":
+def _find(
+    video: Path, *, options: "KeyframeOptions", scratch: Path, archive: Path, pictures: Path, quiet: bool
+) -> "FoundKeyframes":
     from cli.progress_bar import ProgressBar
     from cli.terminal_observer import TerminalObserver
     from jobs.settings import Settings
-    from worker.keyframes import KeyframesTask, find_keyframes
+    from worker.keyframe_archive import archive_keyframes
+    from worker.keyframes import KeyframesTask
     from worker.task import Limits
     from worker.threads import limit_threads
 
     settings = Settings()
     limit_threads(settings.threads)
-
-    def keep(name: str, content: bytes) -> None:
-        (into / name).write_bytes(content)
-
     with ProgressBar(enabled=not quiet) as bar:
         task = KeyframesTask(video=video, options=options, folder=scratch, limits=Limits.of(settings))
-        return find_keyframes(task, keep=keep, observer=TerminalObserver(bar))
+        return archive_keyframes(task, into=archive, pictures=pictures, observer=TerminalObserver(bar))
 
 
-def _tell(found: "FoundKeyframes", *, video: Path, folder: Path) -> None:
+def _tell(found: "FoundKeyframes", *, video: Path, out: Path) -> None:
     for warning in found.warnings:
         tell(f"Note: {warning}")
-    for keyframe in found.keyframes:
-        say(str(folder / keyframe.name))
+    folder = out.with_suffix("") if _is_archive(out) else out
+    for path in [out] if _is_archive(out) else [folder / one.name for one in found.keyframes]:
+        say(str(path))
     shown = found.keyframes[:SHOWN_PICTURES]
     references = " ".join(f"-r {shlex.quote(str(folder / one.name))}@{one.frame}" for one in shown)
     target = video.with_name(f"{video.stem}-color.mp4")
     rest = "" if len(shown) == len(found.keyframes) else " (and one -r for every further picture that you color)"
-    tell(f"Color them, keep their names, then{rest}:")
+    unpack = f"Unpack it into {folder}; then color" if _is_archive(out) else "Color"
+    tell(f"{unpack} them, keep their names, then{rest}:")
     tell(f"  retint colorize {shlex.quote(str(video))} {references} -o {shlex.quote(str(target))}")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import av
@@ -77,6 +78,22 @@ def test_the_colored_pictures_color_the_film(film: Path) -> None:
     assert [(one["name"], one["frame"], one["shot"]) for one in placed] == [
         (one["name"], one["frame"], one["shot"]) for one in outcome["keyframes"]
     ]
+
+
+def test_a_zip_holds_what_a_folder_would(film: Path) -> None:
+    folder, archive = film.parent / "out", film.parent / "out.zip"
+    retint("keyframes", film, "-o", folder)
+    done = retint("keyframes", film, "-o", archive)
+    assert done.stdout == f"{archive}\n"
+    assert f"Unpack it into {folder}; then color them" in done.stderr
+    with zipfile.ZipFile(archive) as packed:
+        assert {name: packed.read(name) for name in packed.namelist()} == {
+            path.name: path.read_bytes() for path in folder.iterdir()
+        }
+    with pytest.raises(CommandError, match="exists; choose another name, or overwrite it with --force"):
+        retint("keyframes", film, "-o", archive)
+    forced = retint("keyframes", film, "-o", archive, "--force", "--json")
+    assert json.loads(forced.stdout)["archive"] == str(archive)
 
 
 def test_single_takes_the_film_for_one_shot(film: Path) -> None:
