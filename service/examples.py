@@ -1,12 +1,15 @@
-"""A job as it may look halfway, for the OpenAPI description; made of the real classes, so that it cannot be wrong."""
+"""Answers as they may look, for the OpenAPI description; made of the real classes, so that they cannot be wrong."""
 
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import BaseModel
+
 from jobs.options import JobOptions, ReferenceOptions
 from jobs.record import Job, PlacedReference, Progress, Shot, ShotTuning, VideoFacts
+from jobs.repository import JobPage
 
-EXAMPLE_JOB: dict[str, Any] = Job(
+_HALFWAY = Job(
     id="job_5f1c9b2e7a4d60318c2b9e55",
     status="processing",
     phase="colorizing",
@@ -28,7 +31,22 @@ EXAMPLE_JOB: dict[str, Any] = Job(
     ],
     created_at=datetime(2026, 11, 23, 12, 0, tzinfo=UTC),
     started_at=datetime(2026, 11, 23, 12, 0, 1, tzinfo=UTC),
-).model_dump(mode="json")
+)
+_CANCELED = _HALFWAY.model_copy(
+    update={
+        "status": "canceled",
+        "phase": None,
+        "finished_at": datetime(2026, 11, 23, 12, 0, 20, tzinfo=UTC),
+        "expires_at": datetime(2026, 11, 30, 12, 0, 20, tzinfo=UTC),
+    }
+)
 
-JOB_CONTENT: dict[str, Any] = {"application/json": {"example": EXAMPLE_JOB}}
-"""`content` of every answer that is a job; FastAPI adds the schema."""
+
+def content_of(example: BaseModel) -> dict[str, Any]:
+    """`content` of an answer; FastAPI adds the schema."""
+    return {"application/json": {"example": example.model_dump(mode="json")}}
+
+
+JOB_CONTENT = content_of(_HALFWAY)
+CANCELED_JOB_CONTENT = content_of(_CANCELED)
+JOB_PAGE_CONTENT = content_of(JobPage(data=[_HALFWAY], has_more=False, next=None))

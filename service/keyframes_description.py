@@ -5,48 +5,48 @@ from typing import Any
 
 from jobs.options import KeyframeOptions
 from jobs.record import Keyframe, Keyframes, Progress, Variant, VideoFacts
+from service.examples import content_of
 from service.video_part import ONE_VIDEO, video_properties
 
 _ID = "keyframes_5f1c9b2e7a4d60318c2b9e55"
 
-KEYFRAMES_CONTENT: dict[str, Any] = {
-    "application/json": {
-        "example": Keyframes(
-            id=_ID,
-            status="succeeded",
-            progress=Progress(fraction=1, frames_done=240, frames_total=240, fps=160.0, eta_seconds=0),
-            options=KeyframeOptions(),
-            video=VideoFacts(
-                width=854, height=480, frames=240, duration_seconds=10.0, frame_rate=24.0, codec="h264", has_audio=True
-            ),
-            keyframes=[
-                Keyframe(
-                    shot=0,
-                    first_frame=0,
-                    last_frame=239,
-                    frame=7,
-                    time_seconds=0.292,
-                    name="shot-0000_frame-000007.png",
-                    href=f"/v1/keyframes/{_ID}/frames/7",
-                )
-            ],
-            variants=[
-                Variant(
-                    name="archive",
-                    media_type="application/zip",
-                    bytes=301_224,
-                    sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-                    href=f"/v1/keyframes/{_ID}/content",
-                )
-            ],
-            created_at=datetime(2026, 11, 23, 12, 0, tzinfo=UTC),
-            started_at=datetime(2026, 11, 23, 12, 0, 1, tzinfo=UTC),
-            finished_at=datetime(2026, 11, 23, 12, 0, 3, tzinfo=UTC),
-            expires_at=datetime(2026, 11, 30, 12, 0, 3, tzinfo=UTC),
-        ).model_dump(mode="json")
-    }
-}
-"""`content` of every answer that is keyframes; FastAPI adds the schema."""
+_FOUND = Keyframes(
+    id=_ID,
+    status="succeeded",
+    progress=Progress(fraction=1, frames_done=240, frames_total=240, fps=160.0, eta_seconds=0),
+    options=KeyframeOptions(),
+    video=VideoFacts(
+        width=854, height=480, frames=240, duration_seconds=10.0, frame_rate=24.0, codec="h264", has_audio=True
+    ),
+    keyframes=[
+        Keyframe(
+            shot=0,
+            first_frame=0,
+            last_frame=239,
+            frame=7,
+            time_seconds=0.292,
+            name="shot-0000_frame-000007.png",
+            href=f"/v1/keyframes/{_ID}/frames/7",
+        )
+    ],
+    variants=[
+        Variant(
+            name="archive",
+            media_type="application/zip",
+            bytes=301_224,
+            sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            href=f"/v1/keyframes/{_ID}/content",
+        )
+    ],
+    created_at=datetime(2026, 11, 23, 12, 0, tzinfo=UTC),
+    started_at=datetime(2026, 11, 23, 12, 0, 1, tzinfo=UTC),
+    finished_at=datetime(2026, 11, 23, 12, 0, 3, tzinfo=UTC),
+    expires_at=datetime(2026, 11, 30, 12, 0, 3, tzinfo=UTC),
+)
+KEYFRAMES_CONTENT = content_of(_FOUND)
+CANCELED_KEYFRAMES_CONTENT = content_of(
+    _FOUND.model_copy(update={"status": "canceled", "progress": Progress(), "keyframes": [], "variants": []})
+)
 
 KEYFRAMES_FORM_SCHEMA: dict[str, Any] = {
     "type": "object",

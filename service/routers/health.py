@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from jobs.errors import FieldError, InvalidRequest, NotReady, StoreAway
 from jobs.options import StrictModel
 from service.dependencies import QueueDep, StoreDep
+from service.examples import content_of
 from service.problems import describe_problems
 
 RETRY_SECONDS = 5
@@ -48,7 +49,7 @@ class Version(StrictModel):
     "/healthz",
     operation_id="get_health",
     summary="Whether the process answers",
-    responses=describe_problems(InvalidRequest, asks_redis=False),
+    responses={200: {"content": content_of(Health())}, **describe_problems(InvalidRequest, asks_redis=False)},
 )
 def get_health() -> Health:
     return Health()
@@ -58,7 +59,7 @@ def get_health() -> Health:
     "/readyz",
     operation_id="get_readiness",
     summary="Whether jobs can be taken and done",
-    responses=describe_problems(NotReady, InvalidRequest),
+    responses={200: {"content": content_of(Readiness(workers=1))}, **describe_problems(NotReady, InvalidRequest)},
 )
 def get_readiness(store: StoreDep, queue: QueueDep) -> Readiness:
     """Looks at Redis, at the store and for at least one live worker; a 503 says in `errors` which of them fails."""
@@ -88,7 +89,10 @@ def get_readiness(store: StoreDep, queue: QueueDep) -> Readiness:
     "/version",
     operation_id="get_version",
     summary="What is running",
-    responses=describe_problems(InvalidRequest, asks_redis=False),
+    responses={
+        200: {"content": content_of(Version(service="0.1.0", python="3.12.8"))},
+        **describe_problems(InvalidRequest, asks_redis=False),
+    },
 )
 def get_version() -> Version:
     return Version(service=installed_version("retint-service"), python=platform.python_version())

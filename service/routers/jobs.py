@@ -33,8 +33,8 @@ from jobs.options import JobOptions
 from jobs.record import Job, Status
 from jobs.repository import JobPage
 from service.dependencies import RepositoryDep, ServicesDep, ViewerDep
+from service.examples import CANCELED_JOB_CONTENT, JOB_CONTENT, JOB_PAGE_CONTENT
 from service.form import TO_COLOR
-from service.job_example import JOB_CONTENT
 from service.job_form import JOB_FORM
 from service.looking import POLL_SECONDS, answer_look
 from service.model_catalog import require_weights
@@ -139,7 +139,7 @@ async def create_job(
     operation_id="list_jobs",
     summary="List jobs, newest first",
     response_description="A page of jobs; `next` leads to the one after.",
-    responses=describe_problems(Unauthorized, InvalidRequest),
+    responses={200: {"content": JOB_PAGE_CONTENT}, **describe_problems(Unauthorized, InvalidRequest)},
 )
 def list_jobs(
     repository: RepositoryDep,
@@ -190,9 +190,12 @@ async def get_job(
     operation_id="cancel_job",
     summary="Cancel a job",
     response_description="The job, canceled.",
-    responses=describe_problems(
-        Unauthorized, JobNotFound, JobExpired, JobAlreadyFinished, InvalidRequest, StoreUnavailable
-    ),
+    responses={
+        200: {"content": CANCELED_JOB_CONTENT},
+        **describe_problems(
+            Unauthorized, JobNotFound, JobExpired, JobAlreadyFinished, InvalidRequest, StoreUnavailable
+        ),
+    },
 )
 def cancel(job_id: str, services: ServicesDep, viewer: ViewerDep) -> Job:
     """Stops a running job within seconds and frees its files; the record stays. Canceling twice is no error."""

@@ -46,7 +46,7 @@ from service.file_answer import (
     redirect,
 )
 from service.form import FOR_KEYFRAMES
-from service.keyframes_description import KEYFRAMES_CONTENT, KEYFRAMES_FORM
+from service.keyframes_description import CANCELED_KEYFRAMES_CONTENT, KEYFRAMES_CONTENT, KEYFRAMES_FORM
 from service.looking import POLL_SECONDS, answer_look
 from service.problems import describe_problems
 from service.rate_limit import RATE_LIMIT_HEADERS
@@ -251,9 +251,12 @@ def get_picture(
     operation_id="cancel_keyframes",
     summary="Cancel a search for keyframes",
     response_description="The search, canceled.",
-    responses=describe_problems(
-        Unauthorized, JobNotFound, JobExpired, JobAlreadyFinished, InvalidRequest, StoreUnavailable
-    ),
+    responses={
+        200: {"content": CANCELED_KEYFRAMES_CONTENT},
+        **describe_problems(
+            Unauthorized, JobNotFound, JobExpired, JobAlreadyFinished, InvalidRequest, StoreUnavailable
+        ),
+    },
 )
 def cancel(keyframes_id: str, services: ServicesDep, viewer: ViewerDep) -> Keyframes:
     """Stops it within seconds and frees its files; the record stays. Canceling twice is no error."""

@@ -31,6 +31,7 @@ from jobs.resumable import ResumableUpload, UploadInfo, UploadWriter
 from service.body import declared_length
 from service.dependencies import Services, ServicesDep, ViewerDep
 from service.disk_space import DiskSpace
+from service.examples import content_of
 from service.intake import too_large
 from service.problems import describe_problems
 from service.resuming import KEPT, claimed, receive
@@ -79,6 +80,19 @@ class UploadStatus(StrictModel):
     """When it goes, if nothing more comes."""
 
 
+UPLOAD_CONTENT = content_of(
+    UploadStatus(
+        id="upload_5f1c9b2e7a4d60318c2b9e55",
+        length=1_500_000_000,
+        offset=600_000_000,
+        finished=False,
+        filename="film.mkv",
+        created_at=datetime(2026, 11, 23, 12, 0, tzinfo=UTC),
+        expires_at=datetime(2026, 11, 24, 12, 3, tzinfo=UTC),
+    )
+)
+
+
 @router.options(
     "",
     operation_id="discover_uploads",
@@ -110,7 +124,8 @@ def discover(services: ServicesDep) -> Response:
     openapi_extra={"parameters": [VERSION_PARAMETER], "requestBody": BODY},
     responses={
         201: {
-            "headers": {"Location": {"schema": {"type": "string"}, "description": "Where the upload is."}, **STANDING}
+            "content": UPLOAD_CONTENT,
+            "headers": {"Location": {"schema": {"type": "string"}, "description": "Where the upload is."}, **STANDING},
         },
         **describe_problems(
             Unauthorized,
@@ -281,7 +296,10 @@ async def delete_upload(upload_id: str, services: ServicesDep, viewer: ViewerDep
     operation_id="get_upload",
     summary="Look at an upload",
     response_description="The upload as it stands.",
-    responses=describe_problems(Unauthorized, UploadNotFound, UploadExpired, InvalidRequest),
+    responses={
+        200: {"content": UPLOAD_CONTENT},
+        **describe_problems(Unauthorized, UploadNotFound, UploadExpired, InvalidRequest),
+    },
 )
 def get_upload(upload_id: str, response: Response, services: ServicesDep, viewer: ViewerDep) -> UploadStatus:
     """Disturbs nobody, unlike HEAD."""

@@ -131,6 +131,15 @@ def test_generators_of_clients_know_what_the_description_uses(app: FastAPI) -> N
                     assert known & {kind.split(";")[0] for kind in answer["content"]}
 
 
+def test_every_answer_in_json_is_shown_by_example(app: FastAPI) -> None:
+    for path, operations in app.openapi()["paths"].items():
+        for verb, operation in operations.items():
+            for status, answer in operation["responses"].items():
+                for kind, content in answer.get("content", {}).items():
+                    problem = kind == "application/problem+json"
+                    assert problem or "json" not in kind or content["example"], f"{verb} {path} {status}"
+
+
 def test_a_job_is_shown_by_example(app: FastAPI) -> None:
     answers = app.openapi()["paths"]["/v1/jobs/{job_id}"]["get"]["responses"]
     shown = answers["200"]["content"]["application/json"]
