@@ -27,11 +27,11 @@ PART_BYTES = 8 * 1024**2
 MOST_PARTS = 10_000
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
-API_ATTEMPTS = 5
-"""With botocore's pauses, which double up to 20 seconds and are drawn at random below that: ten seconds or so, while
-somebody waits."""
+API_ATTEMPTS = 8
+"""Somebody waits: botocore's pauses double, at random, so that a storage that does not answer is given up after some
+three seconds, one that answers that it is too busy after half a minute."""
 WORKER_ATTEMPTS = 20
-"""Two to four minutes: hours of work are not lost to a restart of the storage."""
+"""Two to three minutes: hours of work are not lost to a restart of the storage."""
 _FULL = frozenset({"XMinioStorageFull", "QuotaExceeded", "InsufficientStorage", "EntityTooLarge"})
 _GONE = frozenset({"NoSuchKey", "404", "NotFound"})
 

@@ -80,7 +80,7 @@ class FakeServer:
                     length -= len(self.rfile.read(min(length, 1 << 16)))
                 return b""
 
-            do_GET = do_HEAD = do_POST = do_PATCH = do_DELETE = handle_one
+            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_one
 
             def log_message(self, format: str, *arguments: Any) -> None:
                 pass
