@@ -135,6 +135,9 @@ class FolderStore:
                 return path
         raise VariantNotFound(f"{job_id} has no file {stem!r}; its `variants` list those that it has.")
 
+    def download_origin(self) -> None:
+        return None
+
     def unpublish(self, job_id: str, execution_id: str) -> None:
         self.trash.discard(self._results(job_id) / checked_job_id(execution_id))
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from jobs.bucket import MOST_PARTS, Bucket
@@ -18,7 +19,7 @@ from jobs.identifiers import checked_job_id
 from jobs.object_writer import ObjectWriter, part_bytes_for
 from jobs.scratch import WHOLE, Scratch
 from jobs.settings import Settings
-from jobs.store import InputFiles, InputKind, RemoteFile, checked_kept_name, ignore, still_not_found
+from jobs.store import InputFiles, InputKind, Presentation, RemoteFile, checked_kept_name, ignore, still_not_found
 
 PIECE_BYTES = 1024**2
 INPUT_KEPT_SECONDS = 600.0
@@ -76,8 +77,16 @@ class S3Store:
 
     def find_result(self, job_id: str, execution_id: str, stem: str) -> RemoteFile:
         for found in self.bucket.list(f"{_results(job_id, execution_id)}{stem}.", most=1):
-            return RemoteFile(found.key.rpartition("/")[2], partial(self.bucket.address, found.key))
+            return RemoteFile(
+                found.key.rpartition("/")[2],
+                address=partial(self.bucket.address, found.key),
+                read=partial(self.bucket.get, found.key),
+            )
         raise VariantNotFound(f"{job_id} has no file {stem!r}; its `variants` list those that it has.")
+
+    def download_origin(self) -> str:
+        address = urlsplit(self.bucket.address("any", Presentation("GET", "any", "inline")))
+        return f"{address.scheme}://{address.netloc}"
 
     def unpublish(self, job_id: str, execution_id: str) -> None:
         self._delete(_results(job_id, execution_id))

@@ -70,6 +70,8 @@ class RemoteFile:
     """File name, such as video.mp4."""
     address: Callable[["Presentation"], str]
     """Makes an address of it that needs no further key, and that is good for a while."""
+    read: Callable[[], bytes]
+    """The whole of it, for what is small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,9 @@ class Store(Protocol):
 
     def find_result(self, job_id: str, execution_id: str, stem: str) -> Path | RemoteFile:
         """The published file of that name, whatever its suffix. Raises `VariantNotFound` where there is none."""
+
+    def download_origin(self) -> str | None:
+        """Scheme, host and port of the addresses of remote results; None where there are none."""
 
     def unpublish(self, job_id: str, execution_id: str) -> None:
         """Remove what the execution published."""

@@ -11,7 +11,7 @@ from typing import Self, TypedDict
 import structlog
 
 from jobs.connection import REDIS_AWAY
-from jobs.errors import JobCanceled, RetintError, StorageUnavailable, TimedOut
+from jobs.errors import JobCanceled, RetintError, StoreAway, TimedOut
 from jobs.options import JobOptions, KeyframeOptions
 from jobs.record import ConfidencePoint, Phase, PlacedReference, Progress, Shot, TuningUnderWay, VideoFacts
 from jobs.repository import JobRepository
@@ -217,7 +217,7 @@ class RedisObserver:
         for frame, picture in pictures.items():
             try:
                 self._store.write_still(self._job_id, frame, picture)
-            except (OSError, StorageUnavailable) as error:
+            except (OSError, StoreAway) as error:
                 log.warning("still_not_stored", job_id=self._job_id, frame=frame, cause=str(error))
                 continue
             self._stills.add(frame)

@@ -4,17 +4,21 @@ import hashlib
 from importlib.resources import files
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import HTMLResponse
 
-from jobs.errors import NotFound
+from jobs.errors import NotFound, StoreAway
 from service.conditions import matches
+from service.dependencies import Services, ServicesDep
 from service.page import CONTENT_SECURITY_POLICY
 from service.reference_page import reference_page
 
+log = structlog.stdlib.get_logger("retint.api")
 router = APIRouter(include_in_schema=False)
 
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
+MEDIA_POLICY = "media-src 'self'"
 PAGE_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -22,7 +26,7 @@ PAGE_SECURITY_POLICY = "; ".join(
         "style-src 'self'",
         "connect-src 'self'",
         "img-src 'self' blob:",  # blob: what was chosen on this machine and not sent yet
-        "media-src 'self'",
+        MEDIA_POLICY,
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
@@ -43,8 +47,8 @@ IfNoneMatch = Annotated[str | None, Header()]
 
 
 @router.get("/")
-def start(if_none_match: IfNoneMatch = None) -> Response:
-    return _file("index.html", if_none_match=if_none_match)
+def start(services: ServicesDep, if_none_match: IfNoneMatch = None) -> Response:
+    return _file("index.html", if_none_match=if_none_match, films_from=_films_from(services))
 
 
 @router.get("/page/{name}")
@@ -58,7 +62,16 @@ def reference(request: Request) -> HTMLResponse:
     return HTMLResponse(content, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 
-def _file(name: str, *, if_none_match: str | None) -> Response:
+def _films_from(services: Services) -> str | None:
+    """Where films are that this server sends a browser away for."""
+    try:
+        return services.store.download_origin()
+    except StoreAway as error:
+        log.warning("storage_unavailable", cause=error.detail)
+        return None
+
+
+def _file(name: str, *, if_none_match: str | None, films_from: str | None = None) -> Response:
     """One of the page's files; its ETag changes when it does, so that an update of the service is seen at once."""
     there = {entry.name: entry for entry in files("service").joinpath("web").iterdir() if entry.is_file()}
     suffix = name[name.rfind(".") :]
@@ -66,6 +79,9 @@ def _file(name: str, *, if_none_match: str | None) -> Response:
         raise NotFound(f"Nothing is at /page/{name[:64]}.")
     content = there[name].read_bytes()
     headers = {**HEADERS, "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"'}
+    if films_from is not None:
+        policy = PAGE_SECURITY_POLICY.replace(MEDIA_POLICY, f"{MEDIA_POLICY} {films_from}")
+        headers["Content-Security-Policy"] = policy
     if matches(if_none_match, etag=headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(content, media_type=MEDIA_TYPES[suffix], headers=headers)

@@ -152,6 +152,11 @@ def test_downloads_are_sent_to_the_storage_with_no_key_but_the_address(
             assert_problem(http.get(variant.href.replace("=video", "=preview")), 404, "variant_not_found")
             spoilt = http.get(variant.href).headers["Location"].replace("Signature=", "Signature=0")
             assert httpx.get(spoilt, trust_env=False).status_code == 403
+            report = http.get(variant.href.replace("=video", "=report"))
+            assert report.status_code == 200
+            assert "sandbox" in report.headers["Content-Security-Policy"]
+            assert report.text.startswith("<!doctype html>")
+            assert f"media-src 'self' {hall.proxy.address};" in http.get("/").headers["Content-Security-Policy"]
         asked = [head for head in hall.proxy.heads if b"X-Amz-Signature" in head.partition(b"\r\n")[0]]
         assert asked
         assert not [head for head in asked if hall.token.encode() in head]
