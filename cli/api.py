@@ -2,17 +2,26 @@
 
 import socket
 from importlib.util import find_spec
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.address import address
 from cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from jobs.settings import Settings
+
+CHECK_SECONDS = 10.0
 
 
 def api(
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: RETINT_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; default: RETINT_PORT.")] = None,
     no_auth: Annotated[bool, typer.Option("--no-auth", help="Serve everybody who can reach the address.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Ask the API that runs here whether it is ready, instead of running one.")
+    ] = False,
     fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket that is open already.")] = None,
     parent: Annotated[int | None, typer.Option(hidden=True, help="Process to die with.")] = None,
 ) -> None:
@@ -27,6 +36,9 @@ def api(
     settings = Settings()
     changes = {"host": host, "port": port, "auth": "off" if no_auth else None}
     settings = settings.model_copy(update={name: value for name, value in changes.items() if value is not None})
+    if check:
+        _check(settings)
+        return
     configure_logging(settings.log_format)
     if find_spec("fastapi") is None:
         raise CommandError("The API needs fastapi; install retint-service with the extra `api`.")
@@ -37,6 +49,24 @@ def api(
     listening = listen(settings.host, settings.port) if fd is None else socket.socket(fileno=fd)
     with listening:
         run_server(app, listening)
+
+
+def _check(settings: "Settings") -> None:
+    """For health checks of containers, which have no curl.
+
+    Raises:
+        CommandError: it does not answer, or is not ready; says why.
+    """
+    import httpx
+
+    url = f"{address(settings)}/readyz"
+    try:
+        # Nothing of the environment: a proxy is no way to this machine.
+        answer = httpx.get(url, timeout=CHECK_SECONDS, trust_env=False)
+    except httpx.HTTPError as error:
+        raise CommandError(f"{url} does not answer: {error}.") from error
+    if not answer.is_success:
+        raise CommandError(f"{url} says {answer.status_code}: {answer.text}")
 
 
 def listen(host: str, port: int) -> socket.socket:

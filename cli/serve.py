@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.address import address
 from cli.console import say, tell, write_json_line
 from cli.errors import CommandError
 
@@ -147,12 +148,6 @@ def _await_ready(settings: "Settings", supervisor: "Supervisor", *, workers: int
                 pass  # not up yet: that is what this loop waits for
             time.sleep(TEND_SECONDS)
     raise CommandError(f"The service did not come up within {START_SECONDS:g} seconds; its messages are above.")
-
-
-def address(settings: "Settings") -> str:
-    """Where a client on this machine reaches the API."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 def _announce(settings: "Settings", supervisor: "Supervisor", *, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """The queue that workers take jobs from: RQ, with ids alone and JSON instead of pickle."""
 
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import cast
 
@@ -109,6 +110,11 @@ class JobQueue:
         """Workers whose heart beats."""
         keys = Worker.all_keys(queue=self._queue)
         return int(self._redis.exists(*keys)) if keys else 0
+
+    def has_worker_on(self, host: str) -> bool:
+        """Whether the heart of a worker on that machine, or in that container, beats."""
+        hosts = (self._redis.hget(key, "hostname") for key in Worker.all_keys(queue=self._queue))
+        return host.encode() in cast("Iterator[bytes | None]", hosts)
 
     def ping(self) -> bool:
         return bool(self._redis.ping())

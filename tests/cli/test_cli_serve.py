@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +164,34 @@ def test_an_open_address_without_a_key_is_refused(start: Start) -> None:
     assert process.returncode == 1
     assert "retint keys create" in said
     assert said.count("\n") == 1
+
+
+def test_health_checks_of_containers_see_whether_api_and_worker_live(start: Start, tmp_path: Path) -> None:
+    process = start("--port", "0", "--json")
+    announced = ready(process)
+    place = {
+        "RETINT_REDIS_URL": (tmp_path / "data" / "redis" / "address").read_text(),
+        "RETINT_PORT": announced["address"].rpartition(":")[2],
+    }
+    assert checked("api", place) == (0, "")
+    assert checked("worker", place) == (0, "")
+    assert checked("worker", {**place, "RETINT_QUEUE_NAME": "another"})[1].endswith("is alive.\n")
+    process.terminate()
+    assert process.wait(30) == 0
+    status, said = checked("api", place)
+    assert status == 1
+    assert said.startswith(f"retint: {announced['address']}/readyz does not answer")
+    status, said = checked("worker", place)
+    assert status == 1
+    assert said.startswith("retint: Redis does not answer")
+    status, said = checked("worker", {"RETINT_PORT": place["RETINT_PORT"]})
+    assert (status, said) == (1, "retint: RETINT_REDIS_URL is not set, so that no worker can be seen.\n")
+
+
+def checked(what: str, place: Mapping[str, str]) -> tuple[int, str]:
+    """Exit status and standard error of a check, which says nothing else."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RETINT_")}
+    command = [sys.executable, "-m", "cli", what, "--check"]
+    done = subprocess.run(command, env={**clean, **place}, capture_output=True, text=True, timeout=60)
+    assert done.stdout == ""
+    return done.returncode, done.stderr
