@@ -22,7 +22,7 @@ from jobs.sessions import SessionBook
 from jobs.settings import Settings
 from jobs.stores import open_store, open_uploads
 from jobs.tracing import open_tracing
-from service.auth import is_open_to_others, require_some_key
+from service.auth import is_open_to_others, serves_nobody
 from service.dependencies import Services, get_viewer
 from service.early_answer import EarlyAnswers
 from service.event_hub import EventHub
@@ -49,10 +49,13 @@ def create_app(settings: Settings) -> FastAPI:
     """The app; Redis need not be there yet.
 
     Raises:
-        StartupError: keys are asked for and there is none, or the settings name no Redis or no usable store.
+        StartupError: the settings name no Redis or no usable store.
     """
     services = _make_services(settings)
-    require_some_key(settings, services.keys)
+    if serves_nobody(settings, services.keys):
+        # It starts all the same: where a supervisor starts it again and again, the first key could not be made beside
+        # it, and a key that is made now counts at once.
+        log.warning("no_key", cause="every call is refused until `retint keys create NAME` has made one")
     if is_open_to_others(settings):
         log.warning("open_to_everybody", host=settings.host, cause="RETINT_AUTH is off")
 

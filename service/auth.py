@@ -63,20 +63,23 @@ def is_open_to_others(settings: Settings) -> bool:
     return not asks_for_keys(settings) and not _is_loopback(settings.host)
 
 
+def serves_nobody(settings: Settings, keys: KeyRing) -> bool:
+    """Whether keys are asked for, and there is none. Where Redis is away nobody knows, nor gets in."""
+    if not asks_for_keys(settings):
+        return False
+    try:
+        return not keys.exists()
+    except REDIS_AWAY:
+        return False
+
+
 def require_some_key(settings: Settings, keys: KeyRing) -> None:
     """Refuse to start where nobody could be served.
 
     Raises:
         StartupError: keys are asked for, and there is none.
     """
-    if not asks_for_keys(settings):
-        return
-    try:
-        found = keys.exists()
-    except REDIS_AWAY:
-        # Nobody gets in before it is back: without Redis no key can be told from another.
-        return
-    if not found:
+    if serves_nobody(settings, keys):
         raise StartupError(
             f"Keys are asked for on {settings.host or 'every address'}, and there is none. Make one with `retint keys "
             "create NAME`, or serve everybody who can reach this address with --no-auth."

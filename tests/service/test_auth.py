@@ -10,7 +10,6 @@ from fastapi.routing import iter_route_contexts
 from redis import Redis
 from structlog.testing import capture_logs
 
-from jobs.errors import StartupError
 from jobs.keys import KeyRing
 from jobs.settings import Settings
 from service.app import create_app
@@ -37,12 +36,14 @@ def test_any_other_address_asks_for_one(host: str) -> None:
     assert not asks_for_keys(Settings(host=host, auth="off"))
 
 
-async def test_a_server_that_could_serve_nobody_does_not_start(settings: Settings, redis: Redis) -> None:
-    outside = settings.model_copy(update={"host": "0.0.0.0"})
-    with pytest.raises(StartupError, match="retint keys create"):
-        create_app(outside)
-    KeyRing(redis, settings.queue_name).create("ann")
-    create_app(outside)
+async def test_a_server_without_a_key_refuses_everybody_until_there_is_one(settings: Settings, redis: Redis) -> None:
+    with capture_logs() as logs:
+        transport = httpx.ASGITransport(create_app(settings.model_copy(update={"host": "0.0.0.0"})))
+    assert [entry["event"] for entry in logs] == ["no_key"]
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        assert_problem(await client.get("/v1/jobs"), 401, "unauthorized")
+        _, token = KeyRing(redis, settings.queue_name).create("ann")
+        assert (await client.get("/v1/jobs", headers=bearer(token))).status_code == 200
 
 
 async def test_a_server_that_serves_everybody_says_so(settings: Settings) -> None:
