@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     """Whether calls must carry a key (`retint keys`): `auto` is where `host` is not a loopback address."""
     device: str = "auto"
     """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`."""
+    gpu_locks: Path | None = None
+    """Folder of this machine alone, the same for all its workers, in which they share out the GPUs: each takes one that
+    no other has, where `device` is `auto` or `cuda`. Absent: `cuda` is the first GPU, for every worker."""
     threads: PositiveInt | None = None
     """CPU threads of a worker; absent: all cores."""
     queue_name: str = "retint"

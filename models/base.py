@@ -123,9 +123,14 @@ def select_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise DeviceUnavailable(f"There is no device `{name}`; use auto, cpu, cuda or cuda:N.") from error
-    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    count = gpu_count() if device.type == "cuda" else 1
     if device.type not in ("cpu", "cuda") or (device.index or 0) >= count:
         raise DeviceUnavailable(
             f"The device `{name}` is not available on this machine with this build of torch; use auto or cpu."
         )
     return device
+
+
+def gpu_count() -> int:
+    """GPUs that this process sees."""
+    return torch.cuda.device_count()

@@ -12,10 +12,11 @@ from jobs.repository import JobRepository
 from jobs.settings import Settings
 from jobs.stores import open_store
 from jobs.tracing import open_tracing
-from models.base import select_device
+from models.base import gpu_count, select_device
 from models.errors import DeviceUnavailable
 from worker.execution import Workplace
 from worker.forking import ForkingWorker, work_until_stopped
+from worker.gpu_claim import claim_gpu
 from worker.publishing import CatalogPublisher
 from worker.work import Colorize
 
@@ -31,16 +32,17 @@ def run_worker(settings: Settings, *, colorize: Colorize | None = None) -> None:
         StartupError: a setting is missing or wrong, or names a device that is not here.
     """
     configure_logging(settings.log_format)
-    if settings.redis_url is None:
+    redis_url = settings.redis_url
+    if redis_url is None:
         raise StartupError(
             "RETINT_REDIS_URL is not set, so the worker knows no queue. Set it, or use `retint serve`, which brings "
             "its own Redis server."
         )
-    _require_device(settings.device)
+    settings = settings.model_copy(update={"device": _own_device(settings)})
     # Nothing is begun by it: each job's process opens its own. What it needs is imported, and missing parts are told.
     open_tracing(settings, service="retint-worker").close()
     store = open_store(settings, for_worker=True)
-    redis = connect(settings.redis_url)
+    redis = connect(redis_url)
     repository = JobRepository(redis, settings.queue_name, retention_seconds=settings.retention_seconds)
     workplace = Workplace(
         settings=settings, repository=repository, store=store, colorize=colorize or _import_pipeline()
@@ -51,7 +53,7 @@ def run_worker(settings: Settings, *, colorize: Colorize | None = None) -> None:
         # Before the worker registers: whoever sees a worker sees its models.
         publisher()
         # A client of its own: RQ lengthens its timeouts to wait for jobs.
-        worker_redis = connect(settings.redis_url or "")
+        worker_redis = connect(redis_url)
         return ForkingWorker(
             [settings.queue_name],
             connection=worker_redis,
@@ -67,14 +69,22 @@ def run_worker(settings: Settings, *, colorize: Colorize | None = None) -> None:
     log.info("worker_stopped", pid=os.getpid())
 
 
-def _require_device(name: str) -> None:
+def _own_device(settings: Settings) -> str:
+    """The device of the settings, or the GPU that this worker gets where the workers of a machine share them out.
+
+    Raises:
+        StartupError: the device is not here, or no GPU is left.
+    """
     # torch asks the driver through NVML then, which makes no context: one made here would be broken in the processes
     # forked for jobs.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     try:
-        select_device(name)
+        device = select_device(settings.device)
     except DeviceUnavailable as error:
         raise StartupError(str(error)) from error
+    if settings.gpu_locks is None or device.type != "cuda" or device.index is not None:
+        return settings.device
+    return claim_gpu(settings.gpu_locks, count=gpu_count())
 
 
 def _import_pipeline() -> Colorize:
