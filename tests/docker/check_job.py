@@ -1,0 +1,85 @@
+"""Drives a service that docker/check.sh has started: `check_job.py ADDRESS color FOLDER | begin FOLDER | ended JOB`."""
+
+import sys
+import time
+from pathlib import Path
+
+import av
+import httpx
+import numpy as np
+from retint import Client
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.synthetic_film import write_film
+
+OPTIONS = {"tuning": "fast", "output": {"container": "mkv", "codec": "ffv1"}}
+
+
+def main() -> None:
+    address, what, argument = sys.argv[1:]
+    if what == "color":
+        assert httpx.get(f"{address}/v1/jobs", trust_env=False).status_code == 401, "served without a key"
+    with Client(address) as client:
+        {"color": color, "begin": begin, "ended": ended}[what](client, argument)
+
+
+def color(client: Client, folder: str) -> None:
+    """One job from upload to result: calls need a key, the result's luma is the film's, and it has colors."""
+    film, reference = _film(Path(folder), frames=24)
+    job = client.wait(client.submit(film, [reference], options=OPTIONS).id)
+    assert job.status == "succeeded", job.error
+    result = Path(folder) / "color.mkv"
+    client.download(job.id, "video", result)
+    source, colored = _planes(film), _planes(result)
+    assert len(source) == len(colored) == 24
+    for (before, _), (after, chroma) in zip(source, colored, strict=True):
+        assert np.array_equal(before, after), "the luma is not the film's"
+        assert chroma.std() > 1, "there is no color"
+    print(f"{job.id}: 24 frames, luma equal, in color")
+
+
+def begin(client: Client, folder: str) -> None:
+    """Print the id of a job that a worker has begun."""
+    film, reference = _film(Path(folder), frames=120)
+    job = client.submit(film, [reference], options=OPTIONS)
+    while client.get(job.id).status == "queued":
+        time.sleep(0.1)
+    assert client.get(job.id).status == "processing"
+    print(job.id)
+
+
+def ended(client: Client, job_id: str) -> None:
+    """No worker is needed any more."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            job = client.get(job_id)
+            break
+        except Exception:
+            # Redis may be on its way back.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+    assert job.status == "succeeded", job
+    print(f"{job.id}: {job.status}")
+
+
+def _film(folder: Path, *, frames: int) -> tuple[Path, Path]:
+    film = folder / f"film-{frames}.mkv"
+    return film, write_film(film, width=320, height=240, frames=frames, rate=25, sound=True)
+
+
+def _planes(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    return [(_plane(frame, 0), _plane(frame, 1) if len(frame.planes) > 1 else np.zeros(1)) for frame in frames]
+
+
+def _plane(frame: av.VideoFrame, number: int) -> np.ndarray:
+    plane = frame.planes[number]
+    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width].copy()
+
+
+if __name__ == "__main__":
+    main()

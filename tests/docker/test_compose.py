@@ -1,0 +1,115 @@
+"""docker-compose.yml, as `docker compose` itself reads it: by the schema of the Compose specification, interpolated."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = Path(sys.executable).with_name("docker-compose")
+EVERYTHING = "gpu,cpu,s3,monitoring,weights"
+Services = Mapping[str, Mapping[str, Any]]
+
+
+def rendered(profiles: str | None, **environment: str) -> Mapping[str, Any]:
+    """The file as it would be run; fails where it does not fit the specification. None: as .env says."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("COMPOSE_", "RETINT_"))}
+    chosen = {} if profiles is None else {"COMPOSE_PROFILES": profiles}
+    done = subprocess.run(
+        [COMPOSE, "config", "--format", "json"],
+        cwd=ROOT,
+        env={**clean, **chosen, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "level=warning" not in done.stderr, done.stderr
+    config: Mapping[str, Any] = json.loads(done.stdout)
+    return config
+
+
+@pytest.fixture(scope="module")
+def services() -> Services:
+    found: Services = rendered(EVERYTHING)["services"]
+    assert set(found) == set(yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("profiles", "workers"),
+    [(None, {"worker"}), ("gpu", {"worker"}), ("cpu", {"worker-cpu"}), ("cpu,s3", {"worker-cpu"})],
+)
+def test_api_redis_courier_and_the_right_worker_come_up(profiles: str | None, workers: set[str]) -> None:
+    found = set(rendered(profiles)["services"])
+    assert found >= {"api", "redis", "courier"}
+    assert {name for name in found if name.startswith("worker")} == workers
+
+
+def test_every_container_is_confined(services: Services) -> None:
+    for name, service in services.items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert "cap_add" not in service, name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not service.get("privileged"), name
+        assert service.get("user", "not root") not in ("0", "root", "0:0"), name
+        assert int(service["deploy"]["resources"]["limits"]["memory"]) > 0, name
+        assert service["deploy"]["resources"]["limits"]["pids"] > 0, name
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}, name
+
+
+def test_nothing_is_published_to_other_machines(services: Services) -> None:
+    published = {name: port["host_ip"] for name, service in services.items() for port in service.get("ports", ())}
+    assert "api" in published
+    assert set(published.values()) == {"127.0.0.1"}
+
+
+def test_keys_are_asked_for_whatever_address_is_published(services: Services) -> None:
+    assert services["api"]["environment"]["RETINT_AUTH"] == "on"
+
+
+def test_redis_keeps_what_it_was_told_and_refuses_rather_than_forgets(services: Services) -> None:
+    command = " ".join(services["redis"]["command"])
+    assert "--appendonly yes" in command
+    assert "--maxmemory-policy noeviction" in command
+    assert services["redis"]["volumes"][0]["type"] == "volume"
+
+
+@pytest.mark.parametrize("worker", ["worker", "worker-cpu"])
+def test_a_worker_reaches_nothing_outside(worker: str) -> None:
+    config = rendered(EVERYTHING)
+    assert all(config["networks"][network].get("internal") for network in config["services"][worker]["networks"])
+    assert "ports" not in config["services"][worker]
+
+
+def test_all_that_wait_for_redis_wait_until_it_is_healthy(services: Services) -> None:
+    for name in ("api", "courier", "worker", "worker-cpu"):
+        assert services[name]["depends_on"]["redis"]["condition"] == "service_healthy"
+    for name in ("redis", "api", "worker", "worker-cpu"):
+        assert services[name]["healthcheck"]["test"][0] == "CMD", name
+
+
+def test_the_gpu_worker_reserves_gpus_and_takes_one_of_its_own(services: Services) -> None:
+    (device,) = services["worker"]["deploy"]["resources"]["reservations"]["devices"]
+    # With `count: 1` every replica would be given the first GPU.
+    assert (device["driver"], device["count"], device["capabilities"]) == ("nvidia", -1, ["gpu"])
+    assert services["worker"]["environment"]["RETINT_GPU_LOCKS"] == "/run/retint"
+    assert "/run/retint" in {volume["target"] for volume in services["worker"]["volumes"]}
+
+
+def test_files_that_are_mounted_are_in_the_repository(services: Services) -> None:
+    bound = [v["source"] for s in services.values() for v in s.get("volumes", ()) if v["type"] == "bind"]
+    assert bound
+    for source in bound:
+        assert Path(source).exists(), source
+
+
+def test_settings_of_retint_env_reach_the_service() -> None:
+    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["api"]
+    assert service["env_file"] == [{"path": "retint.env", "required": False}]
