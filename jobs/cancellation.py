@@ -21,7 +21,9 @@ def cancel_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store
     if not canceled and status != "canceled":
         raise JobAlreadyFinished(f"{job_id} has already {status}. Delete it if you do not want its files.")
     queue.stop(job_id)
+    repository.pieces.forget(job_id)
     store.drop_input(job_id)
+    store.drop_kept(job_id)
     store.drop_results(job_id)
 
 

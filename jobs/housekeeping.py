@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from jobs.dispatch import WORKER_LOST_DETAIL, advance
 from jobs.errors import JobExpired, JobNotFound, WorkerLost
 from jobs.log_context import log_lines_about
 from jobs.queue import JobQueue
@@ -23,11 +24,6 @@ ORPHAN_AGE = timedelta(hours=2)
 """Files without a record may be an upload under way; one that was not written to for this long is not."""
 TIDIED_FOR = timedelta(hours=1)
 """After its end a job's leftovers are looked for; what a dying process leaves behind, it leaves within seconds."""
-
-WORKER_LOST_DETAIL = (
-    "The worker that ran the job died, and so did every retry. It may have run out of memory; try a smaller "
-    "`working_size`, and have the operator look at the worker's log."
-)
 
 log = structlog.stdlib.get_logger("retint.jobs")
 
@@ -67,6 +63,8 @@ def _settle(*, repository: JobRepository, queue: JobQueue, store: Store, now: da
     open_jobs = repository.open_statuses()
     waiting = set(queue.waiting_ids())
     for job_id, (status, execution_id) in open_jobs.items():
+        if status == "processing" and advance(job_id, repository=repository, queue=queue):
+            continue
         if job_id not in waiting:
             _settle_absent(job_id, repository=repository, queue=queue, store=store, now=now)
         elif status == "processing" and repository.release(job_id, execution_id):

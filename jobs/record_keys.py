@@ -75,6 +75,22 @@ class RecordKeys:
         """Hash: when each API process spoke last, and how many watch jobs there."""
         return f"{self.prefix}:metrics:api"
 
+    def pieces(self, record_id: str) -> str:
+        """Hash: how the pieces of a job stand; see `jobs.pieces`."""
+        return f"{self.prefix}:pieces:{record_id}"
+
+    def piece_marks(self, record_id: str) -> str:
+        """List: when a job was how far, of the last half minute."""
+        return f"{self.prefix}:pieces:{record_id}:marks"
+
+    def piece_stills(self, record_id: str) -> str:
+        """Set: frames that can be seen already."""
+        return f"{self.prefix}:pieces:{record_id}:stills"
+
+    def pieces_in_queue(self, record_id: str) -> str:
+        """Set: numbers of the pieces that wait or are worked on."""
+        return f"{self.prefix}:pieces:{record_id}:queued"
+
     @property
     def queue(self) -> str:
         """RQ's list of what waits."""

@@ -18,6 +18,7 @@ from jobs.idempotency import KEPT_SECONDS, Lease, Made
 from jobs.identifiers import job_not_found
 from jobs.metrics import JOB_WAIT
 from jobs.options import StrictModel
+from jobs.pieces import Pieces
 from jobs.record import (
     ConfidencePoint,
     Job,
@@ -89,6 +90,7 @@ class JobRepository:
         self._prefix = prefix
         self._retention = timedelta(seconds=retention_seconds)
         self._keys = RecordKeys(prefix)
+        self.pieces = Pieces(redis, prefix)
         self._create = redis.register_script(files("jobs").joinpath("create.lua").read_text())
         self._transition = redis.register_script(files("jobs").joinpath("transition.lua").read_text())
 
@@ -245,6 +247,24 @@ class JobRepository:
         fields = {"status": "processing", "started_at": datetime.now(UTC), "phase": None, "progress": Progress()}
         return self._change(job_id, OPEN, fields, new_owner=execution_id)
 
+    def go_on(self, job_id: str, run: str, execution_id: str) -> bool:
+        """Make a job, which the execution `run` has planned, this execution's own, to put it together; False where it
+        has ended, is gone, or is another's."""
+        return self._change(job_id, ("processing",), {}, owner=run, new_owner=execution_id)
+
+    def reopen(self, job_id: str) -> bool:
+        """Put a job that has failed back to `queued`; False where it has not failed, or is gone."""
+        fields = {
+            "status": "queued",
+            "phase": None,
+            "progress": Progress(),
+            "error": None,
+            "started_at": None,
+            "finished_at": None,
+            "expires_at": None,
+        }
+        return self._change(job_id, ("failed",), fields)
+
     def release(self, job_id: str, execution_id: str) -> bool:
         """Put a job whose execution died back to `queued`."""
         fields = {"status": "queued", "started_at": None, "phase": None, "progress": Progress()}
@@ -335,6 +355,8 @@ class JobRepository:
             pipeline.srem(self._keys.open, record_id)
             pipeline.srem(self._keys.queued, record_id)
             pipeline.zrem(self._keys.expiries, record_id)
+            pipeline.delete(self._keys.pieces(record_id), self._keys.piece_marks(record_id))
+            pipeline.delete(self._keys.piece_stills(record_id), self._keys.pieces_in_queue(record_id))
             pipeline.execute()
 
     # What the workers have

@@ -50,6 +50,11 @@ class Settings(BaseSettings):
     no other has, where `device` is `auto` or `cuda`. Absent: `cuda` is the first GPU, for every worker."""
     threads: PositiveInt | None = None
     """CPU threads of a worker; absent: all cores."""
+    memory_bytes: PositiveInt | None = None
+    """Memory of the machine that a job's process may hold at most; absent: as much as there is. A piece of a film that
+    it does not hold is done again at a smaller working size."""
+    device_memory_bytes: PositiveInt | None = None
+    """The same of the GPU's memory."""
     queue_name: str = "retint"
     """RQ queue, and prefix of every Redis key."""
     max_upload_bytes: PositiveInt = 16 * 1024**3

@@ -48,6 +48,13 @@ local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
 redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, version .. '-0',
   'changes', '{' .. table.concat(changes, ',') .. '}', 'heavy', table.concat(heavy, ','))
 
+if new_status == 'queued' and status == 'failed' then
+  -- It is to be tried again.
+  redis.call('SADD', KEYS[2], ARGV[1])
+  redis.call('SADD', KEYS[2] .. ':' .. cjson.decode(redis.call('HGET', KEYS[1], 'owner')), ARGV[1])
+  redis.call('ZREM', KEYS[3], ARGV[1])
+  redis.call('PERSIST', KEYS[4])
+end
 if new_status ~= status then
   redis.call(new_status == 'queued' and 'SADD' or 'SREM', KEYS[6], ARGV[1])
   local events = redis.call('HGET', KEYS[1], 'webhook_events') or ''
@@ -86,7 +93,7 @@ end
 if ARGV[4] ~= '' and redis.call('HSETNX', KEYS[1], 'taken', '1') == 1 then
   observe_time_since_submission('retint_job_wait_seconds ' .. kind)
 end
-if status == 'processing' and (new_status == 'queued' or ARGV[4] ~= '') then
+if status == 'processing' and (new_status == 'queued' or (ARGV[4] ~= '' and ARGV[3] == '')) then
   count('retint_executions_lost_total ' .. kind, 1)
 end
 if ARGV[5] ~= '' then

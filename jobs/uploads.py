@@ -7,7 +7,8 @@ from jobs.store import Store
 
 
 def drop_unwanted_input(job_id: str, *, repository: JobRepository, store: Store) -> None:
-    """Remove the upload of a job that has ended, however it ended, where `keep_input` is false.
+    """Remove the upload of a job that has ended, however it ended, where `keep_input` is false, and what was made of it
+    on the way: nothing could be done with that any more.
 
     Whoever ends a job calls it afterwards; nothing happens before the end, or twice.
 
@@ -20,3 +21,4 @@ def drop_unwanted_input(job_id: str, *, repository: JobRepository, store: Store)
         return
     if job.status in TERMINAL_STATUSES and not job.options.keep_input:
         store.drop_input(job_id)
+        store.drop_kept(job_id)

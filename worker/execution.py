@@ -2,64 +2,38 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
-from jobs.connection import REDIS_AWAY
+from jobs.dispatch import advance
 from jobs.errors import Internal, JobCanceled, JobFailure
 from jobs.log_context import log_lines_of
 from jobs.options import ResultName
-from jobs.record import Keyframes, Variant
+from jobs.record import Job, Keyframes, Progress, Variant
 from jobs.repository import JobRepository
-from jobs.settings import Settings
-from jobs.store import InputFiles, Store
+from jobs.store import InputFiles
 from jobs.tracing import open_tracing
 from jobs.uploads import drop_unwanted_input
 from worker.failures import failures_for_users
 from worker.figures import Figures, MeasuredObserver
 from worker.keyframes import KeyframesTask
+from worker.memory import limit_memory
+from worker.persistence import persist
+from worker.piece_execution import execute_piece
 from worker.reporting import RedisObserver
+from worker.store_checkpoints import StoreCheckpoints
 from worker.task import ColorizationTask, Limits, ReferenceFile, VariantFile
 from worker.threads import limit_threads
-from worker.work import Colorize, Work, coloring, keyframe_search
+from worker.work import HandOver, Outcome, Work, coloring, film, keyframe_search
+from worker.workplace import ASSIGNMENT, UPLOAD_GONE, Workplace, internal_failure, opened_input
 
 CHUNK_BYTES = 8 * 1024**2
-PERSISTENCE_SECONDS = 300.0
-"""How long an execution tries to say how it ended while Redis is away."""
-
-UPLOAD_GONE = "The job's upload is not in the store any more. Submit the job again."
 
 log = structlog.stdlib.get_logger("retint.worker")
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Workplace:
-    """What every execution of a worker works with."""
-
-    settings: Settings
-    repository: JobRepository
-    store: Store
-    colorize: Colorize
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """What RQ cannot hand over, since it calls a function by name with ids alone."""
-
-    execution_id: str
-    workplace: Workplace
-
-
-ASSIGNMENT: ContextVar[Assignment] = ContextVar("assignment")
-"""Set by the worker in the process that it forks for an execution, and never elsewhere."""
 
 
 def run(job_id: str) -> None:
@@ -68,11 +42,18 @@ def run(job_id: str) -> None:
     execute(job_id, execution_id=assignment.execution_id, workplace=assignment.workplace)
 
 
+def run_piece(job_id: str, number: int) -> None:
+    """What RQ calls for a piece of a job."""
+    assignment = ASSIGNMENT.get()
+    execute_piece(job_id, number, execution_id=assignment.execution_id, workplace=assignment.workplace)
+
+
 def execute(job_id: str, *, execution_id: str, workplace: Workplace) -> None:
-    """Do the job and record how it ended; nothing happens where it has ended already, or is gone."""
+    """Do what the job's record wants next: all of a search for keyframes; of a film, plan it and hand its pieces over,
+    or put it together. Nothing happens where it has ended already, or is gone."""
     repository = workplace.repository
-    claimed = _persist(lambda: repository.claim(job_id, execution_id))
-    submission = _persist(lambda: repository.origin(job_id))
+    claimed = persist(lambda: _claim(job_id, execution_id, repository))
+    submission = persist(lambda: repository.origin(job_id))
     with log_lines_of(job_id, submission, execution_id=execution_id):
         if not claimed:
             log.info("job_not_claimed")
@@ -85,13 +66,21 @@ def execute(job_id: str, *, execution_id: str, workplace: Workplace) -> None:
             _execute_claimed(job_id, execution_id, workplace, Figures("jobs", tracing=tracing, span=span))
 
 
+def _claim(job_id: str, execution_id: str, repository: JobRepository) -> bool:
+    run = repository.pieces.run_of(job_id)
+    # Its pieces are through: nobody died, and what is shown of it stays.
+    if run and repository.status(job_id) == ("processing", run):
+        return repository.go_on(job_id, run, execution_id)
+    return repository.claim(job_id, execution_id)
+
+
 def _execute_claimed(job_id: str, execution_id: str, workplace: Workplace, figures: Figures) -> None:
     log.info("job_started")
     started = time.monotonic()
     try:
-        _work_and_publish(job_id, execution_id, workplace, figures)
-        _drop_unwanted_input(job_id, workplace)
-        log.info("job_succeeded", seconds=round(time.monotonic() - started, 2))
+        if _work_and_publish(job_id, execution_id, workplace, figures):
+            _drop_unwanted_input(job_id, workplace)
+            log.info("job_succeeded", seconds=round(time.monotonic() - started, 2))
     except JobCanceled:
         log.info("job_given_up")
     except JobFailure as failure:
@@ -103,18 +92,21 @@ def _execute_claimed(job_id: str, execution_id: str, workplace: Workplace, figur
             log.info("job_given_up")
             return
         log.exception("job_failed", code=Internal.code)
-        _fail(job_id, execution_id, _internal(job_id), workplace=workplace, figures=figures)
+        _fail(job_id, execution_id, internal_failure(job_id), workplace=workplace, figures=figures)
     finally:
         figures.ended()
         workplace.store.discard_execution(job_id, execution_id)
 
 
-def _work_and_publish(job_id: str, execution_id: str, workplace: Workplace, figures: Figures) -> None:
+def _work_and_publish(job_id: str, execution_id: str, workplace: Workplace, figures: Figures) -> bool:
+    """Whether the job is done; False where its pieces are to be done first."""
     settings, repository, store = workplace.settings, workplace.repository, workplace.store
-    with failures_for_users(), _input(job_id, store) as files:
+    ready: list[tuple[Path, Variant]] = []
+    with failures_for_users(), opened_input(job_id, store) as files:
         work = _work(job_id, execution_id, workplace, files)
         figures.kind = work.kind
         limit_threads(settings.threads)
+        limit_memory(settings.memory_bytes, settings.device_memory_bytes)
         observer = RedisObserver(
             repository,
             job_id=job_id,
@@ -126,38 +118,59 @@ def _work_and_publish(job_id: str, execution_id: str, workplace: Workplace, figu
         with observer:
             measured = MeasuredObserver(observer, figures)
             outcome = work.do(measured)
-            measured.entered("publishing")
-            ready = [_ready(file, job_id=job_id, check=observer.check) for file in outcome.files]
-            paths = [*(path for path, _ in ready), *outcome.pictures]
-            store.publish(job_id, execution_id, paths, check=observer.check)
-    _persist(observer.flush)
+            if isinstance(outcome, Outcome):
+                measured.entered("publishing")
+                ready = [_ready(file, job_id=job_id, check=observer.check) for file in outcome.files]
+                paths = [*(path for path, _ in ready), *outcome.pictures]
+                store.publish(job_id, execution_id, paths, check=observer.check)
+    persist(observer.flush)
+    if isinstance(outcome, HandOver):
+        # Only now: what the observer says of the whole job is over, and the pieces begin to.
+        _hand_over(job_id, execution_id, outcome, workplace, figures)
+        return False
     if outcome.keyframes:
-        _persist(lambda: repository.update(job_id, execution_id, keyframes=outcome.keyframes))
-    progress = observer.final_progress()
+        persist(lambda: repository.update(job_id, execution_id, keyframes=outcome.keyframes))
+    _finish(job_id, execution_id, [variant for _, variant in ready], workplace, figures)
+    return True
+
+
+def _hand_over(job_id: str, execution_id: str, outcome: HandOver, workplace: Workplace, figures: Figures) -> None:
+    repository, queue = workplace.repository, workplace.queue
+    if not persist(lambda: repository.pieces.begin(job_id, execution_id, outcome.planned)):
+        raise JobCanceled("The job was canceled, or another execution has taken it over.")
+    counts = figures.ended()
+    persist(lambda: repository.pieces.count(counts, token=execution_id))
+    log.info("job_planned", pieces=len(outcome.planned.after), through=len(outcome.planned.through))
+    persist(lambda: advance(job_id, repository=repository, queue=queue))
+
+
+def _finish(
+    job_id: str, execution_id: str, variants: Sequence[Variant], workplace: Workplace, figures: Figures
+) -> None:
+    repository, store = workplace.repository, workplace.store
+    progress = _final_progress(persist(lambda: repository.get_record(job_id)))
     counts = figures.ended(frames_per_second=progress.fps)
-    variants = [variant for _, variant in ready]
     finish = partial(repository.finish, job_id, execution_id, variants=variants, progress=progress, counts=counts)
-    if not _persist(finish):
+    if not persist(finish):
         # Nobody will ever see them: the record names another execution, or none.
         store.unpublish(job_id, execution_id)
         raise JobCanceled("The job was canceled, or another execution has taken it over.")
+    persist(lambda: repository.pieces.forget(job_id))
     store.drop_results(job_id, but=execution_id)
 
 
-@contextmanager
-def _input(job_id: str, store: Store) -> Iterator[InputFiles]:
-    with ExitStack() as stack:
-        try:
-            files = stack.enter_context(store.fetch_input(job_id))
-        except FileNotFoundError as error:
-            raise Internal(UPLOAD_GONE) from error
-        yield files
+def _final_progress(record: Job | Keyframes) -> Progress:
+    """All done, at the average speed of the whole job."""
+    frames = record.video.frames if record.video is not None else 0
+    seconds = (datetime.now(UTC) - record.started_at).total_seconds() if record.started_at is not None else 0.0
+    fps = round(frames / seconds, 3) if frames and seconds > 0 else None
+    return Progress(fraction=1.0, frames_done=frames, frames_total=frames, fps=fps, eta_seconds=0.0)
 
 
 def _work(job_id: str, execution_id: str, workplace: Workplace, files: InputFiles) -> Work:
     store, limits = workplace.store, Limits.of(workplace.settings)
-    record = _persist(lambda: workplace.repository.get_record(job_id))
-    names = _persist(lambda: workplace.repository.submission(job_id)).reference_names
+    record = persist(lambda: workplace.repository.get_record(job_id))
+    names = persist(lambda: workplace.repository.submission(job_id)).reference_names
     if len(files.references) != len(names):
         raise Internal(UPLOAD_GONE)
     folder = store.open_execution(job_id, execution_id)
@@ -165,17 +178,17 @@ def _work(job_id: str, execution_id: str, workplace: Workplace, files: InputFile
         return keyframe_search(
             record.id, KeyframesTask(video=files.video, options=record.options, folder=folder, limits=limits)
         )
-    return coloring(
-        ColorizationTask(
-            video=files.video,
-            references=tuple(ReferenceFile(name, path) for name, path in zip(names, files.references, strict=True)),
-            options=record.options,
-            folder=folder,
-            limits=limits,
-        ),
-        colorize=workplace.colorize,
-        settings=workplace.settings,
+    task = ColorizationTask(
+        video=files.video,
+        references=tuple(ReferenceFile(name, path) for name, path in zip(names, files.references, strict=True)),
+        options=record.options,
+        folder=folder,
+        limits=limits,
     )
+    if workplace.colorize is not None:
+        return coloring(task, colorize=workplace.colorize, settings=workplace.settings)
+    owns = partial(_is_owned, job_id, execution_id, workplace.repository)
+    return film(task, checkpoints=StoreCheckpoints(store, job_id, owns=owns), settings=workplace.settings)
 
 
 def _ready(file: VariantFile, *, job_id: str, check: Callable[[], None]) -> tuple[Path, Variant]:
@@ -205,31 +218,15 @@ def _href(record_id: str, name: ResultName) -> str:
 
 
 def _is_owned(job_id: str, execution_id: str, repository: JobRepository) -> bool:
-    return _persist(lambda: repository.status(job_id)) == ("processing", execution_id)
+    return persist(lambda: repository.status(job_id)) == ("processing", execution_id)
 
 
 def _fail(job_id: str, execution_id: str, failure: JobFailure, *, workplace: Workplace, figures: Figures) -> None:
     figures.failed(failure.code)
     counts = figures.ended()
-    _persist(lambda: workplace.repository.fail(job_id, execution_id, failure, counts=counts))
+    persist(lambda: workplace.repository.fail(job_id, execution_id, failure, counts=counts))
     _drop_unwanted_input(job_id, workplace)
 
 
 def _drop_unwanted_input(job_id: str, workplace: Workplace) -> None:
-    _persist(lambda: drop_unwanted_input(job_id, repository=workplace.repository, store=workplace.store))
-
-
-def _internal(job_id: str) -> Internal:
-    return Internal(f"The worker met an error that it does not know; its log says more under {job_id}.")
-
-
-def _persist(call: Callable[[], T]) -> T:
-    """Call until Redis can serve: hours of work must not be lost to a restart of it, or to its memory being full."""
-    deadline = time.monotonic() + PERSISTENCE_SECONDS
-    while True:
-        try:
-            return call()
-        except REDIS_AWAY:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(1.0)
+    persist(lambda: drop_unwanted_input(job_id, repository=workplace.repository, store=workplace.store))

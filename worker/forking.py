@@ -8,20 +8,20 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from types import FrameType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import structlog
 from rq import Worker, worker_registration
 
 from jobs.connection import REDIS_AWAY
+from jobs.dispatch import WORKER_LOST_DETAIL
 from jobs.errors import WorkerLost
-from jobs.housekeeping import WORKER_LOST_DETAIL
 from jobs.log_context import log_lines_about
 from jobs.process import die_with_parent
 from jobs.queue import SERIALIZER, JobQueue
 from jobs.record import TERMINAL_STATUSES
 from jobs.uploads import drop_unwanted_input
-from worker.execution import ASSIGNMENT, Assignment, Workplace
+from worker.workplace import ASSIGNMENT, Assignment, Workplace
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -41,6 +41,18 @@ SECOND_THOUGHT = timedelta(seconds=1)
 """Two signals closer together are one: a terminal and a supervisor may both have sent it."""
 
 log = structlog.stdlib.get_logger("retint.worker")
+
+
+class _Task(NamedTuple):
+    """What an entry of the queue is for."""
+
+    job_id: str
+    piece: int | None
+
+
+def _task_of(job: Job) -> _Task:
+    job_id, *piece = cast("Sequence[Any]", job.args)
+    return _Task(job_id, piece[0] if piece else None)
 
 
 class ForkingWorker(Worker):
@@ -126,7 +138,9 @@ class ForkingWorker(Worker):
         if execution is not None and self._is_given_up(job, execution):
             self._leave_to_others(job, execution)
             return
-        status, _ = self._workplace.repository.status(job.id)
+        task = _task_of(job)
+        repository = self._workplace.repository
+        status, _ = repository.status(task.job_id)
         stopped = self._stopped_job_id == job.id
         ended = status is None or status in TERMINAL_STATUSES
         handed_back = self._handing_back and not stopped and not ended
@@ -141,21 +155,31 @@ class ForkingWorker(Worker):
         if execution is not None:
             # Where it died so early that it had not taken the job off there itself.
             queue.intermediate_queue.remove(job.id)
-            self._workplace.store.discard_execution(job.id, execution.id)
+            self._workplace.store.discard_execution(task.job_id, execution.id)
         if execution is not None and retried:
-            self._workplace.repository.release(job.id, execution.id)
+            if task.piece is None:
+                repository.release(task.job_id, execution.id)
+            else:
+                repository.pieces.release(task.job_id, task.piece, execution.id)
         super().handle_job_failure(job, queue, started_job_registry, exc_string, execution)
         if not retried and not stopped:
-            owner = execution.id if execution is not None else None
-            self._workplace.repository.fail(job.id, owner, WorkerLost(WORKER_LOST_DETAIL))
-        drop_unwanted_input(job.id, repository=self._workplace.repository, store=self._workplace.store)
-        with log_lines_about(job.id, self._workplace.repository):
+            self._fail_as_lost(task, execution)
+        drop_unwanted_input(task.job_id, repository=repository, store=self._workplace.store)
+        with log_lines_about(task.job_id, repository):
             if handed_back:
                 log.info("job_handed_back", cause="this worker stops")
             elif stopped or ended:
                 log.info("execution_stopped", cause=f"the job is {status or 'deleted'}")
             else:
                 log.warning("execution_died", exit_status=self._exit_status, tried_again=retried)
+
+    def _fail_as_lost(self, task: _Task, execution: Execution | None) -> None:
+        repository = self._workplace.repository
+        owner = execution.id if execution is not None else None
+        if task.piece is not None:
+            owner = repository.pieces.run_of(task.job_id)
+        if repository.fail(task.job_id, owner, WorkerLost(WORKER_LOST_DETAIL)):
+            self._jobs.stop(task.job_id)
 
     def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int | None, rusage: Any) -> None:  # noqa: ARG002
         """Keep how it died for our own line; negative: by which signal."""
@@ -172,11 +196,12 @@ class ForkingWorker(Worker):
         """Clean up after an execution that was given up, and after nothing else."""
         if self._stopped_job_id == job.id:
             self._stopped_job_id = None
-        self._workplace.store.discard_execution(job.id, execution.id)
+        job_id = _task_of(job).job_id
+        self._workplace.store.discard_execution(job_id, execution.id)
         with self.connection.pipeline() as pipeline:
             self.cleanup_execution(job, pipeline=pipeline, execution=execution)
             pipeline.execute()
-        with log_lines_about(job.id, self._workplace.repository):
+        with log_lines_about(job_id, self._workplace.repository):
             log.info("execution_given_up", cause="this worker was silent, and its job was handed on")
 
     # Signs of life

@@ -14,11 +14,11 @@ from jobs.stores import open_store
 from jobs.tracing import open_tracing
 from models.base import gpu_count, select_device
 from models.errors import DeviceUnavailable
-from worker.execution import Workplace
 from worker.forking import ForkingWorker, work_until_stopped
 from worker.gpu_claim import claim_gpu
 from worker.publishing import CatalogPublisher
 from worker.work import Colorize
+from worker.workplace import Workplace
 
 log = structlog.stdlib.get_logger("retint.worker")
 
@@ -44,9 +44,9 @@ def run_worker(settings: Settings, *, colorize: Colorize | None = None) -> None:
     store = open_store(settings, for_worker=True)
     redis = connect(redis_url)
     repository = JobRepository(redis, settings.queue_name, retention_seconds=settings.retention_seconds)
-    workplace = Workplace(
-        settings=settings, repository=repository, store=store, colorize=colorize or _import_pipeline()
-    )
+    queue = JobQueue(redis, settings)
+    workplace = Workplace(settings, repository, store, queue, colorize)
+    _import_pipeline()
     publisher = CatalogPublisher(repository, weights_folder=settings.weights_folder)
 
     def make_worker() -> ForkingWorker:
@@ -57,7 +57,7 @@ def run_worker(settings: Settings, *, colorize: Colorize | None = None) -> None:
         return ForkingWorker(
             [settings.queue_name],
             connection=worker_redis,
-            queue=JobQueue(redis, settings),
+            queue=queue,
             workplace=workplace,
             on_heartbeat=publisher,
         )
@@ -87,13 +87,12 @@ def _own_device(settings: Settings) -> str:
     return claim_gpu(settings.gpu_locks, count=gpu_count())
 
 
-def _import_pipeline() -> Colorize:
+def _import_pipeline() -> None:
     """Import what a job needs once, so that the processes forked for jobs have it at once.
 
     Only import: a thread pool or a CUDA context made here would be broken in the forked processes.
     """
     import models.registry
-    from worker.pipeline import colorize_video
+    import worker.film_work  # noqa: F401
 
     models.registry.describe()
-    return colorize_video

@@ -1,5 +1,6 @@
 """What a finished piece tells of itself: kept last, so that a piece is through when its notes are there."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -48,7 +49,7 @@ def notes_name(piece: Piece) -> str:
     return f"{piece.key}{_ENDING}"
 
 
-def keys_through(kept: list[str]) -> set[str]:
+def keys_through(kept: Sequence[str]) -> set[str]:
     """Keys of the pieces that are through, by the names of what is kept."""
     return {name.removesuffix(_ENDING) for name in kept if name.endswith(_ENDING)}
 

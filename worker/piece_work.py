@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jobs.record import TuningStepRecord, TuningUnderWay
+from jobs.record import Shot, TuningStepRecord, TuningUnderWay
 from models.base import Colorizer, Reference
 from models.tuning import TuningStep, tune
 from worker.canvas import Canvas
 from worker.checkpoints import Checkpoints
 from worker.coloring import FinishedFrame, Finisher
 from worker.film_plan import FilmPlan
+from worker.journal import Journal
 from worker.likeness import luma_tensor
 from worker.media.comparison import ComparisonOutput
 from worker.media.decode import VideoReader
@@ -29,7 +30,16 @@ from worker.media.stills import read_image
 from worker.media.tags import read_tags
 from worker.memory import is_out_of_memory, peak_megabytes
 from worker.nearby import nearby_frames
-from worker.notes import ColoringNotes, TuningNotes, coloring_notes, notes_name, tuning_notes, write_notes
+from worker.notes import (
+    ColoringNotes,
+    TuningNotes,
+    coloring_notes,
+    keys_through,
+    notes_name,
+    read_notes,
+    tuning_notes,
+    write_notes,
+)
 from worker.pieces import Coloring, Piece, Tuning
 from worker.plan import ShotPlan, shot_at
 from worker.planning import tuning_that_fits
@@ -103,6 +113,22 @@ def do_piece(piece: Piece, film: Film, *, model: Colorizer, meter: Meter, scratc
     path = scratch / notes_name(piece)
     path.write_bytes(write_notes(notes))
     film.checkpoints.keep(path.name, path)
+
+
+def shown_shot(piece: Piece, film: Film) -> Shot | None:
+    """The shot that a piece is of, as users see it with all of its pieces that are through; None where the piece is
+    of no shot."""
+    if not isinstance(piece.work, Coloring):
+        return None
+    journal, through = Journal.of(film.plan), keys_through(film.checkpoints.kept())
+    plan = film.plan.shots[piece.work.shot]
+    for other, work in film.plan.colorings:
+        if work.shot == plan.index and other.key in through:
+            journal.note(work, read_notes(other, film.checkpoints))
+    for needed in (film.plan.pieces[number] for number in piece.after):
+        if isinstance(needed.work, Tuning):
+            journal.note(needed.work, read_notes(needed, film.checkpoints))
+    return journal.shot(plan)
 
 
 class _Bench:

@@ -1,11 +1,13 @@
 """What a job tells about itself when it is done, as data; `worker.report_page` shows the same to people."""
 
 import platform
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
 from jobs.options import JobOptions, StrictModel
+from jobs.pieces import StretchSum
 from jobs.record import ConfidencePoint, Phase, PlacedReference, Shot, VideoFacts
 from models.base import ModelDescription
 from worker.journal import Journal
@@ -98,6 +100,37 @@ def confidence_curve(journal: Journal, *, most_points: int = MOST_POINTS) -> lis
         for start, part in stretches
         if not np.isnan(part).any()
     ]
+
+
+def curve_sums(confidences: Sequence[float], *, first: int, frames: int) -> list[StretchSum]:
+    """What the frames from `first` on add to the curve that is shown of a film of so many `frames` while it is made."""
+    stretch = _shown_stretch(frames)
+    sums = []
+    for point in range(first // stretch, (first + len(confidences) - 1) // stretch + 1):
+        part = confidences[max(0, point * stretch - first) : (point + 1) * stretch - first]
+        sums.append(StretchSum(point=point, frames=len(part), total=sum(part), lowest=min(part)))
+    return sums
+
+
+def shown_curve(sums: Iterable[StretchSum], *, frames: int) -> list[ConfidencePoint]:
+    """The points of that curve of which all frames are there."""
+    stretch = _shown_stretch(frames)
+    parts: dict[int, list[StretchSum]] = {}
+    for one in sums:
+        parts.setdefault(one.point, []).append(one)
+    return [
+        ConfidencePoint(
+            frame=point * stretch,
+            mean=sum(part.total for part in found) / sum(part.frames for part in found),
+            lowest=min(part.lowest for part in found),
+        )
+        for point, found in sorted(parts.items())
+        if sum(part.frames for part in found) == min(stretch, frames - point * stretch)
+    ]
+
+
+def _shown_stretch(frames: int) -> int:
+    return -(-max(1, frames) // SHOWN_POINTS)
 
 
 def _weakest_frames(journal: Journal) -> list[WeakestFrame]:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Protocol
 
 from jobs.options import JobOptions, KeyframeOptions
+from jobs.pieces import PlannedWork
 from jobs.record import Keyframe
 from jobs.record_keys import Kind
 from jobs.settings import Settings
+from worker.checkpoints import Checkpoints
 from worker.keyframe_archive import archive_keyframes
 from worker.keyframes import KeyframesTask
 from worker.observer import Observer
@@ -16,7 +18,7 @@ from worker.task import ColorizationTask, VariantFile
 
 
 class Colorize(Protocol):
-    """`worker.pipeline.colorize_video`, or what a test puts in its place."""
+    """Does a whole job at once: `worker.pipeline.colorize_video`, or what a test puts in its place."""
 
     def __call__(
         self, task: ColorizationTask, *, observer: Observer, device: str, weights_folder: Path
@@ -35,13 +37,20 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOver:
+    """A film that is planned: its pieces are to be done next, by whoever is free."""
+
+    planned: PlannedWork
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """What there is to do for a record."""
 
     kind: Kind
     options: JobOptions | KeyframeOptions
     reference_count: int
-    do: Callable[[Observer], Outcome]
+    do: Callable[[Observer], Outcome | HandOver]
 
 
 def coloring(task: ColorizationTask, *, colorize: Colorize, settings: Settings) -> Work:
@@ -49,6 +58,18 @@ def coloring(task: ColorizationTask, *, colorize: Colorize, settings: Settings) 
         return Outcome(
             colorize(task, observer=observer, device=settings.device, weights_folder=settings.weights_folder)
         )
+
+    return Work("jobs", options=task.options, reference_count=len(task.references), do=do)
+
+
+def film(task: ColorizationTask, *, checkpoints: Checkpoints, settings: Settings) -> Work:
+    """Plan a film, or put it together where all of its pieces are through."""
+
+    def do(observer: Observer) -> Outcome | HandOver:
+        # Imported here: networks come with it.
+        from worker.film_work import plan_or_assemble
+
+        return plan_or_assemble(task, checkpoints=checkpoints, settings=settings, observer=observer)
 
     return Work("jobs", options=task.options, reference_count=len(task.references), do=do)
 

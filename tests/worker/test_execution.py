@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis.exceptions
 import torch
+from redis import Redis
 
 from jobs.connection import connect
 from jobs.embedded_redis import embedded_redis
@@ -16,22 +17,25 @@ from jobs.errors import VariantNotFound
 from jobs.folder_store import FolderStore
 from jobs.identifiers import new_job_id
 from jobs.options import JobOptions
+from jobs.queue import JobQueue
 from jobs.record import Job
 from jobs.repository import JobRepository
 from jobs.settings import Settings
 from jobs.stores import open_store
 from jobs.submission import Submission
 from models import errors as model_errors
-from worker.execution import Workplace, execute
+from worker.execution import execute
 from worker.observer import Observer
 from worker.task import ColorizationTask, VariantFile
+from worker.workplace import Workplace
 
 Behavior = Callable[[ColorizationTask, Observer], tuple[VariantFile, ...]]
 
 
 class Desk:
-    def __init__(self, repository: JobRepository, settings: Settings) -> None:
-        self.repository = repository
+    def __init__(self, client: Redis, settings: Settings) -> None:
+        self.repository = JobRepository(client, settings.queue_name)
+        self.queue = JobQueue(client, settings)
         self.settings = settings
         self.store: FolderStore = open_store(settings)
 
@@ -56,7 +60,7 @@ class Desk:
         execute(
             job_id,
             execution_id=execution_id,
-            workplace=Workplace(self.settings, self.repository, self.store, colorize),
+            workplace=Workplace(self.settings, self.repository, self.store, self.queue, colorize),
         )
         return self.repository.get(job_id)
 
@@ -78,7 +82,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def desk(redis_url: str, tmp_path: Path) -> Iterator[Desk]:
     settings = Settings(redis_url=redis_url, data_folder=tmp_path)
     with connect(redis_url) as client:
-        yield Desk(JobRepository(client, settings.queue_name), settings)
+        yield Desk(client, settings)
 
 
 def color(task: ColorizationTask, observer: Observer) -> tuple[VariantFile, ...]:
@@ -196,7 +200,7 @@ def test_a_success_whose_acknowledgement_was_lost_is_one(desk: Desk, monkeypatch
         return answers[-1]
 
     monkeypatch.setattr(desk.repository, "finish", finish_unheard)
-    monkeypatch.setattr("worker.execution.time.sleep", lambda _: None)
+    monkeypatch.setattr("worker.persistence.time.sleep", lambda _: None)
     job_id = desk.submit(keep_input=False)
     assert desk.execute(job_id, color).status == "succeeded"
     assert answers == [True, True]
@@ -212,7 +216,7 @@ def test_a_deleted_job_leaves_nothing_behind(desk: Desk) -> None:
 
     job_id = desk.submit()
     workplace = Workplace(
-        desk.settings, desk.repository, desk.store, lambda task, **kw: be_deleted(task, kw["observer"])
+        desk.settings, desk.repository, desk.store, desk.queue, lambda task, **kw: be_deleted(task, kw["observer"])
     )
     execute(job_id, execution_id="a", workplace=workplace)
     assert job_id not in set(desk.store.job_ids())

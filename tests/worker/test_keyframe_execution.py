@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from jobs.connection import connect
 from jobs.embedded_redis import embedded_redis
@@ -16,18 +17,21 @@ from jobs.errors import VariantNotFound
 from jobs.folder_store import FolderStore
 from jobs.identifiers import new_keyframes_id
 from jobs.options import JobOptions, KeyframeOptions
+from jobs.queue import JobQueue
 from jobs.record import Keyframes, VideoFacts
 from jobs.repository import JobRepository
 from jobs.settings import Settings
 from jobs.stores import open_store
 from worker.deadline import OVERHEAD_SECONDS, seconds_allowed
-from worker.execution import Workplace, execute
+from worker.execution import execute
 from worker.task import VariantFile
+from worker.workplace import Workplace
 
 
 class Desk:
-    def __init__(self, repository: JobRepository, settings: Settings) -> None:
-        self.repository = repository
+    def __init__(self, client: Redis, settings: Settings) -> None:
+        self.repository = JobRepository(client, settings.queue_name)
+        self.queue = JobQueue(client, settings)
         self.settings = settings
         self.store: FolderStore = open_store(settings)
 
@@ -48,7 +52,7 @@ class Desk:
         def colorize(*_: Any, **__: Any) -> tuple[VariantFile, ...]:
             raise AssertionError("a search for keyframes colors nothing")
 
-        workplace = Workplace(self.settings, self.repository, self.store, colorize)
+        workplace = Workplace(self.settings, self.repository, self.store, self.queue, colorize)
         execute(record_id, execution_id=execution_id, workplace=workplace)
         return self.repository.get_keyframes(record_id)
 
@@ -63,7 +67,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def desk(redis_url: str, tmp_path: Path) -> Iterator[Desk]:
     settings = Settings(redis_url=redis_url, data_folder=tmp_path / "data")
     with connect(redis_url) as client:
-        yield Desk(JobRepository(client, settings.queue_name), settings)
+        yield Desk(client, settings)
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from jobs.record import Job, VideoFacts
 from jobs.repository import JobRepository
 from worker.deadline import BEFORE_FACTS_SECONDS, LONGEST_SECONDS, seconds_allowed
 from worker.pace import Pace
-from worker.reporting import DEADLINE_PATIENCE_SECONDS, PATIENCE_SECONDS, UNWINDING_SECONDS, RedisObserver
+from worker.reporting import RedisObserver
+from worker.watching import DEADLINE_PATIENCE_SECONDS, PATIENCE_SECONDS, UNWINDING_SECONDS
 
 FACTS = VideoFacts(
     width=640, height=360, frames=100, duration_seconds=4.0, frame_rate=25.0, codec="h264", has_audio=False
@@ -238,7 +239,7 @@ def test_the_thread_outlives_what_nobody_expected(bench: Bench, monkeypatch: pyt
             second.set()
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("worker.reporting.TICK_SECONDS", 0.001)
+    monkeypatch.setattr("worker.watching.TICK_SECONDS", 0.001)
     monkeypatch.setattr(bench.observer, "tick", stumble)
     with bench.observer:
         assert second.wait(10)

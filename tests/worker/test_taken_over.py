@@ -23,10 +23,10 @@ from jobs.record import Job, Progress
 from jobs.repository import JobRepository
 from jobs.settings import Settings
 from jobs.stores import open_store
-from worker.execution import Workplace
 from worker.forking import ForkingWorker
 from worker.observer import Observer
 from worker.task import ColorizationTask, VariantFile
+from worker.workplace import Workplace
 
 JOB = "job_1"
 
@@ -54,7 +54,7 @@ class Hall:
             [self.settings.queue_name],
             connection=self.redis,
             queue=self.queue,
-            workplace=Workplace(self.settings, self.repository, self.store, colorize),
+            workplace=Workplace(self.settings, self.repository, self.store, self.queue, colorize),
             on_heartbeat=lambda: None,
         )
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.media.encoding import KEYFRAME_SECONDS, Encoding
+from worker.media.encoding import KEYFRAME_SECONDS, Encoding, steady_x264
 from worker.media.film import join_segments
 from worker.media.frames import Codes, LumaFrame, VideoInfo
 from worker.media.segment import SegmentFile
@@ -54,7 +54,7 @@ class ComparisonOutput:
                 pixel_format="yuv420p",
                 bit_depth=8,
                 full_range=False,
-                options={"preset": "veryfast", "crf": _CRF, "g": str(group)},
+                options={"preset": "veryfast", "crf": _CRF, "g": str(group), **steady_x264()},
                 size=(height, width),
                 chroma_size=(height // 2, width // 2),
                 warnings=(),

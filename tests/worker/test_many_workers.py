@@ -1,0 +1,71 @@
+"""One film on several workers: real processes, a real Redis server, the real pipeline on tiny films."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from jobs.embedded_redis import embedded_redis
+from tests.support.film_service import FilmService, wait_until
+from worker.media.stills import write_png
+
+SCENES = ((1, 14), (2, 10), (3, 12), (4, 9))
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with embedded_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture
+def service(redis_url: str, tmp_path: Path) -> Iterator[FilmService]:
+    with FilmService(redis_url, tmp_path / "data") as made:
+        made.redis.flushall()
+        yield made
+
+
+def stills(film: Any, folder: Path, *frames: int) -> list[Path]:
+    paths = []
+    for frame in frames:
+        paths.append(folder / f"{frame}.png")
+        write_png(paths[-1], film.pictures[frame])
+    return paths
+
+
+def packets(path: Path) -> list[str]:
+    """What a film's picture is, packet by packet: bytes and times."""
+    with av.open(str(path)) as container:
+        return [
+            f"{packet.pts} {packet.dts} {hashlib.sha256(bytes(packet)).hexdigest()}"
+            for packet in container.demux(container.streams.video[0])
+            if packet.size
+        ]
+
+
+def test_the_film_is_the_same_whoever_and_however_many_make_it(
+    service: FilmService, make_film: Callable[..., Any], tmp_path: Path
+) -> None:
+    film = make_film(scenes=SCENES, sound=True)
+    references = stills(film, tmp_path, 3, 18, 30)
+    options: dict[str, Any] = {"tuning": {"iterations": 2}, "output": {"container": "mp4"}}
+    service.start_workers(1)
+    alone = service.submit(film.path, references, **options)
+    assert service.wait_until_ended(alone).status == "succeeded", service.log()
+    service.start_workers(1)
+    together = service.submit(film.path, references, **options)
+    job = service.wait_until_ended(together)
+    assert job.status == "succeeded", job.error
+    for variant in ("video", "comparison"):
+        assert packets(service.result(together, variant)) == packets(service.result(alone, variant))
+    one, two = (json.loads(service.result(job_id, "report_json").read_text()) for job_id in (alone, together))
+    assert one["confidence"] == two["confidence"]
+    assert len({line.split("pid=")[-1] for line in service.told("piece_started", together)}) >= 1
+    assert job.progress.frames_done == 45
+    assert [shot.confidence is not None for shot in job.shots] == [True] * 4
+    assert all(shot.tuning is not None for shot in job.shots)
+    wait_until(lambda: not service.redis.keys("*pieces*"), seconds=5, what="nothing is left of the pieces")

@@ -1,0 +1,75 @@
+"""What an execution that owns a film's record does: plans it, or puts it together."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from jobs.pieces import PlannedWork, StretchSum
+from jobs.settings import Settings
+from models.base import select_device
+from models.registry import describe, load
+from worker.assembly import assemble
+from worker.checkpoints import Checkpoints
+from worker.film_plan import FilmPlan
+from worker.journal import Journal, video_facts
+from worker.notes import ColoringNotes, keys_through, read_notes
+from worker.observer import Observer
+from worker.piece_work import Film
+from worker.pieces import Coloring
+from worker.planning import kept_plan, plan_film
+from worker.progress import ANALYSIS_COST, Progress
+from worker.report import curve_sums
+from worker.task import ColorizationTask
+from worker.work import HandOver, Outcome
+
+
+def plan_or_assemble(
+    task: ColorizationTask, *, checkpoints: Checkpoints, settings: Settings, observer: Observer
+) -> Outcome | HandOver:
+    """Go on where the film stands, by what is kept of it.
+
+    Raises:
+        JobFailure, JobCanceled, TimedOut: see `worker.pipeline.colorize_video`.
+    """
+    progress = Progress(observer)
+    plan = kept_plan(checkpoints)
+    if plan is None:
+        with TemporaryDirectory(prefix="scratch-", dir=task.folder) as scratch:
+            model = load(
+                task.options.model, device=select_device(settings.device), weights_folder=settings.weights_folder
+            )
+            plan = plan_film(task, model=model, progress=progress, checkpoints=checkpoints, scratch=Path(scratch))
+    journal = Journal.of(plan)
+    sums: dict[int, list[StretchSum]] = {}
+    through = keys_through(checkpoints.kept())
+    for piece in plan.pieces:
+        if piece.key in through:
+            notes = read_notes(piece, checkpoints)
+            journal.note(piece.work, notes)
+            if isinstance(piece.work, Coloring) and isinstance(notes, ColoringNotes):
+                sums[piece.number] = curve_sums(notes.confidences, first=piece.work.first, frames=plan.info.frames)
+    shots = journal.shots()
+    observer.learned(
+        video=video_facts(plan.info), references=journal.references, shots=shots, warnings=journal.warnings
+    )
+    if any(piece.key not in through for piece in plan.pieces):
+        return HandOver(_planned_work(plan, through, journal, sums))
+    description = next(model for model in describe() if model.name == task.options.model)
+    return Outcome(assemble(Film(task, plan, checkpoints), description=description, progress=progress))
+
+
+def _planned_work(
+    plan: FilmPlan, through: set[str], journal: Journal, sums: Mapping[int, Sequence[StretchSum]]
+) -> PlannedWork:
+    done = [piece for piece in plan.pieces if piece.key in through]
+    analysis = plan.info.frames * ANALYSIS_COST
+    return PlannedWork(
+        after=[piece.after for piece in plan.pieces],
+        through=[piece.number for piece in done],
+        work_total=analysis + sum(piece.cost for piece in plan.pieces),
+        work_done=analysis + sum(piece.cost for piece in done),
+        frames_total=plan.info.frames,
+        frames_done=sum(piece.frames for piece in done),
+        shots=journal.shots(),
+        confidence=sums,
+    )
