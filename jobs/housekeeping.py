@@ -50,6 +50,8 @@ def sweep_files(repository: JobRepository, store: Store, now: datetime) -> None:
         One of `jobs.connection.REDIS_AWAY`: Redis cannot serve; the next sweep catches up.
     """
     for job_id, (status, execution_id) in repository.statuses(repository.ended_ids(since=now - TIDIED_FOR)).items():
+        # Where the storage was away when the job ended.
+        drop_unwanted_input(job_id, repository=repository, store=store)
         published = execution_id if status == "succeeded" else ""
         if store.has_leftovers(job_id, published=published) and _silence(job_id, store=store, now=now) > GRACE:
             store.drop_leftovers(job_id, published=published)

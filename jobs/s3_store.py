@@ -116,7 +116,8 @@ class S3Store:
         self._delete(_kept(job_id))
 
     def write_still(self, job_id: str, frame: int, picture: bytes) -> None:
-        self.bucket.put(_still(job_id, frame), picture)
+        # Asked once: it is only to be looked at while the job runs, and whoever tells of the job must not be held up.
+        self.bucket.put(_still(job_id, frame), picture, patient=False)
 
     def read_still(self, job_id: str, frame: int) -> bytes:
         try:

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 import structlog
 
 from jobs.connection import REDIS_AWAY
+from jobs.errors import StoreAway
 
 INTERVAL_SECONDS = 15.0
+AWAY: tuple[type[Exception], ...] = (StoreAway, *REDIS_AWAY)
 
 log = structlog.stdlib.get_logger("retint.api")
 
@@ -24,7 +26,7 @@ def sweeping(sweep: Callable[[], None], *, interval: float = INTERVAL_SECONDS, n
             try:
                 sweep()
                 away = False
-            except REDIS_AWAY as error:
+            except AWAY as error:
                 # Said once per outage: the next sweep makes up for what this one missed.
                 if not away:
                     log.warning("sweep_skipped", thread=name, cause=str(error))

@@ -16,6 +16,7 @@ from jobs.options import ResultName
 from jobs.record import Job, Keyframes, Progress, Variant
 from jobs.repository import JobRepository
 from jobs.store import InputFiles
+from jobs.tidying import tidying
 from jobs.tracing import open_tracing
 from jobs.uploads import drop_unwanted_input
 from worker.failures import failures_for_users
@@ -153,10 +154,12 @@ def _finish(
     finish = partial(repository.finish, job_id, execution_id, variants=variants, progress=progress, counts=counts)
     if not persist(finish):
         # Nobody will ever see them: the record names another execution, or none.
-        store.unpublish(job_id, execution_id)
+        with tidying():
+            store.unpublish(job_id, execution_id)
         raise JobCanceled("The job was canceled, or another execution has taken it over.")
     persist(lambda: repository.pieces.forget(job_id))
-    store.drop_results(job_id, but=execution_id)
+    with tidying():
+        store.drop_results(job_id, but=execution_id)
 
 
 def _final_progress(record: Job | Keyframes) -> Progress:

@@ -287,6 +287,25 @@ def test_jobs_that_are_only_kept_cost_a_sweep_nothing(
     assert looked_at == []
 
 
+def test_an_input_that_was_not_to_be_kept_goes_also_where_the_end_of_its_job_left_it(
+    repository: JobRepository, store: FolderStore
+) -> None:
+    for name, keep in (("job_1", False), ("job_2", True)):
+        repository.create(
+            Job(id=name, status="queued", options=JobOptions(keep_input=keep), created_at=now()),
+        )
+        store.create(name)
+        with store.open_input_writer(name, "video") as writer:
+            writer.write(b"film")
+        assert repository.claim(name, "a")
+        sweep_files(repository, store, now())
+        assert store.input_video(name).exists()
+        assert repository.finish(name, "a", variants=[], progress=Progress())
+    sweep_files(repository, store, now())
+    assert not store.input_video("job_1").exists()
+    assert store.input_video("job_2").exists()
+
+
 @pytest.mark.parametrize("how", ["succeeded", "failed", "canceled"])
 def test_only_what_the_record_names_stays_of_what_was_published(
     repository: JobRepository, store: FolderStore, make_job: MakeJob, how: str
