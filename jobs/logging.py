@@ -51,7 +51,8 @@ def configure_logging(log_format: LogFormat, *, level: int = logging.INFO) -> No
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "botocore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     # Where nobody takes the spans, it says so at every try.
     logging.getLogger("opentelemetry").setLevel(logging.ERROR)
     # What it warns of (jobs stopped, processes that died) we say ourselves, once and in our words.
