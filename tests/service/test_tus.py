@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
+from uuid import uuid4
 
 import anyio
 import httpx
@@ -23,10 +25,22 @@ from service.dependencies import Services, get_viewer
 from tests.service.http_checks import assert_problem, pointers
 
 pytestmark = pytest.mark.anyio
+IN_A_FOLDER = pytest.mark.parametrize("settings", ["folder"], indirect=True)
 
 TUS = {"Tus-Resumable": "1.0.0"}
 STREAM = {**TUS, "Content-Type": "application/offset+octet-stream"}
 CONTENT = b"0123456789"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def settings(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> Settings:
+    """Of a server whose uploads are in a folder, and of one whose uploads are in a bucket."""
+    storage: dict[str, object] = {}
+    if request.param == "s3":
+        storage = request.getfixturevalue("object_storage").settings()
+    return Settings(
+        redis_url=redis_url, data_folder=tmp_path, queue_name=f"test-{uuid4().hex}", min_free_bytes=0, **storage
+    )
 
 
 def encoded(value: bytes) -> str:
@@ -247,6 +261,7 @@ async def test_a_deleted_upload_is_gone(client: httpx.AsyncClient, stored_files:
     assert_problem(await send(client, where, CONTENT[4:], offset=4), 404, "upload_not_found")
 
 
+@IN_A_FOLDER
 async def test_an_upload_says_when_it_expires_and_then_that_it_has(
     client: httpx.AsyncClient, services: Services, settings: Settings
 ) -> None:
@@ -264,6 +279,7 @@ async def test_an_upload_says_when_it_expires_and_then_that_it_has(
     assert not data.exists()
 
 
+@IN_A_FOLDER
 async def test_the_app_sweeps_uploads(app: FastAPI, client: httpx.AsyncClient, settings: Settings) -> None:
     data = settings.store_folder / "uploads" / upload_id_of(await create(client)) / "data"
     os.utime(data, (0, 0))
@@ -295,6 +311,7 @@ async def test_a_checksum_that_cannot_be_compared_is_refused(client: httpx.Async
     assert await offset_of(client, where) == 0
 
 
+@IN_A_FOLDER
 async def test_an_upload_that_the_disk_will_not_hold_is_refused(redis_url: str, settings: Settings) -> None:
     app = create_app(settings.model_copy(update={"min_free_bytes": 10**18}))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
@@ -304,6 +321,7 @@ async def test_an_upload_that_the_disk_will_not_hold_is_refused(redis_url: str, 
         assert int(response.headers["Retry-After"]) > 0
 
 
+@IN_A_FOLDER
 async def test_a_disk_that_fills_up_is_told_and_what_came_is_kept(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
