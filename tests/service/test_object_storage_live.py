@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from object_storage import ObjectStorage
 from redis import Redis
 from retint import Client
 
+from jobs.bucket import PART_BYTES
 from jobs.keys import KeyRing
 from tests.service.http_checks import assert_problem
 from tests.service.live_server import Server, eventually, running
@@ -188,6 +190,41 @@ def test_a_form_is_taken_without_touching_the_disk(hall: Hall, film: tuple[Path,
         assert job.status_code == 202
         assert http.delete(job.headers["Location"]).status_code == 204
     assert files_in(hall.server.folder) == []
+
+
+def test_an_upload_goes_on_at_another_api_process_when_one_is_killed(
+    hall: Hall, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    content = os.urandom(PART_BYTES + 5_000_000)
+    tus = {"Tus-Resumable": "1.0.0", **hall.headers}
+    stream = {**tus, "Content-Type": "application/offset+octet-stream"}
+
+    def stands_at() -> int:
+        return int(hall.server.client.get(where, headers=hall.headers).json()["offset"])
+
+    def first_part_then_death() -> Iterator[bytes]:
+        for start in range(0, len(content), 100_000):
+            if start > PART_BYTES + 4_000_000:
+                assert eventually(lambda: stands_at() == PART_BYTES, seconds=60)
+                os.kill(doomed.pid, signal.SIGKILL)
+            yield content[start : start + 100_000]
+
+    folder = tmp_path_factory.mktemp("other")
+    queue = {"queue_name": f"live-{hall.server.folder.name}"}
+    with running(hall.redis_url, folder, auth="on", **hall.settings, **queue) as doomed:
+        answer = doomed.client.post("/v1/uploads", headers={**tus, "Upload-Length": str(len(content))})
+        where = answer.headers["Location"]
+        with pytest.raises(httpx.TransportError):
+            doomed.client.patch(where, content=first_part_then_death(), headers={**stream, "Upload-Offset": "0"})
+    # The dead process holds the upload until its lease runs out.
+    assert eventually(lambda: hall.server.client.head(where, headers=tus).status_code == 200, seconds=60)
+    rest = {**stream, "Upload-Offset": str(stands_at())}
+    assert hall.server.client.patch(where, content=content[stands_at() :], headers=rest).status_code == 204
+    upload_id = where.rpartition("/")[2]
+    (key,) = [key for key in hall.storage.keys(hall.settings["store"]) if upload_id in key]
+    prefix = hall.settings["store"].removeprefix(f"s3://{hall.storage.bucket}/")
+    stored = hall.storage.client().get_object(Bucket=hall.storage.bucket, Key=f"{prefix}/{key}")["Body"].read()
+    assert stored == content
 
 
 def test_a_job_outlasts_a_storage_that_is_away_broken_and_slow_for_a_while(
