@@ -15,8 +15,13 @@ def new_job_id() -> str:
 
 
 def new_keyframes_id() -> str:
-    """As `new_job_id`; both kinds of record share one space of names."""
+    """As `new_job_id`; all kinds of record share one space of names."""
     return f"keyframes_{secrets.token_hex(12)}"
+
+
+def new_coloring_id() -> str:
+    """As `new_job_id`."""
+    return f"coloring_{secrets.token_hex(12)}"
 
 
 def checked_job_id(job_id: str) -> str:

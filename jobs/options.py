@@ -26,8 +26,8 @@ Container = Literal["mp4", "mkv", "mov"]
 Codec = Literal["h264", "ffv1", "prores"]
 WebhookEvent = Literal["job.processing", "job.succeeded", "job.failed", "job.canceled"]
 VariantName = Literal["video", "comparison", "preview", "frames", "report", "report_json"]
-ResultName = VariantName | Literal["archive"]
-"""What a task may have made; `archive` holds keyframes."""
+ResultName = VariantName | Literal["archive", "picture"]
+"""What a task may have made; `archive` holds keyframes, `picture` is what was colored by strokes."""
 
 CODECS_BY_CONTAINER: dict[Container, tuple[Codec, ...]] = {
     "mp4": ("h264",),
@@ -259,3 +259,15 @@ class KeyframeOptions(StrictModel):
         Field(max_length=32, description="Yours; returned with the answer. `title` names the download."),
     ] = {}
     keep_input: Annotated[bool, Field(description="Keep the upload until the keyframes expire.")] = True
+
+
+class ColoringOptions(StrictModel):
+    """What belongs to a picture that is colored by strokes."""
+
+    metadata: Annotated[
+        dict[str, str],
+        Field(max_length=32, description="Yours; returned with the answer. `title` names the download."),
+    ] = {}
+    keep_input: Annotated[bool, Field(description="Keep the picture and the strokes until the coloring expires.")] = (
+        False
+    )

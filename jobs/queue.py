@@ -46,9 +46,10 @@ class JobQueue:
             settings.queue_name, connection=redis, serializer=SERIALIZER, death_penalty_class=TimerDeathPenalty
         )
 
-    def enqueue(self, job_id: str) -> None:
-        """Put the job at the end; nothing happens where it is in the queue or being worked on."""
-        self._put(job_id, FUNCTION, (job_id,))
+    def enqueue(self, job_id: str, *, first: bool = False) -> None:
+        """Put the job at the end, or before all that wait; nothing happens where it is in the queue or being worked
+        on."""
+        self._put(job_id, FUNCTION, (job_id,), first=first)
 
     def enqueue_piece(self, job_id: str, number: int) -> None:
         """Put a piece of a job at the end; nothing happens where it is in the queue or being worked on."""
@@ -65,19 +66,19 @@ class JobQueue:
         """A piece has ended."""
         self._redis.srem(self._pieces(job_id), number)
 
-    def _put(self, entry: str, function: str, args: tuple[str | int, ...]) -> None:
+    def _put(self, entry: str, function: str, args: tuple[str | int, ...], *, first: bool = False) -> None:
         # One at a time: of two that find a former entry done with, the second would take away the first one's new one.
         lock = self._redis.lock(f"{self._queue.name}:putting:{entry}", timeout=30, blocking_timeout=10)
         if not lock.acquire():
             return
         try:
             if not self.is_alive(entry):
-                self._put_anew(entry, function, args)
+                self._put_anew(entry, function, args, first=first)
         finally:
             with suppress(LockError):
                 lock.release()
 
-    def _put_anew(self, entry: str, function: str, args: tuple[str | int, ...]) -> None:
+    def _put_anew(self, entry: str, function: str, args: tuple[str | int, ...], *, first: bool) -> None:
         former = self._fetch(entry)
         if former is not None:
             former.delete()
@@ -87,6 +88,7 @@ class JobQueue:
                 args=args,
                 job_id=entry,
                 unique=True,
+                at_front=first,
                 timeout=JOB_TIMEOUT_SECONDS,
                 result_ttl=RESULT_TTL_SECONDS,
                 failure_ttl=FAILURE_TTL_SECONDS,

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from jobs.options import JobOptions, KeyframeOptions, ResultName, StrictModel, WebhookEvent
+from jobs.options import ColoringOptions, JobOptions, KeyframeOptions, ResultName, StrictModel, WebhookEvent
 
 Status = Literal["queued", "processing", "succeeded", "failed", "canceled"]
 Phase = Literal["probing", "detecting_shots", "tuning", "colorizing", "encoding", "publishing"]
@@ -250,3 +250,13 @@ class Keyframes(TaskRecord):
     """What was asked for, defaults filled in."""
     keyframes: list[Keyframe] = Field(default_factory=list)
     """One per shot, in order; empty before they are found."""
+
+
+class Coloring(TaskRecord):
+    """A picture that is colored by strokes, as it is now."""
+
+    options: ColoringOptions
+    """What was asked for, defaults filled in."""
+
+
+Record = Job | Keyframes | Coloring

@@ -8,18 +8,18 @@ from typing import Any, cast
 
 from pydantic import BaseModel, TypeAdapter
 
-from jobs.record import Job, Keyframes, Status, TaskRecord
+from jobs.record import Coloring, Job, Keyframes, Record, Status, TaskRecord
 from jobs.record_keys import Kind
 from jobs.submission import Submission
 
-_CLASSES: dict[Kind, type[Job] | type[Keyframes]] = {"jobs": Job, "keyframes": Keyframes}
+_CLASSES: dict[Kind, type[Record]] = {"jobs": Job, "keyframes": Keyframes, "colorings": Coloring}
 _BARE = {"id", "status", "queue_position"}
 """Fields of a record that are kept otherwise than as JSON under their name."""
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 def kind_of(record: TaskRecord) -> Kind:
-    return "keyframes" if isinstance(record, Keyframes) else "jobs"
+    return next(kind for kind, record_class in _CLASSES.items() if isinstance(record, record_class))
 
 
 def encode_record(record: TaskRecord, submission: Submission) -> dict[str, str | int]:
@@ -41,7 +41,7 @@ def encode_fields(values: Mapping[str, object]) -> dict[str, str]:
     return {name: str(value) if name == "status" else _ANY.dump_json(value).decode() for name, value in values.items()}
 
 
-def decode_record(record_id: str, stored: Mapping[bytes, bytes], *, position: int | None) -> Job | Keyframes:
+def decode_record(record_id: str, stored: Mapping[bytes, bytes], *, position: int | None) -> Record:
     """`position`: in the queue; None where it is not in it."""
     values: dict[str, object] = {
         "id": record_id,

@@ -8,8 +8,8 @@ from rq import Queue
 
 from jobs.identifiers import checked_job_id
 
-Kind = Literal["jobs", "keyframes"]
-KINDS: tuple[Kind, ...] = ("jobs", "keyframes")
+Kind = Literal["jobs", "keyframes", "colorings"]
+KINDS: tuple[Kind, ...] = ("jobs", "keyframes", "colorings")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from jobs.metrics import JOB_WAIT
 from jobs.options import StrictModel
 from jobs.pieces import Pieces
 from jobs.record import (
+    Coloring,
     ConfidencePoint,
     Job,
     JobError,
@@ -28,6 +29,7 @@ from jobs.record import (
     Phase,
     PlacedReference,
     Progress,
+    Record,
     Shot,
     Status,
     TuningUnderWay,
@@ -98,7 +100,7 @@ class JobRepository:
 
     def create(
         self,
-        record: Job | Keyframes,
+        record: Record,
         submission: Submission = UNKNOWN,
         *,
         limits: Limits | None = None,
@@ -140,8 +142,12 @@ class JobRepository:
         """As `get`, for a request for keyframes."""
         return cast("Keyframes", self._decode(record_id, kind="keyframes", viewer=viewer))
 
-    def get_record(self, record_id: str, *, viewer: str | None = None) -> Job | Keyframes:
-        """As `get`, of either kind."""
+    def get_coloring(self, record_id: str, *, viewer: str | None = None) -> Coloring:
+        """As `get`, for a picture that is colored by strokes."""
+        return cast("Coloring", self._decode(record_id, kind="colorings", viewer=viewer))
+
+    def get_record(self, record_id: str, *, viewer: str | None = None) -> Record:
+        """As `get`, of any kind."""
         return self._decode(record_id, kind=None, viewer=viewer)
 
     def look(self, record_id: str, *, kind: Kind | None = None, viewer: str | None = None) -> Look:
@@ -370,7 +376,7 @@ class JobRepository:
 
     # The rest is how
 
-    def _decode(self, record_id: str, *, kind: Kind | None, viewer: str | None) -> Job | Keyframes:
+    def _decode(self, record_id: str, *, kind: Kind | None, viewer: str | None) -> Record:
         stored, position = self._read(record_id, kind=kind, viewer=viewer)
         return decode_record(record_id, stored, position=position)
 

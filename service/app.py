@@ -32,7 +32,20 @@ from service.openapi import describe
 from service.problems import install_problem_handlers
 from service.query import require_known_query
 from service.request_log import RequestLog
-from service.routers import content, events, health, jobs, keyframes, metrics, models, pages, session, stills, uploads
+from service.routers import (
+    colorings,
+    content,
+    events,
+    health,
+    jobs,
+    keyframes,
+    metrics,
+    models,
+    pages,
+    session,
+    stills,
+    uploads,
+)
 from service.sweeper import sweeping
 from service.tracing import TraceRequests
 from service.traffic import FLUSH_SECONDS, CountRequests, Traffic
@@ -104,6 +117,7 @@ def create_app(settings: Settings) -> FastAPI:
         events.router,
         content.router,
         keyframes.router,
+        colorings.router,
         stills.router,
         uploads.router,
         models.router,

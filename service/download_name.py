@@ -4,16 +4,16 @@ import re
 from urllib.parse import quote
 
 from jobs.options import ResultName
-from jobs.record import Job, Keyframes, TaskRecord
+from jobs.record import Record
 
-KINDS: dict[ResultName, str] = {"video": "color", "comparison": "before-after", "archive": "frames"}
+KINDS: dict[ResultName, str] = {"video": "color", "comparison": "before-after", "archive": "frames", "picture": "color"}
 _MOST = 120
 """Characters of a title that a name keeps."""
 
 
-def download_name(record: TaskRecord, variant: ResultName, *, suffix: str) -> str:
+def download_name(record: Record, variant: ResultName, *, suffix: str) -> str:
     """By the film's title, where `metadata` of its options has one, or else by the record's id: `summer-color.mp4`."""
-    title = record.options.metadata.get("title", "") if isinstance(record, Job | Keyframes) else ""
+    title = record.options.metadata.get("title", "")
     stem = re.sub(r"\.[A-Za-z0-9]{2,5}$", "", title)
     stem = re.sub(r"[^\w .()-]", "_", stem).strip(" .")[:_MOST]
     return f"{stem}-{KINDS.get(variant, variant)}{suffix}" if stem else f"{record.id}-{variant}{suffix}"

@@ -21,7 +21,7 @@ from jobs.errors import (
     Unauthorized,
     VariantNotFound,
 )
-from jobs.record import TERMINAL_STATUSES, TaskRecord, Variant
+from jobs.record import TERMINAL_STATUSES, Record, Variant
 from jobs.store import Presentation, RemoteFile
 from service.conditions import ByteRange, OutsideFile, matches, requested_range
 from service.dependencies import Services
@@ -74,7 +74,7 @@ FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
 async def answer_file(
     request: Request,
     services: Services,
-    record: TaskRecord,
+    record: Record,
     name: str,
     *,
     range_header: str | None,
@@ -158,7 +158,7 @@ def gone(record_id: str) -> JobExpired:
     return JobExpired(f"The files of {record_id} are gone. Send the video again.")
 
 
-def finished_variant(record: TaskRecord, name: str) -> Variant:
+def finished_variant(record: Record, name: str) -> Variant:
     """The variant that is asked for.
 
     Raises:
@@ -179,7 +179,7 @@ def finished_variant(record: TaskRecord, name: str) -> Variant:
     )
 
 
-def _headers(record: TaskRecord, variant: Variant, *, suffix: str) -> dict[str, str]:
+def _headers(record: Record, variant: Variant, *, suffix: str) -> dict[str, str]:
     headers = {
         "Content-Type": variant.media_type,
         "ETag": _etag(variant),

@@ -130,17 +130,21 @@ class Intake(Generic[Options]):
     def finish(self) -> Upload[Options]:
         """The body is over: check that it held all that it must."""
         self._reader.close()
-        missing = []
+        form, missing = self._form, []
         if self._video_name is None:
             missing.append(
-                FieldError(
+                FieldError(f"#/{form.picture}", f"Send the picture as a file in the part `{form.picture}`.")
+                if form.picture
+                else FieldError(
                     "#/video",
                     "Send the video as a file in the part `video`, or name an upload in `video_upload` or an earlier "
                     "job in `video_of`.",
                 )
             )
-        if self._form.takes_references and not self._reference_names:
-            missing.append(FieldError("#/references", "Send at least one color image as a file in `references`."))
+        if form.references and not self._reference_names:
+            missing.append(
+                FieldError(f"#/{form.references}", f"Send at least one color image as a file in `{form.references}`.")
+            )
         if missing:
             raise InvalidRequest("The upload lacks a part; `errors` says which.", errors=missing)
         options = self._options
@@ -178,14 +182,18 @@ class Intake(Generic[Options]):
 
     def _start(self, part: PartStarted) -> None:
         self._part, self._part_bytes, self._pointer = part, 0, json_pointer((part.name,))
-        if part.name == "references" and self._form.takes_references:
+        form = self._form
+        if part.name == form.references:
             self._start_reference(part)
             return
-        if part.name not in (*VIDEO_PARTS, "options"):
+        if part.name not in ((form.picture,) if form.picture else VIDEO_PARTS) and part.name != "options":
             raise _invalid(self._pointer, f"The part `{part.name}` is unknown; {self._form.parts}.")
         self._require_once(part.name)
-        if part.name == "video":
-            self._require_kind(part, wrong=NOT_A_VIDEO, expected="a video")
+        if part.name in ("video", form.picture):
+            if form.picture:
+                self._require_kind(part, wrong=NOT_AN_IMAGE, expected="an image")
+            else:
+                self._require_kind(part, wrong=NOT_A_VIDEO, expected="a video")
             self._video_name = self._file_name(part)
             self._begin_file("video", name=self._video_name)
         else:
@@ -201,6 +209,8 @@ class Intake(Generic[Options]):
 
     def _start_reference(self, part: PartStarted) -> None:
         self._pointer = json_pointer((part.name, len(self._reference_names)))
+        if self._form.picture:
+            self._require_once(part.name)
         if len(self._reference_names) >= self._settings.max_references:
             raise TooManyReferences(
                 f"The upload has more than {self._settings.max_references} references, which is what a job takes here. "
@@ -228,9 +238,10 @@ class Intake(Generic[Options]):
         if self._writer is None:
             self._take_field(data)
             return
-        if self._part.name == "references" and self._part_bytes > self._settings.max_reference_bytes:
+        is_picture = self._part.name in (self._form.references, self._form.picture)
+        if is_picture and self._part_bytes > self._settings.max_reference_bytes:
             raise PayloadTooLarge(
-                f"The reference {self._reference_names[-1]} is larger than {self._settings.max_reference_bytes:,} "
+                f"The picture in `{self._part.name}` is larger than {self._settings.max_reference_bytes:,} "
                 "bytes, the most that this server takes; save it as PNG or JPEG at the video's size.",
                 errors=[FieldError(self._pointer, "Too large.")],
             )

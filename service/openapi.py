@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from service.auth import asks_for_keys
+from service.coloring_form import COLORING_FORM_SCHEMA
 from service.job_form import JOB_FORM_SCHEMA
 from service.keyframes_description import KEYFRAMES_FORM_SCHEMA
 from service.problems import Problem
@@ -26,7 +27,12 @@ def describe(app: FastAPI) -> dict[str, Any]:
         problem = Problem.model_json_schema(ref_template=REFERENCES)
         schemas = document["components"]["schemas"]
         schemas |= problem.pop("$defs")
-        schemas |= {"Problem": problem, "JobForm": JOB_FORM_SCHEMA, "KeyframesForm": KEYFRAMES_FORM_SCHEMA}
+        schemas |= {
+            "Problem": problem,
+            "JobForm": JOB_FORM_SCHEMA,
+            "KeyframesForm": KEYFRAMES_FORM_SCHEMA,
+            "ColoringForm": COLORING_FORM_SCHEMA,
+        }
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         _say_what_can_be_left_out(document)

@@ -18,7 +18,7 @@ from jobs.admission import Limits, Quota
 from jobs.connection import REDIS_AWAY
 from jobs.errors import FieldError, IdempotencyKeyReused, InvalidRequest
 from jobs.idempotency import LEASE_SECONDS, Lease, Made
-from jobs.record import Job, Keyframes
+from jobs.record import Coloring, Keyframes, Record
 from jobs.submission import Submission
 from service.dependencies import Services
 from service.fingerprint import Fingerprint
@@ -31,8 +31,8 @@ from service.uploads import receive_upload
 
 MOST_KEY_CHARACTERS = 255
 
-R = TypeVar("R", bound=Job | Keyframes)
-Found = TypeVar("Found", bound=Job | Keyframes, covariant=True)
+R = TypeVar("R", bound=Record)
+Found = TypeVar("Found", bound=Record, covariant=True)
 
 
 class Find(Protocol[Found]):
@@ -109,11 +109,16 @@ async def submit(
     return Submitted(record, headers=_quota_headers(replace(quota, left=max(0, quota.left - 1))))
 
 
+def _is_quick(record: Record) -> bool:
+    """Whether somebody sits and waits for it, and it takes seconds: what takes minutes can wait for it."""
+    return isinstance(record, Coloring) or (isinstance(record, Keyframes) and bool(record.options.frames))
+
+
 def _enqueue(services: Services, create: Callable[[R], None], record: R, find: Find[R]) -> R:
     """Record and queue what is in the store; where that fails, the files go."""
     try:
         create(record)
-        services.queue.enqueue(record.id)
+        services.queue.enqueue(record.id, first=_is_quick(record))
         return find(record.id)
     except BaseException:
         services.store.delete(record.id)

@@ -1,6 +1,6 @@
 """How long a job may take before it is held for hung: far longer than any machine should need, but not for ever."""
 
-from jobs.options import JobOptions, KeyframeOptions, ModelName
+from jobs.options import ColoringOptions, JobOptions, KeyframeOptions, ModelName
 from jobs.record import VideoFacts
 
 BEFORE_FACTS_SECONDS = 2 * 3600.0
@@ -16,10 +16,12 @@ SECONDS_PER_MEGAPIXEL = 6.0
 """Of every frame stored: decoding, filling in the color at full size, encoding."""
 
 
-def seconds_allowed(options: JobOptions | KeyframeOptions, video: VideoFacts, *, references: int) -> float:
+def seconds_allowed(
+    options: JobOptions | KeyframeOptions | ColoringOptions, video: VideoFacts, *, references: int
+) -> float:
     """Seconds from the start of an execution to its deadline."""
     megapixels = video.width * video.height / 1e6
-    if isinstance(options, KeyframeOptions):
+    if not isinstance(options, JobOptions):
         return min(LONGEST_SECONDS, OVERHEAD_SECONDS + video.frames * SECONDS_PER_MEGAPIXEL * megapixels)
     # Work grows with the area fed; the table is for a short side of about 480.
     area = max(1.0, ((options.working_size or 480) / 480) ** 2)

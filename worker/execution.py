@@ -13,7 +13,7 @@ from jobs.dispatch import advance
 from jobs.errors import Internal, JobCanceled, JobFailure
 from jobs.log_context import log_lines_of
 from jobs.options import ResultName
-from jobs.record import Job, Keyframes, Progress, Variant
+from jobs.record import Coloring, Job, Keyframes, Progress, Variant
 from jobs.repository import JobRepository
 from jobs.store import InputFiles
 from jobs.tidying import tidying
@@ -27,9 +27,10 @@ from worker.persistence import persist
 from worker.piece_execution import execute_piece
 from worker.reporting import RedisObserver
 from worker.store_checkpoints import StoreCheckpoints
+from worker.stroke_coloring import StrokesTask
 from worker.task import ColorizationTask, Limits, ReferenceFile, VariantFile
 from worker.threads import limit_threads
-from worker.work import HandOver, Outcome, Work, coloring, film, keyframe_search
+from worker.work import HandOver, Outcome, Work, coloring, film, keyframe_search, stroke_coloring
 from worker.workplace import ASSIGNMENT, UPLOAD_GONE, Workplace, internal_failure, opened_input
 
 CHUNK_BYTES = 8 * 1024**2
@@ -181,6 +182,9 @@ def _work(job_id: str, execution_id: str, workplace: Workplace, files: InputFile
         return keyframe_search(
             record.id, KeyframesTask(video=files.video, options=record.options, folder=folder, limits=limits)
         )
+    if isinstance(record, Coloring):
+        (strokes,) = files.references
+        return stroke_coloring(StrokesTask(files.video, strokes, options=record.options, folder=folder))
     task = ColorizationTask(
         video=files.video,
         references=tuple(ReferenceFile(name, path) for name, path in zip(names, files.references, strict=True)),
@@ -217,6 +221,8 @@ def _ready(file: VariantFile, *, job_id: str, check: Callable[[], None]) -> tupl
 def _href(record_id: str, name: ResultName) -> str:
     if name == "archive":
         return f"/v1/keyframes/{record_id}/content"
+    if name == "picture":
+        return f"/v1/colorings/{record_id}/content"
     return f"/v1/jobs/{record_id}/content?variant={name}"
 
 

@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from jobs.connection import REDIS_AWAY
 from jobs.errors import TimedOut
-from jobs.options import JobOptions, KeyframeOptions
+from jobs.options import ColoringOptions, JobOptions, KeyframeOptions
 from jobs.record import ConfidencePoint, Phase, PlacedReference, Progress, Shot, TuningUnderWay, VideoFacts
 from jobs.repository import JobRepository
 from jobs.store import Store
@@ -46,7 +46,7 @@ class RedisObserver(Watch):
         *,
         job_id: str,
         execution_id: str,
-        options: JobOptions | KeyframeOptions,
+        options: JobOptions | KeyframeOptions | ColoringOptions,
         reference_count: int,
         store: Store,
         clock: Callable[[], float] = time.monotonic,

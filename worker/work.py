@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from jobs.options import JobOptions, KeyframeOptions
+from jobs.options import ColoringOptions, JobOptions, KeyframeOptions
 from jobs.pieces import PlannedWork
 from jobs.record import Keyframe
 from jobs.record_keys import Kind
@@ -14,6 +14,7 @@ from worker.checkpoints import Checkpoints
 from worker.keyframe_archive import archive_keyframes
 from worker.keyframes import KeyframesTask
 from worker.observer import Observer
+from worker.stroke_coloring import StrokesTask, color_picture
 from worker.task import ColorizationTask, VariantFile
 
 
@@ -48,7 +49,7 @@ class Work:
     """What there is to do for a record."""
 
     kind: Kind
-    options: JobOptions | KeyframeOptions
+    options: JobOptions | KeyframeOptions | ColoringOptions
     reference_count: int
     do: Callable[[Observer], Outcome | HandOver]
 
@@ -90,3 +91,10 @@ def keyframe_search(record_id: str, task: KeyframesTask) -> Work:
         )
 
     return Work("keyframes", options=task.options, reference_count=0, do=do)
+
+
+def stroke_coloring(task: StrokesTask) -> Work:
+    def do(observer: Observer) -> Outcome:
+        return Outcome((color_picture(task, observer=observer),))
+
+    return Work("colorings", options=task.options, reference_count=1, do=do)

@@ -5,6 +5,7 @@ import { button, chooser, h, link, put, say, show, tell } from "/page/dom.js";
 import * as drafts from "/page/drafts.js";
 import { dropping } from "/page/dropping.js";
 import { place, signature } from "/page/matching.js";
+import { paint } from "/page/paint.js";
 import { trouble } from "/page/trouble.js";
 import { clock, facts, left, many, phase } from "/page/words.js";
 
@@ -121,6 +122,21 @@ function prepare(main, draft, record) {
     if (pictures.length) tell(pictures.length === 1 ? "Added." : `${many(pictures.length, "frame")} added.`);
   }
 
+  // By strokes, in this page; going on with those of an earlier time.
+  async function color(shot) {
+    const before = draft.references.find((one) => one.shot === shot.shot && one.strokes);
+    try {
+      const made = await paint({ address: picture(shot), title: `Shot ${shot.shot + 1}, frame ${shot.frame}`, strokes: before?.strokes });
+      if (!made) return;
+      if (before) draft.references.splice(draft.references.indexOf(before), 1);
+      draft.references.push({ name: freeName(shot.name), original: shot.name, blob: made.blob, strokes: made.strokes, shot: shot.shot, frame: shot.frame });
+      await keep();
+      refresh();
+    } catch (problem) {
+      put(problemPlace, trouble(problem));
+    }
+  }
+
   function freeName(name) {
     const taken = new Set(draft.references.map((one) => one.name));
     const [, stem, suffix] = /^(.*?)(\.[^.]*)?$/.exec(name);
@@ -135,7 +151,7 @@ function prepare(main, draft, record) {
     show(tray, lost.length > 0);
     put(tray, lost.length ? [h("h3", {}, "Place not known yet"), h("p", { class: "muted" }, "The service looks through the whole film for them when it begins. You can also say where they belong."), h("ul", { class: "refs" }, lost.map(referenceItem))] : []);
     const done = new Set(draft.references.map((one) => one.shot).filter((shot) => shot !== null)).size;
-    say(counted, draft.references.length ? `${done} of ${many(shots.length, "shot")} ${done === 1 && shots.length === 1 ? "has" : "have"} a colored frame` : "Color these in any program, keep their names, and drop them back here. A few are enough to begin.");
+    say(counted, draft.references.length ? `${done} of ${many(shots.length, "shot")} ${done === 1 ? "has" : "have"} a colored frame` : "Color these in any program, keep their names, and drop them back here. A few are enough to begin.");
     start.disabled = draft.references.length === 0;
     say(why, draft.references.length === 0 ? "Add at least one colored frame first." : done < shots.length && shots.length > 1 ? "Shots without a colored frame take their colors from the others." : "");
   }
@@ -150,6 +166,7 @@ function prepare(main, draft, record) {
         list,
         h("div", { class: "row tight" },
           link("Download", picture(shot), { glyph: "download", kind: "small", download: shot.name, "aria-label": `Download the frame of shot ${shot.shot + 1}` }),
+          button("Color it here", { glyph: "brush", kind: "small", "aria-label": `Color the frame of shot ${shot.shot + 1} here`, onclick: () => color(shot) }),
           chooser("Add", { accept: "image/*,.tif,.tiff", glyph: "plus", kind: "small", onfiles: (files) => add(files, shot) }))));
     element.querySelector("label input").setAttribute("aria-label", `Add a colored frame to shot ${shot.shot + 1}`);
     dropping(element, (files) => add(files, files.length === 1 ? shot : null));
