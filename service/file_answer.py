@@ -35,9 +35,9 @@ REPORT_SECURITY_POLICY = f"{CONTENT_SECURITY_POLICY}; img-src data:; sandbox"
 """A report shows names that users chose; whatever it holds, it runs nothing."""
 
 BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
-HANDED_ON = ("text/html", "application/json")
-"""Reports are small, and go through here also where object storage has them: that knows nothing of the policy above,
-and scripts of the web page may not read what comes from another address."""
+HANDED_ON = ("text/html", "application/json", "image/png")
+"""Reports and single pictures are small, and go through here also where object storage has them: that knows nothing of
+the policy above, and scripts of the web page may not read what comes from another address."""
 
 BINARY: dict[str, Any] = {
     "description": "The file.",
@@ -49,8 +49,8 @@ BINARY: dict[str, Any] = {
     },
 }
 REDIRECT: dict[str, Any] = {
-    "description": "The file, unless it is a report, is in object storage, at `Location` for a while. Follow it with "
-    "the same method and `Range`, and without the key.",
+    "description": "The file, unless it is a report or a picture, is in object storage, at `Location` for a while. "
+    "Follow it with the same method and `Range`, and without the key.",
     "headers": {"Location": {"schema": {"type": "string"}, "description": "Where the file is."}},
 }
 FILE_RESPONSES: dict[int | str, dict[str, Any]] = {

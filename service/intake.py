@@ -240,8 +240,9 @@ class Intake(Generic[Options]):
             return
         is_picture = self._part.name in (self._form.references, self._form.picture)
         if is_picture and self._part_bytes > self._settings.max_reference_bytes:
+            name = shown_name(self._part.filename or "") or self._part.name
             raise PayloadTooLarge(
-                f"The picture in `{self._part.name}` is larger than {self._settings.max_reference_bytes:,} "
+                f"The picture {name} is larger than {self._settings.max_reference_bytes:,} "
                 "bytes, the most that this server takes; save it as PNG or JPEG at the video's size.",
                 errors=[FieldError(self._pointer, "Too large.")],
             )

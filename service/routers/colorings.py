@@ -27,7 +27,7 @@ from jobs.errors import (
 )
 from jobs.identifiers import new_coloring_id
 from jobs.record import Coloring
-from service.coloring_form import COLORING_FORM
+from service.coloring_form import COLORING_CONTENT, COLORING_FORM
 from service.dependencies import ServicesDep, ViewerDep
 from service.file_answer import FILE_RESPONSES, answer_file
 from service.form import BY_STROKES
@@ -50,6 +50,7 @@ router = APIRouter(prefix="/v1/colorings", tags=["colorings"])
     openapi_extra={"requestBody": COLORING_FORM},
     responses={
         202: {
+            "content": COLORING_CONTENT,
             "headers": {
                 "Location": {"schema": {"type": "string"}, "description": "Where the coloring is."},
                 "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until a look is worth it."},
@@ -121,7 +122,10 @@ async def create_coloring(
     response_model=Coloring,
     response_description="The coloring as it stands.",
     responses={
-        200: {"headers": {"ETag": {"schema": {"type": "string"}, "description": "Changes when the record does."}}},
+        200: {
+            "content": COLORING_CONTENT,
+            "headers": {"ETag": {"schema": {"type": "string"}, "description": "Changes when the record does."}},
+        },
         304: {"description": "It is as `If-None-Match` says."},
         **describe_problems(Unauthorized, JobNotFound, JobExpired, InvalidRequest),
     },

@@ -38,12 +38,10 @@ from service.dependencies import ServicesDep, ViewerDep
 from service.file_answer import (
     BYTES,
     FILE_RESPONSES,
-    REDIRECT,
     answer_file,
     find_published,
     finished_variant,
     gone,
-    redirect,
 )
 from service.form import FOR_KEYFRAMES
 from service.keyframes_description import CANCELED_KEYFRAMES_CONTENT, KEYFRAMES_CONTENT, KEYFRAMES_FORM
@@ -65,7 +63,6 @@ PICTURE: dict[int | str, dict[str, Any]] = {
         },
     },
     304: {"description": "The client has it: `If-None-Match` names its ETag."},
-    307: REDIRECT,
     **describe_problems(
         Unauthorized, JobNotFound, VariantNotFound, JobNotFinished, JobExpired, InvalidRequest, StoreUnavailable
     ),
@@ -238,10 +235,10 @@ def get_picture(
     headers["Content-Disposition"] = f'inline; filename="{keyframe.name}"'
     headers["X-Content-Type-Options"] = "nosniff"
     picture = find_published(services, record.id, Path(keyframe.name).stem)
-    if isinstance(picture, RemoteFile):
-        return redirect(picture, method="GET", media_type="image/png", headers=headers)
     try:
-        return Response(picture.read_bytes(), media_type="image/png", headers=headers)
+        # Also out of object storage: the web page paints on it, and its scripts may not read what comes from elsewhere.
+        content = picture.read() if isinstance(picture, RemoteFile) else picture.read_bytes()
+        return Response(content, media_type="image/png", headers=headers)
     except FileNotFoundError as error:
         raise gone(record.id) from error
 

@@ -213,7 +213,7 @@ async def test_redis_that_goes_away_after_the_upload_leaves_no_files(
     monkeypatch: pytest.MonkeyPatch,
     stored_files: Callable[[], list[str]],
 ) -> None:
-    def away(_: str) -> None:
+    def away(_: str, *, first: bool) -> None:
         raise redis.exceptions.ConnectionError("gone")
 
     monkeypatch.setattr(services.queue, "enqueue", away)

@@ -1,0 +1,129 @@
+"""Coloring a frame in the page, by strokes."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+from playwright.sync_api import Locator, Page, expect
+
+from tests.service.live_server import Server
+from tests.service.page.conftest import Visitor, make_film, write_picture
+from tests.service.page.test_flow import LONG, send_film
+
+
+def opened(page: Page, film: Any) -> Locator:
+    """The dialog that is painted in, over the frame of the first shot."""
+    send_film(page, film)
+    page.get_by_role("button", name="Color the frame of shot 1 here").click(timeout=LONG)
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    return dialog
+
+
+def paper(dialog: Locator) -> Locator:
+    return dialog.get_by_role("application")
+
+
+def stroke(page: Page, dialog: Locator, *points: tuple[float, float]) -> None:
+    box = paper(dialog).bounding_box()
+    assert box is not None
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=5)
+    page.mouse.up()
+
+
+def expect_colored(dialog: Locator) -> None:
+    expect(dialog.get_by_role("status")).to_have_text(re.compile("In color"), timeout=LONG)
+    expect(dialog.get_by_role("button", name="Use this frame")).to_be_enabled()
+
+
+def test_strokes_become_a_reference_and_are_gone_on_with(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "painted.mp4", shots=1, seed=5)
+    visitor = visit(server)
+    page = visitor.open()
+    dialog = opened(page, film)
+    expect(dialog.get_by_role("button", name="Use this frame")).to_be_disabled()
+    visitor.audit(page)
+
+    dialog.get_by_role("button", name="Red", exact=True).click()
+    stroke(page, dialog, (0.1, 0.2), (0.3, 0.4))
+    dialog.get_by_role("button", name="Sky", exact=True).click()
+    stroke(page, dialog, (0.7, 0.7), (0.9, 0.8))
+    expect_colored(dialog)
+    visitor.audit(page)
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    expect(dialog.get_by_role("button", name="Undo")).to_be_disabled()
+    expect(dialog.get_by_role("button", name="Use this frame")).to_be_disabled()
+    page.keyboard.press("Control+Shift+z")
+    dialog.get_by_role("button", name="Redo").click()
+    expect(dialog.get_by_role("button", name="Redo")).to_be_disabled()
+    expect_colored(dialog)
+    dialog.get_by_role("button", name="Use this frame").click()
+    expect(page.get_by_text("1 of 1 shot has a colored frame")).to_be_visible()
+
+    # Going on with the same strokes.
+    page.get_by_role("button", name="Color the frame of shot 1 here").click()
+    expect(dialog.get_by_role("button", name="Undo")).to_be_enabled()
+    expect_colored(dialog)
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_have_count(0)
+
+    page.get_by_label("None").check()
+    page.get_by_role("button", name="Start coloring").click()
+    expect(page.get_by_role("region", name="Before and after")).to_be_visible(timeout=LONG)
+    job = server.client.get("/v1/jobs").json()["data"][0]
+    assert [one["placed_by"] for one in job["references"]] == ["user"]
+    preview = server.client.get(f"/v1/jobs/{job['id']}/stills/{job['stills'][0]}").content
+    picture = cv2.imdecode(np.frombuffer(preview, np.uint8), cv2.IMREAD_COLOR).astype(float)
+    left, right = picture[20:50, 20:55].mean((0, 1)), picture[75:95, 135:170].mean((0, 1))
+    assert left[2] - left[0] > 15, "red where it was painted red"
+    assert right[0] - right[2] > 8, "blue where it was painted blue"
+    colorings = httpx.get(f"http://127.0.0.1:{server.port}/metrics").text
+    assert 'retint_jobs_submitted_total{kind="colorings"}' in colorings
+
+
+def test_it_is_painted_by_keyboard_and_with_a_color_from_a_picture(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "keys.mp4", shots=1, seed=6)
+    page = visit(server).open()
+    dialog = opened(page, film)
+    sample = np.zeros((30, 60, 3), np.uint8)
+    sample[:, :30], sample[:, 30:] = (20, 140, 60), (150, 30, 120)
+    dialog.get_by_label("Colors from a picture").set_input_files(write_picture(tmp_path / "autochrome.png", sample))
+    taken = dialog.get_by_role("img", name=re.compile("autochrome.png"))
+    taken.click(position={"x": 20, "y": 10})
+    expect(dialog.get_by_label("Own color")).to_have_value("#148c3c")
+    paper(dialog).focus()
+    page.keyboard.press("]")
+    for key in ("ArrowLeft", "ArrowUp", "Space", "Shift+ArrowRight", "Shift+ArrowRight"):
+        page.keyboard.press(key)
+    expect_colored(dialog)
+    for _ in range(3):
+        dialog.get_by_role("button", name="Undo").click()
+    expect(dialog.get_by_role("button", name="Undo")).to_be_disabled()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Leave", exact=True).click()
+    expect(dialog).to_have_count(0)
+
+
+def test_it_is_painted_by_touch(visit: Callable[..., Visitor], server: Server, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "touch.mp4", shots=1, seed=7)
+    visitor = visit(server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = visitor.open()
+    dialog = opened(page, film)
+    visitor.audit(page)
+    box = paper(dialog).bounding_box()
+    assert box is not None
+    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect_colored(dialog)

@@ -1,0 +1,171 @@
+"""What the page does where something is wrong, and behind a key."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+from redis import Redis
+
+from jobs.keys import KeyRing
+from tests.service.cutting_proxy import cutting_proxy
+from tests.service.live_server import Server
+from tests.service.page.conftest import Visitor, make_film, working, write_picture
+from tests.service.page.test_flow import LONG, send_film, shots_of
+
+REFUSED = "the server responded with a status of 401"
+
+
+@pytest.fixture(scope="module")
+def locked(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str]]:
+    """A server with a worker that asks for keys, and a key."""
+    folder = tmp_path_factory.mktemp("locked")
+    with Redis.from_url(redis_url) as redis:
+        _, token = KeyRing(redis, f"live-{folder.name}").create("ann")
+    with working(redis_url, folder, auth="on") as server:
+        yield server, token
+
+
+def start(page: Page, film_path: Path, frame: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], folder: Path) -> None:
+    expect(shots_of(page)).to_have_count(1, timeout=LONG)
+    page.get_by_label("Add colored frames").set_input_files(write_picture(folder / f"{film_path.stem}.png", frame))
+    page.get_by_label("None").check()
+    page.get_by_role("button", name="Start coloring").click()
+
+
+def test_behind_a_key_all_of_it_works_and_no_script_sees_the_key(
+    visit: Callable[..., Visitor], locked: tuple[Server, str], tmp_path: Path
+) -> None:
+    server, token = locked
+    film = make_film(tmp_path / "locked.mp4", shots=1, seed=8)
+    visitor = visit(server)
+    visitor.expected.append(REFUSED)
+    page = visitor.open()
+    key = page.get_by_label("Key", exact=True)
+    visitor.audit(page)
+    key.fill(token[:-3])
+    page.get_by_role("button", name="Open").click()
+    expect(page.get_by_text("The service does not know this key")).to_be_visible()
+    key.fill(token)
+    page.get_by_role("button", name="Open").click()
+    send_film(page, film)
+    start(page, film.path, film.colors[0], tmp_path)
+    expect(page.get_by_role("region", name="Before and after")).to_be_visible(timeout=LONG)
+    expect(page.get_by_text("Loading the film")).to_be_hidden(timeout=LONG)
+    with page.expect_download() as download:
+        page.get_by_role("link", name=re.compile("Download the color film")).click()
+    assert download.value.path().stat().st_size > 1000
+    kept = page.evaluate("JSON.stringify([document.cookie, { ...localStorage }, { ...sessionStorage }])")
+    assert token not in kept
+    assert "retint_session" not in kept
+    # Another tab needs no key; and once it is forgotten, every tab does.
+    other = visitor.open()
+    expect(other.get_by_role("link", name=film.path.name)).to_be_visible()
+    other.get_by_role("button", name="Forget my key").click()
+    expect(other.get_by_label("Key", exact=True)).to_be_visible()
+
+
+def test_an_upload_goes_on_after_broken_connections_and_after_a_closed_tab(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "large.mp4", shots=1, seed=9)
+    # Behind its end a film may have what is no film: enough bytes to break off in the middle of.
+    with film.path.open("ab") as file:
+        size = 24_000_000
+        file.write((size).to_bytes(4, "big") + b"free" + bytes(size - 8))
+    with cutting_proxy(server.port, cuts=[4_000_000, 9_000_000]) as proxy:
+        visitor = visit(server)
+        visitor.address = f"http://127.0.0.1:{proxy.port}"
+        visitor.expected += ["net::ERR", "Failed to load resource"]
+        page = visitor.open()
+        send_film(page, film)
+        expect(shots_of(page)).to_have_count(1, timeout=LONG)
+        assert proxy.cut == 2
+
+
+def test_what_is_no_film_is_said_at_once_and_what_turns_out_to_be_none_later(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    visitor = visit(server)
+    page = visitor.open()
+    notes = tmp_path / "notes.txt"
+    notes.write_text("no film")
+    page.get_by_label("Choose a film").set_input_files(notes)
+    expect(page.get_by_role("alert")).to_contain_text("notes.txt does not look like a film")
+    visitor.audit(page)
+    page.get_by_label("Choose a film").set_input_files(notes.rename(tmp_path / "notes.mp4"))
+    expect(page.get_by_role("alert")).to_contain_text(re.compile("cannot be|format is not"), timeout=LONG)
+    expect(page.get_by_role("link", name="Choose another film")).to_be_visible()
+
+
+def test_a_gray_reference_fails_with_words_and_the_way_back_to_the_frames(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "gray.mp4", shots=1, seed=10)
+    visitor = visit(server)
+    page = visitor.open()
+    send_film(page, film)
+    gray = np.repeat(film.colors[0].mean(2, keepdims=True), 3, 2).astype(np.uint8)
+    start(page, film.path, gray, tmp_path)
+    expect(page.get_by_role("alert")).to_contain_text("A reference has no color", timeout=LONG)
+    visitor.audit(page)
+    page.get_by_role("link", name="Change the colored frames").click()
+    page.get_by_role("button", name="Remove gray.png").click()
+    expect(page.get_by_role("button", name="Start coloring")).to_be_disabled()
+
+
+def test_the_list_is_filtered_and_what_is_deleted_is_gone(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    visitor = visit(server)
+    page = visitor.open()
+    film = make_film(tmp_path / "unwanted.mp4", shots=1, seed=11)
+    send_film(page, film)
+    start(page, film.path, film.colors[0], tmp_path)
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Stop it").click()
+    expect(page.get_by_text("It was canceled")).to_be_visible(timeout=LONG)
+    page.get_by_role("link", name="retint").click()
+    row = page.get_by_role("listitem").filter(has_text=film.path.name)
+    expect(row).to_contain_text("Canceled")
+    page.locator("label.chip", has_text="Done").click()
+    expect(row).to_have_count(0)
+    page.locator("label.chip", has_text="Canceled").click()
+    expect(row).to_be_visible()
+    visitor.audit(page)
+    row.get_by_role("button", name=f"Delete {film.path.name}").click()
+    visitor.audit(page)
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(row).to_have_count(0)
+    assert film.path.name not in server.client.get("/v1/jobs").text
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 768, 1920])
+def test_every_width_and_both_themes_are_legible_and_nothing_runs_over(
+    visit: Callable[..., Visitor], server: Server, scheme: str, width: int
+) -> None:
+    done = server.client.get("/v1/jobs", params={"status": "succeeded"}).json()["data"]
+    visitor = visit(server, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = visitor.open()
+    expect(page.get_by_role("heading", name="Drop a black-and-white film here")).to_be_visible()
+    if done:
+        expect(page.get_by_role("listitem").first).to_be_visible()
+    visitor.audit(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    if done:
+        page = visitor.open(f"/#/job/{done[0]['id']}")
+        expect(page.get_by_role("heading", name="Downloads")).to_be_visible()
+        visitor.audit(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_an_address_that_leads_nowhere_says_so(visit: Callable[..., Visitor], server: Server) -> None:
+    visitor = visit(server)
+    visitor.expected.append("the server responded with a status of 404")
+    page = visitor.open("/#/job/job_000000000000000000000000")
+    expect(page.get_by_role("alert")).to_contain_text("It was never made, or it was deleted")
+    page = visitor.open("/#/nowhere")
+    expect(page.get_by_role("alert")).to_contain_text("Nothing is here")
