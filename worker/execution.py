@@ -13,7 +13,7 @@ from jobs.dispatch import advance
 from jobs.errors import Internal, JobCanceled, JobFailure
 from jobs.log_context import log_lines_of
 from jobs.options import ResultName
-from jobs.record import Coloring, Job, Keyframes, Progress, Variant
+from jobs.record import Coloring, Keyframes, Progress, Record, Variant
 from jobs.repository import JobRepository
 from jobs.store import InputFiles
 from jobs.tidying import tidying
@@ -163,7 +163,7 @@ def _finish(
         store.drop_results(job_id, but=execution_id)
 
 
-def _final_progress(record: Job | Keyframes) -> Progress:
+def _final_progress(record: Record) -> Progress:
     """All done, at the average speed of the whole job."""
     frames = record.video.frames if record.video is not None else 0
     seconds = (datetime.now(UTC) - record.started_at).total_seconds() if record.started_at is not None else 0.0
