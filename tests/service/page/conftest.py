@@ -37,7 +37,7 @@ SHOT_FRAMES = 14
 RATE = 12
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while Playwright is there, no test that is a coroutine can run in this thread
 def browser() -> Iterator[Browser]:
     executable = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if executable is None:
