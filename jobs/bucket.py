@@ -7,6 +7,7 @@ that nobody will complete must be found; obstore, smaller and faster, offers nei
 import errno
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 PART_BYTES = 8 * 1024**2
 """S3 wants 5 MiB at least in all parts but the last; R2, that all of them are equal."""
 MOST_PARTS = 10_000
+COPIED_BYTES = 256 * 1024**2
+"""Of a part that the storage copies by itself."""
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
+IMPATIENT_SECONDS = 3
 API_ATTEMPTS = 8
 """Somebody waits: botocore's pauses double, at random, so that a storage that does not answer is given up after some
 three seconds, one that answers that it is too busy after half a minute."""
@@ -73,7 +77,8 @@ class Bucket:
         self._settings = settings
         self._attempts = attempts
         self._session = _session(settings)
-        self._clients: dict[tuple[int, str | None, int], S3Client] = {}
+        self._clients: dict[tuple[int, str | None, bool], S3Client] = {}
+        self._making = threading.Lock()
 
     def __str__(self) -> str:
         return f"bucket {self.name} at {self._settings.s3_endpoint or 'Amazon S3'}"
@@ -81,8 +86,9 @@ class Bucket:
     # Objects
 
     def put(self, key: str, content: bytes, *, patient: bool = True) -> None:
+        """`patient`: whether it is tried again, and a slow answer waited for."""
         with self._told(key):
-            self._client(attempts=None if patient else 1).put_object(Bucket=self.name, Key=self._at(key), Body=content)
+            self._client(patient=patient).put_object(Bucket=self.name, Key=self._at(key), Body=content)
 
     def get(self, key: str) -> bytes:
         """The whole of a small object."""
@@ -101,13 +107,13 @@ class Bucket:
         if size > free:
             raise OSError(errno.ENOSPC, f"{key} has {size:,} bytes and the disk has room for {free:,}.", str(path))
         with self._told(key):
-            self._client().download_file(self.name, self._at(key), str(path), Config=_transfer())
+            self._client().download_file(self.name, self._at(key), str(path), Config=_transfer(PART_BYTES))
 
     def copy(self, key: str, target: str) -> None:
         """Within the storage; of any size."""
         with self._told(key):
             source: Any = {"Bucket": self.name, "Key": self._at(key)}
-            self._client().copy(source, self.name, self._at(target), Config=_transfer())
+            self._client().copy(source, self.name, self._at(target), Config=_transfer(COPIED_BYTES))
 
     def list(self, prefix: str, *, most: int | None = None) -> Iterator[StoredObject]:
         """What begins with `prefix`, in the order of its keys."""
@@ -150,15 +156,26 @@ class Bucket:
                 Bucket=self.name, Key=self._at(key), UploadId=parts_id, PartNumber=number, Body=content
             )["ETag"]
 
-    def complete_parts(self, key: str, parts_id: str, tags: Sequence[str]) -> None:
-        """Raises `PartsGone`."""
-        with self._told(key):
-            self._client().complete_multipart_upload(
-                Bucket=self.name,
-                Key=self._at(key),
-                UploadId=parts_id,
-                MultipartUpload={"Parts": [{"PartNumber": n, "ETag": tag} for n, tag in enumerate(tags, start=1)]},
-            )
+    def complete_parts(self, key: str, parts_id: str, tags: Sequence[str], *, size: int) -> None:
+        """Make the object, of `size` bytes, of its parts. Done again, since the answer to the first time was lost, it
+        changes nothing."""
+        try:
+            with self._told(key):
+                self._client().complete_multipart_upload(
+                    Bucket=self.name,
+                    Key=self._at(key),
+                    UploadId=parts_id,
+                    MultipartUpload={"Parts": [{"PartNumber": n, "ETag": tag} for n, tag in enumerate(tags, start=1)]},
+                )
+        except PartsGone as error:
+            try:
+                done = self.size(key) == size
+            except FileNotFoundError:
+                done = False
+            if not done:
+                raise StoreAway(
+                    f"The parts of {key} were removed from the {self} before they made an object."
+                ) from error
 
     def abort_parts(self, key: str, parts_id: str) -> None:
         """Nothing happens where they are gone."""
@@ -215,13 +232,31 @@ class Bucket:
     def _below(self, key: str) -> str:
         return key.removeprefix(self._prefix)
 
-    def _client(self, *, attempts: int | None = None, endpoint: str | None = None) -> "S3Client":
-        attempts = attempts or self._attempts
+    def _client(self, *, patient: bool = True, endpoint: str | None = None) -> "S3Client":
         endpoint = endpoint or self._settings.s3_endpoint
-        known = (os.getpid(), endpoint, attempts)
-        if known not in self._clients:
-            self._clients[known] = _connect(self._session, self._settings, endpoint=endpoint, attempts=attempts)
-        return self._clients[known]
+        known = (os.getpid(), endpoint, patient)
+        with self._making:
+            if known not in self._clients:
+                self._clients[known] = self._connect(endpoint, patient=patient)
+            return self._clients[known]
+
+    def _connect(self, endpoint: str | None, *, patient: bool) -> "S3Client":
+        from botocore.config import Config
+
+        config = Config(
+            signature_version="s3v4",
+            connect_timeout=CONNECT_SECONDS if patient else IMPATIENT_SECONDS,
+            read_timeout=READ_SECONDS if patient else IMPATIENT_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": self._attempts if patient else 1},
+            # Servers other than Amazon's seldom have a name per bucket, and some refuse its newer checksums.
+            s3={"addressing_style": "path" if endpoint else "auto"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            max_pool_connections=40,
+        )
+        region = self._settings.s3_region or self._session.region_name or "us-east-1"
+        client: S3Client = self._session.client("s3", endpoint_url=endpoint, region_name=region, config=config)
+        return client
 
     @contextmanager
     def _told(self, key: str) -> Iterator[None]:
@@ -284,26 +319,9 @@ def _session(settings: Settings) -> Any:
     )
 
 
-def _connect(session: Any, settings: Settings, *, endpoint: str | None, attempts: int) -> "S3Client":
-    from botocore.config import Config
-
-    config = Config(
-        signature_version="s3v4",
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": attempts},
-        # Servers other than Amazon's seldom have a name per bucket, and some refuse its newer checksums.
-        s3={"addressing_style": "path" if endpoint else "auto"},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        max_pool_connections=40,
-    )
-    region = settings.s3_region or session.region_name or "us-east-1"
-    client: S3Client = session.client("s3", endpoint_url=endpoint, region_name=region, config=config)
-    return client
-
-
-def _transfer() -> "TransferConfig":
+def _transfer(part_bytes: int) -> "TransferConfig":
     from boto3.s3.transfer import TransferConfig
 
-    return TransferConfig(max_concurrency=4, multipart_chunksize=PART_BYTES, num_download_attempts=10)
+    return TransferConfig(
+        max_concurrency=4, multipart_threshold=part_bytes, multipart_chunksize=part_bytes, num_download_attempts=10
+    )

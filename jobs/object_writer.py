@@ -45,7 +45,7 @@ class ObjectWriter:
                 if self._buffer:
                     self._send(bytes(self._buffer))
                 self._wait()
-                self._bucket.complete_parts(self._key, self._parts_id, self._tags)
+                self._bucket.complete_parts(self._key, self._parts_id, self._tags, size=self.bytes_written)
         except BaseException:
             self.abort()
             raise

@@ -241,11 +241,8 @@ class S3UploadWriter:
 
     def _assemble(self) -> None:
         """Put the parts together; nothing happens where that was done before, and only not written down."""
-        try:
-            self._bucket.complete_parts(_data(self._id), self._record.parts_id, self._record.tags)
-        except PartsGone:
-            if self._bucket.size(_data(self._id)) != self.length:
-                raise StoreAway(f"The parts of {self._id} were removed from the storage.") from None
+        record = self._record
+        self._bucket.complete_parts(_data(self._id), record.parts_id, record.tags, size=self.length)
         self._change(assembled=True)
 
     def _count(self, *, tail: str, assembled: bool = False) -> None:

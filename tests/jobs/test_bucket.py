@@ -108,6 +108,21 @@ def heal_after(proxy: FailingProxy, *, refusals: int) -> None:
     proxy.heads = Counting()
 
 
+def test_parts_are_put_together_once_and_said_to_be_gone_where_they_are(object_storage: ObjectStorage) -> None:
+    bucket = bucket_of(object_storage)
+    parts = bucket.begin_parts("film")
+    tags = [bucket.put_part("film", parts, 1, b"part")]
+    for _ in range(2):
+        bucket.complete_parts("film", parts, tags, size=4)
+    assert bucket.get("film") == b"part"
+    bucket.delete(["film"])
+    parts = bucket.begin_parts("film")
+    tags = [bucket.put_part("film", parts, 1, b"part")]
+    bucket.abort_parts("film", parts)
+    with pytest.raises(StoreAway, match="parts of film were removed"):
+        bucket.complete_parts("film", parts, tags, size=4)
+
+
 def test_addresses_are_those_that_users_reach(object_storage: ObjectStorage) -> None:
     bucket = bucket_of(object_storage, s3_public_endpoint="https://files.example.org", s3_link_seconds=120)
     address = bucket.address("jobs/job_1/results/a/video.mp4", Presentation("GET", "video/mp4", "inline"))

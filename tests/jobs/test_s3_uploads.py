@@ -8,7 +8,7 @@ import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from object_storage import ObjectStorage
@@ -137,14 +137,13 @@ def test_a_process_that_dies_costs_less_than_a_part(
 def test_who_dies_before_the_parts_are_put_together_is_made_up_for(
     uploads: S3Uploads, upload: ResumableUpload, store: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(*_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         raise StoreAway("The storage is away.")
 
-    for method in ("complete_parts",):
-        with monkeypatch.context() as patched:
-            patched.setattr(Bucket, method, away)
-            with pytest.raises(StoreAway):
-                add(uploads, upload, CONTENT)
+    with monkeypatch.context() as patched:
+        patched.setattr(Bucket, "complete_parts", away)
+        with pytest.raises(StoreAway):
+            add(uploads, upload, CONTENT)
     assert uploads.look(upload.id, viewer=None).finished
     assert content(uploads, upload, store) == CONTENT
 
@@ -154,8 +153,8 @@ def test_who_dies_after_the_parts_are_put_together_is_made_up_for(
 ) -> None:
     complete = Bucket.complete_parts
 
-    def complete_and_die(*arguments: object) -> None:
-        complete(*arguments)  # type: ignore[arg-type]
+    def complete_and_die(*arguments: Any, **options: Any) -> None:
+        complete(*arguments, **options)
         raise StoreAway("The answer is lost.")
 
     with monkeypatch.context() as patched:
