@@ -200,6 +200,17 @@ def cancel(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = Fal
 
 
 @app.command()
+def retry(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
+    """Let a job that has failed go on where it stopped."""
+    with _client(server) as client:
+        job = client.retry(job_id)
+    if as_json:
+        write_json(job.raw)
+    else:
+        say(f"{job.id} {job.status}")
+
+
+@app.command()
 def delete(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
     """Remove a job and its files."""
     with _client(server) as client:

@@ -16,6 +16,7 @@ RetintError
 │   ├── MethodNotAllowed         405 method_not_allowed
 │   ├── JobNotFinished           409 job_not_finished
 │   ├── JobAlreadyFinished       409 job_already_finished
+│   ├── JobNotFailed             409 job_not_failed
 │   ├── UploadUnfinished         409 upload_unfinished
 │   ├── UploadOffsetMismatch     409 upload_offset_mismatch
 │   ├── JobExpired               410 job_expired
@@ -148,6 +149,10 @@ class JobNotFinished(RequestError):
 
 class JobAlreadyFinished(RequestError):
     code, status, title = "job_already_finished", 409, "The job is already finished"
+
+
+class JobNotFailed(RequestError):
+    code, status, title = "job_not_failed", 409, "The job cannot be tried again"
 
 
 class UploadUnfinished(RequestError):

@@ -89,7 +89,7 @@ class FolderStore:
 
     def open_input_writer(self, job_id: str, kind: InputKind, index: int = 0) -> FileWriter:
         folder = self._job(job_id) / "input"
-        return FileWriter(folder / "video" if kind == "video" else folder / "references" / f"{index:04d}")
+        return FileWriter(folder / "video" if kind == "video" else self._reference(job_id, index))
 
     def input_video(self, job_id: str) -> Path:
         return self._job(job_id) / "input" / "video"
@@ -106,6 +106,9 @@ class FolderStore:
 
     def share_input_video(self, job_id: str, *, with_job: str) -> None:
         link_or_copy(self.input_video(job_id), self.input_video(with_job))
+
+    def share_input_reference(self, job_id: str, index: int, *, with_job: str, as_index: int) -> None:
+        link_or_copy(self._reference(job_id, index), self._reference(with_job, as_index))
 
     def drop_input(self, job_id: str) -> None:
         self.trash.discard(self._job(job_id) / "input")
@@ -226,6 +229,9 @@ class FolderStore:
 
     def _still(self, job_id: str, frame: int) -> Path:
         return self._job(job_id) / "stills" / f"{frame}.jpg"
+
+    def _reference(self, job_id: str, index: int) -> Path:
+        return self._job(job_id) / "input" / "references" / f"{index:04d}"
 
     def _results(self, job_id: str) -> Path:
         return self._job(job_id) / "results"

@@ -218,6 +218,18 @@ class JobOptions(StrictModel):
         "report_json",
     ]
     webhook: Annotated[WebhookOptions | None, Field(description="Whom to tell how the job goes.")] = None
+    reuse: Annotated[
+        str | None,
+        Field(
+            max_length=64,
+            description="Id of an earlier job of the same video. Its shots are taken over where nothing that they are "
+            "made of has changed; its video where none is sent, and its references where none of their name are.",
+        ),
+    ] = None
+    omit_references: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=255)]],
+        Field(max_length=64, description="Names of references of the job in `reuse` that are left out."),
+    ] = []
     metadata: Annotated[
         dict[str, str], Field(max_length=32, description="Yours; returned with the job. `title` names its downloads.")
     ] = {}

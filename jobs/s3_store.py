@@ -48,7 +48,7 @@ class S3Store:
         checked_job_id(job_id)
 
     def open_input_writer(self, job_id: str, kind: InputKind, index: int = 0) -> ObjectWriter:
-        key = input_video_key(job_id) if kind == "video" else f"{_job(job_id)}input/references/{index:04d}"
+        key = input_video_key(job_id) if kind == "video" else _reference_key(job_id, index)
         return ObjectWriter(self.bucket, key, part_bytes=self._part_bytes)
 
     @contextmanager
@@ -59,6 +59,9 @@ class S3Store:
 
     def share_input_video(self, job_id: str, *, with_job: str) -> None:
         self.bucket.copy(input_video_key(job_id), input_video_key(with_job))
+
+    def share_input_reference(self, job_id: str, index: int, *, with_job: str, as_index: int) -> None:
+        self.bucket.copy(_reference_key(job_id, index), _reference_key(with_job, as_index))
 
     def drop_input(self, job_id: str) -> None:
         self._delete(f"{_job(job_id)}input/")
@@ -184,6 +187,10 @@ class S3Store:
 
     def _delete(self, prefix: str) -> None:
         self.bucket.delete([found.key for found in self.bucket.list(prefix)])
+
+
+def _reference_key(job_id: str, index: int) -> str:
+    return f"{_job(job_id)}input/references/{index:04d}"
 
 
 def input_video_key(job_id: str) -> str:

@@ -111,6 +111,9 @@ class Store(Protocol):
         """Make a job's video that of another job too, for which there is room; neither needs the other from then on.
         Raises `FileNotFoundError` where it is not kept."""
 
+    def share_input_reference(self, job_id: str, index: int, *, with_job: str, as_index: int) -> None:
+        """The same with a reference. Raises `FileNotFoundError` where it is not kept."""
+
     def drop_input(self, job_id: str) -> None: ...
 
     def open_execution(self, job_id: str, execution_id: str) -> Path:

@@ -25,6 +25,8 @@ from service.kept_video import take_kept_video
 from service.multipart import Event, MultipartReader, PartData, PartEnded, PartStarted
 from service.options_part import parse_options, require_uploaded
 from service.problems import json_pointer
+from service.reusing import POINTER as REUSE_POINTER
+from service.reusing import kept_references, share_references
 from service.uploaded_video import take_uploaded_video
 
 MAX_FIELD_BYTES = {"options": 256 * 1024, "video_upload": 64, "video_of": 64}
@@ -130,6 +132,12 @@ class Intake(Generic[Options]):
     def finish(self) -> Upload[Options]:
         """The body is over: check that it held all that it must."""
         self._reader.close()
+        options = self._options
+        if options is None:
+            options = self._form.options()
+            self._check_options(options)
+        if isinstance(options, JobOptions) and options.reuse is not None:
+            self._take_from_earlier_job(options, options.reuse)
         form, missing = self._form, []
         if self._video_name is None:
             missing.append(
@@ -147,10 +155,6 @@ class Intake(Generic[Options]):
             )
         if missing:
             raise InvalidRequest("The upload lacks a part; `errors` says which.", errors=missing)
-        options = self._options
-        if options is None:
-            options = self._form.options()
-            self._check_options(options)
         if isinstance(options, JobOptions):
             require_uploaded(options, names=self._reference_names)
         assert self._video_name is not None
@@ -301,6 +305,40 @@ class Intake(Generic[Options]):
                     viewer=self._viewer,
                     job_id=self._job_id,
                 )
+
+    def _take_from_earlier_job(self, options: JobOptions, reuse: str) -> None:
+        """What the job in `reuse` has and was not sent: the options that name it may come last."""
+        sent = tuple(self._reference_names)
+        names = kept_references(options, sent, repository=self._repository, viewer=self._viewer)
+        with self._lock:
+            if self._keep and not self._discarded:
+                with self._space.full_is_told():
+                    if self._video_name is None:
+                        take_kept_video(
+                            reuse,
+                            repository=self._repository,
+                            viewer=self._viewer,
+                            store=self._store,
+                            job_id=self._job_id,
+                            pointer=REUSE_POINTER,
+                        )
+                    share_references(
+                        options,
+                        sent,
+                        repository=self._repository,
+                        viewer=self._viewer,
+                        store=self._store,
+                        job_id=self._job_id,
+                    )
+        self._video_name = self._video_name or reuse
+        if len(sent) + len(names) > self._settings.max_references:
+            raise TooManyReferences(
+                f"With those of {reuse} the job has {len(sent) + len(names)} references, more than "
+                f"{self._settings.max_references}, which is what a job takes here. Leave some out with "
+                "`omit_references`.",
+                errors=[FieldError("#/references", f"At most {self._settings.max_references}.")],
+            )
+        self._reference_names += names
 
     def _require_kind(self, part: PartStarted, *, wrong: tuple[str, ...], expected: str) -> None:
         kind = part.content_type or ""

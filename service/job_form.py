@@ -6,7 +6,8 @@ from service.video_part import ONE_VIDEO, video_properties
 
 JOB_FORM_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "description": "A video, given in `video`, `video_upload` or `video_of`, and colored frames of it.",
+    "description": "A video, given in `video`, `video_upload` or `video_of`, and colored frames of it. With `reuse` in "
+    "`options` both may be left out: what the earlier job has is taken then.",
     "required": ["references"],
     **ONE_VIDEO,
     "additionalProperties": False,

@@ -8,9 +8,16 @@ POINTER = "#/video_of"
 
 
 def take_kept_video(
-    record_id: str, *, repository: JobRepository, viewer: str | None, store: Store, job_id: str
+    record_id: str,
+    *,
+    repository: JobRepository,
+    viewer: str | None,
+    store: Store,
+    job_id: str,
+    pointer: str = POINTER,
 ) -> None:
-    """Make the video of the record `record_id` that of `job_id` too, whose folder is there.
+    """Make the video of the record `record_id` that of `job_id` too, whose folder is there; `pointer`
+    leads to where the request names it.
 
     Raises:
         InvalidRequest: the viewer has no such record, or its video is not kept.
@@ -20,7 +27,7 @@ def take_kept_video(
         repository.get_record(record_id, viewer=viewer)
         store.share_input_video(record_id, with_job=job_id)
     except (JobNotFound, JobExpired) as error:
-        raise InvalidRequest(error.detail, errors=[FieldError(POINTER, error.detail)]) from error
+        raise InvalidRequest(error.detail, errors=[FieldError(pointer, error.detail)]) from error
     except FileNotFoundError as error:
         detail = f"The video of {record_id[:64]} is not kept any more. Send it again."
-        raise InvalidRequest(detail, errors=[FieldError(POINTER, detail)]) from error
+        raise InvalidRequest(detail, errors=[FieldError(pointer, detail)]) from error

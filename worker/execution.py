@@ -195,7 +195,14 @@ def _work(job_id: str, execution_id: str, workplace: Workplace, files: InputFile
     if workplace.colorize is not None:
         return coloring(task, colorize=workplace.colorize, settings=workplace.settings)
     owns = partial(_is_owned, job_id, execution_id, workplace.repository)
-    return film(task, checkpoints=StoreCheckpoints(store, job_id, owns=owns), settings=workplace.settings)
+    reuse = record.options.reuse
+    return film(
+        task,
+        checkpoints=StoreCheckpoints(store, job_id, owns=owns),
+        # Only read.
+        earlier=None if reuse is None else StoreCheckpoints(store, reuse, owns=lambda: False),
+        settings=workplace.settings,
+    )
 
 
 def _ready(file: VariantFile, *, job_id: str, check: Callable[[], None]) -> tuple[Path, Variant]:

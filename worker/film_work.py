@@ -19,14 +19,20 @@ from worker.pieces import Coloring
 from worker.planning import kept_plan, plan_film
 from worker.progress import ANALYSIS_COST, Progress
 from worker.report import curve_sums
+from worker.taking_over import TakingOver
 from worker.task import ColorizationTask
 from worker.work import HandOver, Outcome
 
 
 def plan_or_assemble(
-    task: ColorizationTask, *, checkpoints: Checkpoints, settings: Settings, observer: Observer
+    task: ColorizationTask,
+    *,
+    checkpoints: Checkpoints,
+    earlier: Checkpoints | None,
+    settings: Settings,
+    observer: Observer,
 ) -> Outcome | HandOver:
-    """Go on where the film stands, by what is kept of it.
+    """Go on where the film stands, by what is kept of it; `earlier` is what another job of it has kept.
 
     Raises:
         JobFailure, JobCanceled, TimedOut: see `worker.pipeline.colorize_video`.
@@ -38,7 +44,12 @@ def plan_or_assemble(
             model = load(
                 task.options.model, device=select_device(settings.device), weights_folder=settings.weights_folder
             )
+            taking = None if earlier is None else TakingOver(earlier, checkpoints, scratch=Path(scratch))
+            if taking is not None:
+                taking.take_analyses()
             plan = plan_film(task, model=model, progress=progress, checkpoints=checkpoints, scratch=Path(scratch))
+            if taking is not None:
+                taking.take_pieces(plan)
     journal = Journal.of(plan)
     sums: dict[int, list[StretchSum]] = {}
     through = keys_through(checkpoints.kept())

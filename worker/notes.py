@@ -39,6 +39,11 @@ class ColoringNotes(StrictModel):
     peak_memory_megabytes: float
     working_size: int | None = None
 
+    @property
+    def files(self) -> list[str]:
+        """Names of all kept files that these notes speak of."""
+        return [name for name in (self.video, self.comparison, self.frames, self.first, self.last) if name is not None]
+
 
 Notes = Annotated[TuningNotes | ColoringNotes, Field(discriminator="kind")]
 _NOTES: TypeAdapter[TuningNotes | ColoringNotes] = TypeAdapter(Notes)

@@ -29,6 +29,8 @@ from worker.signatures import SignatureFile
 from worker.stretches import longest_stretch, stretches_of
 from worker.task import ColorizationTask
 
+ANALYSIS_NAMES = ("signatures-", "shots-")
+"""How the files begin that a look at every frame keeps; the last is kept last."""
 CHUNK_BYTES = 8 * 1024**2
 _ANALYSES = TypeAdapter(Analysis)
 

@@ -63,14 +63,14 @@ def coloring(task: ColorizationTask, *, colorize: Colorize, settings: Settings) 
     return Work("jobs", options=task.options, reference_count=len(task.references), do=do)
 
 
-def film(task: ColorizationTask, *, checkpoints: Checkpoints, settings: Settings) -> Work:
+def film(task: ColorizationTask, *, checkpoints: Checkpoints, earlier: Checkpoints | None, settings: Settings) -> Work:
     """Plan a film, or put it together where all of its pieces are through."""
 
     def do(observer: Observer) -> Outcome | HandOver:
         # Imported here: networks come with it.
         from worker.film_work import plan_or_assemble
 
-        return plan_or_assemble(task, checkpoints=checkpoints, settings=settings, observer=observer)
+        return plan_or_assemble(task, checkpoints=checkpoints, earlier=earlier, settings=settings, observer=observer)
 
     return Work("jobs", options=task.options, reference_count=len(task.references), do=do)
 

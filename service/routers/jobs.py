@@ -1,4 +1,4 @@
-"""`/v1/jobs`: make, look at, cancel and delete jobs."""
+"""`/v1/jobs`: make, look at, cancel, retry and delete jobs."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +16,7 @@ from jobs.errors import (
     InvalidRequest,
     JobAlreadyFinished,
     JobExpired,
+    JobNotFailed,
     JobNotFound,
     PayloadTooLarge,
     QueueFull,
@@ -32,6 +33,7 @@ from jobs.identifiers import new_job_id
 from jobs.options import JobOptions
 from jobs.record import Job, Status
 from jobs.repository import JobPage
+from jobs.retrying import retry_job
 from service.dependencies import RepositoryDep, ServicesDep, ViewerDep
 from service.examples import CANCELED_JOB_CONTENT, JOB_CONTENT, JOB_PAGE_CONTENT
 from service.form import TO_COLOR
@@ -202,6 +204,28 @@ def cancel(job_id: str, services: ServicesDep, viewer: ViewerDep) -> Job:
     services.repository.get(job_id, viewer=viewer)
     cancel_job(job_id, repository=services.repository, queue=services.queue, store=services.store)
     log.info("job_canceled", job_id=job_id)
+    return services.repository.get(job_id)
+
+
+@router.post(
+    "/{job_id}/retry",
+    operation_id="retry_job",
+    summary="Try a failed job again",
+    status_code=202,
+    response_description="The job, queued.",
+    responses={
+        202: {"content": JOB_CONTENT},
+        **describe_problems(
+            Unauthorized, JobNotFound, JobExpired, JobNotFailed, TooManyJobs, QueueFull, InvalidRequest
+        ),
+    },
+)
+def retry(job_id: str, services: ServicesDep, viewer: ViewerDep) -> Job:
+    """Goes on where it stopped: shots that are done are not done again."""
+    services.repository.get(job_id, viewer=viewer)
+    services.admission.require_room(viewer or "")
+    retry_job(job_id, repository=services.repository, queue=services.queue)
+    log.info("job_retried", job_id=job_id)
     return services.repository.get(job_id)
 
 

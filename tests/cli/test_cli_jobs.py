@@ -100,6 +100,8 @@ def test_watch_cancel_and_delete(server: FakeServer) -> None:
     assert watched.stdout.startswith("job_1 succeeded")
     server.answers = [job_answer(status="canceled")]
     assert retint(server, "cancel", "job_1").stdout == "job_1 canceled\n"
+    server.answers = [job_answer(status="queued")]
+    assert retint(server, "retry", "job_1").stdout == "job_1 queued\n"
     server.answers = [Answer(204)]
     assert json.loads(retint(server, "delete", "job_1", "--json").stdout) == {"id": "job_1", "deleted": True}
 

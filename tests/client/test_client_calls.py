@@ -59,6 +59,7 @@ def test_list_asks_for_pages_until_the_last(client: Any, server: FakeServer) -> 
 def test_cancel_delete_models_version_and_ready(client: Any, server: FakeServer) -> None:
     server.answers = [
         job_answer(status="canceled"),
+        job_answer(status="queued"),
         Answer(204),
         json_answer({"data": [{"name": "retint", "weights_present": True}]}),
         json_answer({"service": "0.1.0"}),
@@ -66,6 +67,7 @@ def test_cancel_delete_models_version_and_ready(client: Any, server: FakeServer)
         json_answer({"status": "ready"}),
     ]
     assert client.cancel("job_1").finished
+    assert not client.retry("job_1").finished
     client.delete("job_1")
     assert client.models() == (retint.Model("retint", weights_present=True),)
     assert client.version() == {"service": "0.1.0"}
@@ -73,6 +75,7 @@ def test_cancel_delete_models_version_and_ready(client: Any, server: FakeServer)
     assert client.ready()
     assert [(request.method, request.path) for request in server.received] == [
         ("POST", "/v1/jobs/job_1/cancel"),
+        ("POST", "/v1/jobs/job_1/retry"),
         ("DELETE", "/v1/jobs/job_1"),
         ("GET", "/v1/models"),
         ("GET", "/version"),

@@ -22,6 +22,7 @@ CALLS = {
     ("get", "/v1/jobs/{job_id}"): "get_job",
     ("delete", "/v1/jobs/{job_id}"): "delete_job",
     ("post", "/v1/jobs/{job_id}/cancel"): "cancel_job",
+    ("post", "/v1/jobs/{job_id}/retry"): "retry_job",
     ("get", "/v1/jobs/{job_id}/events"): "watch_job",
     ("get", "/v1/jobs/{job_id}/content"): "get_job_content",
     ("head", "/v1/jobs/{job_id}/content"): "head_job_content",

@@ -1,8 +1,13 @@
 """Runs a real worker with the real pipeline, slowed down by so many seconds per frame: `python slow_worker.py SECONDS`.
 
-Tests need to meet pieces of tiny films while they are done.
+Tests need to meet pieces of tiny films while they are done. RETINT_TEST_SLOW_PHASE makes frames slow in another phase
+than `colorizing`; in the phase RETINT_TEST_FULL_IN files grow no larger than a kilobyte, as on a full disk, as long as
+the file RETINT_TEST_FULL_WHILE is there.
 """
 
+import os
+import resource
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +24,26 @@ from worker.main import run_worker
 
 SECONDS = float(sys.argv[1])
 load = models.registry.load
+
+
+SLOW_PHASE = os.environ.get("RETINT_TEST_SLOW_PHASE", "colorizing")
+FULL_IN = os.environ.get("RETINT_TEST_FULL_IN")
+FULL_WHILE = Path(os.environ.get("RETINT_TEST_FULL_WHILE", "/nowhere"))
+
+
+def slowed(frames: Iterable[Any]) -> Iterator[Any]:
+    for frame in frames:
+        time.sleep(SECONDS)
+        yield frame
+
+
+def fill_disk(phase: str) -> None:
+    """Let writing fail from here on where the phase is the one asked for, and succeed again elsewhere."""
+    full = phase == FULL_IN and FULL_WHILE.exists()
+    # SIGXFSZ would kill the process before write() could say so.
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024 if full else hard, hard))
 
 
 class Slow:
@@ -45,11 +70,44 @@ def load_slow(name: str, *, device: torch.device, weights_folder: Path) -> Any:
     return Slow(load(name, device=device, weights_folder=weights_folder))
 
 
-if __name__ == "__main__":
+def slow_down() -> None:
+    import worker.assembly
     import worker.film_work
     import worker.piece_work
+    import worker.planning
+    import worker.progress
+    from worker.piece_reporting import PieceObserver
+    from worker.progress import Progress
 
-    if SECONDS:
+    if SLOW_PHASE == "colorizing" and SECONDS:
         models.registry.load = load_slow  # type: ignore[assignment]
         worker.film_work.load = load_slow  # type: ignore[assignment]
+    if SLOW_PHASE == "detecting_shots":
+        analyze = worker.planning.analyze
+
+        def analyze_slowly(frames: Iterable[Any], **more: Any) -> Any:
+            return analyze(slowed(frames), **more)
+
+        worker.planning.analyze = analyze_slowly
+    if SLOW_PHASE == "encoding":
+        check = Progress.check
+
+        def check_slowly(progress: Progress) -> None:
+            if progress._phase == "encoding":
+                time.sleep(SECONDS)
+            check(progress)
+
+        Progress.check = check_slowly  # type: ignore[method-assign]
+    for kind in (Progress, PieceObserver):
+        enter = kind.enter
+
+        def enter_and_fill(meter: Any, phase: Any, enter: Any = enter) -> None:
+            enter(meter, phase)
+            fill_disk(phase)
+
+        kind.enter = enter_and_fill  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    slow_down()
     run_worker(Settings())

@@ -118,6 +118,10 @@ class AsyncClient:
     async def cancel(self, job_id: str) -> Job:
         return await self._run(JOBS.cancel(job_id))
 
+    async def retry(self, job_id: str) -> Job:
+        """Let a job that has failed go on where it stopped."""
+        return await self._run(JOBS.retry(job_id))
+
     async def delete(self, job_id: str) -> None:
         """Remove the job and its files."""
         await self._run(JOBS.delete(job_id))

@@ -73,6 +73,9 @@ class Kind(Generic[R]):
     def cancel(self, record_id: str) -> Call[R]:
         return Call("POST", self._at(record_id, "cancel"), self._read)
 
+    def retry(self, record_id: str) -> Call[R]:
+        return Call("POST", self._at(record_id, "retry"), self._read)
+
     def delete(self, record_id: str) -> Call[None]:
         return Call("DELETE", self._at(record_id), check)
 

@@ -137,6 +137,10 @@ class Client:
     def cancel(self, job_id: str) -> Job:
         return self._run(JOBS.cancel(job_id))
 
+    def retry(self, job_id: str) -> Job:
+        """Let a job that has failed go on where it stopped."""
+        return self._run(JOBS.retry(job_id))
+
     def delete(self, job_id: str) -> None:
         """Remove the job and its files."""
         self._run(JOBS.delete(job_id))

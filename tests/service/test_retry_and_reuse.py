@@ -1,0 +1,104 @@
+"""A failed job goes on, and a new job takes over what an earlier one has."""
+
+import json
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from jobs.errors import VideoUndecodable
+from service.dependencies import Services, get_viewer
+from tests.service.http_checks import assert_problem, job_files, pointers
+
+pytestmark = pytest.mark.anyio
+
+
+def options_part(**options: object) -> tuple[str, tuple[None, bytes, str]]:
+    return ("options", (None, json.dumps(options).encode(), "application/json"))
+
+
+def reference(name: str, content: bytes = b"picture") -> tuple[str, tuple[str, bytes, str]]:
+    return ("references", (name, content, "image/png"))
+
+
+async def made(client: httpx.AsyncClient, *parts: object) -> str:
+    response = await client.post("/v1/jobs", files=list(parts))  # type: ignore[arg-type]
+    assert response.status_code == 202, response.text
+    return str(response.json()["id"])
+
+
+def references_of(services: Services, job_id: str) -> dict[str, bytes]:
+    with services.store.fetch_input(job_id) as files:
+        names = services.repository.submission(job_id).reference_names
+        return {name: path.read_bytes() for name, path in zip(names, files.references, strict=True)}
+
+
+async def test_a_failed_job_is_queued_again(client: httpx.AsyncClient, services: Services, job_id: str) -> None:
+    services.queue.stop(job_id)
+    services.repository.claim(job_id, "e1")
+    services.repository.fail(job_id, "e1", VideoUndecodable("No video stream."))
+    response = await client.post(f"/v1/jobs/{job_id}/retry")
+    assert response.status_code == 202
+    shown = response.json()
+    assert (shown["status"], shown["error"], shown["finished_at"], shown["expires_at"]) == ("queued", None, None, None)
+    assert services.queue.is_alive(job_id)
+    assert services.repository.open_ids() == {job_id}
+    assert_problem(await client.post(f"/v1/jobs/{job_id}/retry"), 409, "job_not_failed")
+    # It is a job like any other again: it can end once more.
+    assert services.repository.claim(job_id, "e2")
+    assert services.repository.fail(job_id, "e2", VideoUndecodable("No video stream."))
+    assert services.repository.open_ids() == set()
+
+
+async def test_only_what_failed_and_has_its_upload_is_tried_again(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    job_id = await made(client, *job_files(options={"keep_input": False}))
+    problem = assert_problem(await client.post(f"/v1/jobs/{job_id}/retry"), 409, "job_not_failed")
+    assert "is queued" in str(problem["detail"])
+    services.repository.fail(job_id, None, VideoUndecodable("No video stream."))
+    problem = assert_problem(await client.post(f"/v1/jobs/{job_id}/retry"), 409, "job_not_failed")
+    assert "not kept" in str(problem["detail"])
+    assert_problem(await client.post("/v1/jobs/job_0/retry"), 404, "job_not_found")
+
+
+async def test_a_job_of_another_key_is_not_there_to_be_tried_again(app: FastAPI, client: httpx.AsyncClient) -> None:
+    app.dependency_overrides[get_viewer] = lambda: "key_1"
+    job_id = await made(client, *job_files())
+    app.dependency_overrides[get_viewer] = lambda: "key_2"
+    assert_problem(await client.post(f"/v1/jobs/{job_id}/retry"), 404, "job_not_found")
+    response = await client.post("/v1/jobs", files=[options_part(reuse=job_id)])
+    assert pointers(assert_problem(response, 422, "invalid_request")) == ["#/options/reuse"]
+
+
+async def test_a_job_takes_over_video_and_references_that_are_not_sent(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    video = job_files()[0]
+    first = await made(client, video, reference("a.png", b"a"), reference("b.png", b"b"))
+    second = await made(
+        client, reference("b.png", b"better"), options_part(reuse=first, references=[{"name": "a.png", "frame": 3}])
+    )
+    assert services.store.input_video(second).read_bytes() == b"film"
+    assert references_of(services, second) == {"b.png": b"better", "a.png": b"a"}
+    third = await made(client, options_part(reuse=second, omit_references=["b.png"]))
+    assert references_of(services, third) == {"a.png": b"a"}
+    assert services.repository.get(third).options.reuse == second
+
+
+async def test_what_cannot_be_taken_over_is_refused_and_leaves_nothing(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    response = await client.post("/v1/jobs", files=[options_part(reuse="job_" + "0" * 24)])
+    assert pointers(assert_problem(response, 422, "invalid_request")) == ["#/options/reuse"]
+    first = await made(client, *job_files(references=("a.png", "b.png")))
+    many = [reference("c.png"), reference("d.png"), options_part(reuse=first)]
+    assert_problem(await client.post("/v1/jobs", files=many), 422, "too_many_references")
+    none = [options_part(reuse=first, omit_references=["a.png", "b.png"])]
+    assert pointers(assert_problem(await client.post("/v1/jobs", files=none), 422, "invalid_request")) == [
+        "#/references"
+    ]
+    services.store.drop_input(first)
+    gone = await client.post("/v1/jobs", files=[options_part(reuse=first)])
+    assert "not kept" in str(assert_problem(gone, 422, "invalid_request")["detail"])
+    assert list(services.store.job_ids()) == [first]
