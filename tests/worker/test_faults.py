@@ -89,8 +89,8 @@ def test_after_a_crash_only_the_piece_that_ran_is_done_again(service: FilmServic
     job = service.wait_until_ended(job_id)
     assert job.status == "succeeded", job.error
     assert is_whole(service, job_id, film)
-    assert piece_lines(service, "piece_started", job_id) == ["0", "1", "1", "2"]
-    assert piece_lines(service, "piece_done", job_id) == ["0", "1", "2"]
+    assert sorted(piece_lines(service, "piece_started", job_id)) == ["0", "1", "1", "2"]
+    assert sorted(piece_lines(service, "piece_done", job_id)) == ["0", "1", "2"]
 
 
 @pytest.mark.usefixtures("housekeeping")
@@ -142,7 +142,8 @@ def test_a_piece_whose_workers_all_die_fails_the_job_and_a_retry_goes_on(
 ) -> None:
     service.start_workers(1, seconds_per_frame=SLOW)
     job_id = service.submit(film.path, [still(film, tmp_path, 3)])
-    for started in (2, 3):
+    # The second piece dies, the third, and the second again, which has the one retry that the settings grant.
+    for started in (2, 3, 4):
         wait_until(
             lambda count=started: len(piece_lines(service, "piece_started", job_id)) == count,  # type: ignore[misc]
             seconds=40,
@@ -157,7 +158,7 @@ def test_a_piece_whose_workers_all_die_fails_the_job_and_a_retry_goes_on(
     job = service.wait_until_ended(job_id)
     assert job.status == "succeeded", job.error
     assert is_whole(service, job_id, film)
-    assert piece_lines(service, "piece_done", job_id) == ["0", "1", "2"]
+    assert sorted(piece_lines(service, "piece_done", job_id)) == ["0", "1", "2"]
 
 
 def test_a_canceled_job_stops_on_all_workers_within_two_seconds(
