@@ -13,7 +13,7 @@ from redis import Redis
 
 from jobs.connection import connect
 from jobs.embedded_redis import embedded_redis
-from jobs.errors import VariantNotFound
+from jobs.errors import StoreAway, VariantNotFound
 from jobs.folder_store import FolderStore
 from jobs.identifiers import new_job_id
 from jobs.options import JobOptions
@@ -119,6 +119,7 @@ def test_the_pipeline_gets_the_files_under_the_names_that_users_gave(desk: Desk)
     ("error", "code"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "storage_full"),
+        (StoreAway("There is no bucket films."), "storage_unavailable"),
         (MemoryError(), "out_of_memory"),
         (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
         (model_errors.OutOfMemory("The GPU is full."), "out_of_memory"),
