@@ -152,6 +152,8 @@ const NEXT = {
   video_undecodable: "film", video_unsupported: "film", video_too_large: "film", video_too_long: "film",
 };
 
+const PASSING = ["worker_lost", "timed_out", "internal", "storage_full", "storage_unavailable", "out_of_memory"];
+
 function over(main, first) {
   const top = head(first, button("Delete", { glyph: "bin", onclick: async () => {
     if (!(await confirm(`Delete ${titleOf(first)}?`, { explain: "The record of it is removed from the service.", action: "Delete" }))) return;
@@ -170,8 +172,17 @@ function over(main, first) {
     const still = from ? await get(`/v1/keyframes/${from}`).then(() => true, () => false) : false;
     const way = NEXT[error.code];
     const actions = [];
-    if (still && way !== "film") actions.push(h("a", { class: "button main", href: `#/film/${from}`, onclick: () => reopen(from) }, way === "frames" ? "Change the colored frames" : "Back to its frames, and begin again"));
-    else actions.push(h("a", { class: "button main", href: "#/" }, "Choose a film"));
+    // What went wrong of itself may go right now, from where it stopped.
+    if (PASSING.includes(error.code)) actions.push(button("Try again", { kind: "main", onclick: async () => {
+      try {
+        await call(`/v1/jobs/${first.id}/retry`, { method: "POST" });
+        dispatchEvent(new HashChangeEvent("hashchange"));
+      } catch (problem) {
+        put(place, trouble(problem));
+      }
+    } }));
+    if (still && way !== "film") actions.push(h("a", { class: `button ${actions.length ? "" : "main"}`, href: `#/film/${from}`, onclick: () => reopen(from) }, way === "frames" ? "Change the colored frames" : "Back to its frames, and begin again"));
+    else actions.push(h("a", { class: `button ${actions.length ? "" : "main"}`, href: "#/" }, "Choose a film"));
     put(place, h("div", { class: `notice ${first.error ? "bad" : ""}`, role: first.error ? "alert" : null }, h("h2", {}, error.title), h("p", {}, error.detail), h("div", { class: "row" }, actions)));
   }
 }

@@ -43,6 +43,7 @@ export function player({ address, film, points, shots, suggestions, actions = []
 
   let frame = 0;
   let mediaTime = 0;
+  let start = null;
   let wanted = null;
   let closed = false;
 
@@ -65,7 +66,9 @@ export function player({ address, film, points, shots, suggestions, actions = []
   // The frame that is seen, as the browser says; where it cannot, as the clock does.
   function shown(_, facts) {
     if (closed) return;
-    mediaTime = facts?.mediaTime ?? video.currentTime;
+    // The first frame need not stand at zero: sound may begin before it.
+    if (facts && start === null && video.currentTime < 0.5 / rate) start = facts.mediaTime;
+    mediaTime = (facts?.mediaTime ?? video.currentTime) - (start ?? 0);
     frame = Math.min(last, Math.max(0, Math.round(mediaTime * rate - (facts ? 0 : 0.5))));
     show(wait, false);
     draw();
@@ -84,13 +87,13 @@ export function player({ address, film, points, shots, suggestions, actions = []
   function seek(to) {
     if (wanted !== null) { wanted = to; return; }
     wanted = to;
-    video.currentTime = Math.min((to + 0.5) / rate, Math.max(0, film.duration_seconds - 0.25 / rate));
+    video.currentTime = (start ?? 0) + Math.min((to + 0.5) / rate, Math.max(0, film.duration_seconds - 0.25 / rate));
   }
 
   video.addEventListener("seeked", () => {
     const next = wanted;
     wanted = null;
-    if (next !== null && Math.abs((next + 0.5) / rate - video.currentTime) > 0.75 / rate && next < last) seek(next);
+    if (next !== null && Math.abs((start ?? 0) + (next + 0.5) / rate - video.currentTime) > 0.75 / rate && next < last) seek(next);
     if (!("requestVideoFrameCallback" in video)) shown();
   });
   video.addEventListener("loadeddata", () => { if (!("requestVideoFrameCallback" in video)) shown(); else draw(); });

@@ -1,5 +1,6 @@
 // A film in color: seen beside what it was, measured, and taken home.
 
+import { addFrame } from "/page/again.js";
 import { call, get } from "/page/api.js";
 import { button, confirm, h, icon, put } from "/page/dom.js";
 import { player } from "/page/player.js";
@@ -15,18 +16,20 @@ export function result(main, job) {
   const variant = (name) => job.variants.find((one) => one.name === name);
   const film = variant("video");
   const stage = h("div", {});
+  const extra = h("div", {});
   const below = h("div", { class: "beside even" });
   put(main,
     h("div", { class: "head row between" },
       h("div", {}, h("h1", {}, title, h("span", { class: "status succeeded" }, "Done")), h("p", { class: "muted" }, [facts(job.video), many(job.shots.length, "shot")].join(" · "))),
       h("div", { class: "row" }, remove, film ? h("a", { class: "button main", href: film.href, download: true }, icon("download"), h("span", {}, `Download the color film, ${bytes(film.bytes)}`)) : null)),
     job.warnings.length ? h("div", { class: "notice" }, job.warnings.map((text) => h("p", {}, text))) : null,
-    stage, below);
+    stage, extra, below);
 
   let playing = null;
+  let adding = null;
   let closed = false;
   compose();
-  return { close() { closed = true; playing?.close(); } };
+  return { close() { closed = true; adding?.close(); playing?.close(); } };
 
   async function compose() {
     const report = variant("report_json") ? await get(variant("report_json").href).catch(() => null) : null;
@@ -34,7 +37,15 @@ export function result(main, job) {
     const suggestions = (report?.weakest_frames ?? []).filter((one) => one.reference_would_help);
     const points = report?.confidence ?? job.confidence ?? [];
     if (variant("comparison")) {
-      playing = player({ address: variant("comparison").href, film: job.video, points, shots: job.shots, suggestions });
+      const add = button("Add a colored frame here", { glyph: "plus", kind: "small", disabled: job.options.keep_input === false, onclick: () => {
+        playing.pause();
+        adding?.close();
+        adding = addFrame(job, playing.place, { onclose: () => add.focus() });
+        put(extra, adding.element);
+        adding.focus();
+        adding.element.scrollIntoView({ block: "nearest" });
+      } });
+      playing = player({ address: variant("comparison").href, film: job.video, points, shots: job.shots, suggestions, actions: [add] });
       put(stage, playing.element);
     } else if (film?.media_type === "video/mp4") {
       put(stage, h("video", { class: "plain", src: film.href, controls: true, playsinline: true }));

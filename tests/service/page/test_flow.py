@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 from playwright.sync_api import Locator, Page, expect
 
@@ -164,3 +165,36 @@ def test_before_and_after_are_the_same_frame_and_steps_are_single_frames(
     page.get_by_role("button", name="Play").click()
     expect(page.get_by_role("button", name="Play")).to_be_visible(timeout=10_000 + 1000 * 3 * SHOT_FRAMES // RATE)
     expect_frame(41)
+
+
+def test_one_more_frame_is_taken_colored_and_the_film_colored_again_with_it(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    job = server.client.get("/v1/jobs").json()["data"][0]
+    film = make_film(tmp_path / "same.mp4")
+    visitor = visit(server)
+    page = visitor.open(f"/#/job/{job['id']}")
+    expect(page.get_by_text("Loading the film")).to_be_hidden(timeout=LONG)
+    page.get_by_label("Frame", exact=True).fill("20")
+    page.get_by_label("Frame", exact=True).press("Enter")
+    expect(page.get_by_label("Place in the film")).to_have_value("20")
+    page.get_by_role("button", name="Add a colored frame here").click()
+    expect(page.get_by_role("heading", name="A colored frame at 0:01, frame 20")).to_be_visible(timeout=LONG)
+    visitor.audit(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download it").click()
+    assert download.value.suggested_filename == "frame-000020.png"
+    download.value.save_as(tmp_path / "frame.png")
+    gray = film.colors[20].astype(float) @ [0.299, 0.587, 0.114]
+    found = cv2.imread(str(tmp_path / "frame.png"))[..., 0]
+    assert np.abs(found - gray).mean() < 3, "out of the film, at its size"
+    page.get_by_label("Add it colored").set_input_files(colored(film, 20, tmp_path / "mine.png"))
+    page.get_by_role("button", name="Color again with it").click()
+    page.wait_for_url(re.compile(rf"#/job/(?!{job['id']})"))
+    expect(page.get_by_role("region", name="Before and after")).to_be_visible(timeout=LONG)
+    again = server.client.get("/v1/jobs").json()["data"][0]
+    assert again["options"]["reuse"] == job["id"]
+    assert {(one["name"], one["frame"]) for one in again["references"]} == {
+        ("frame-000020.png", 20),
+        *((one["name"], one["frame"]) for one in job["references"]),
+    }
