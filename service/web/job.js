@@ -97,7 +97,7 @@ function drawTuning(place, job, before) {
   const loss = scaled(curve.map((point) => point.loss)).map((y, i) => [curve[i].step / steps, y]);
   const held = scaled(curve.map((point) => point.held_out_psnr_db)).map((y, i) => [curve[i].step / steps, y]);
   put(place, h("h2", {}, "Learning your colors"),
-    h("p", { class: "muted" }, `${whose}${many(curve.at(-1).step, "step")}, ${gain > 0 ? `${gain.toFixed(2)} dB closer to your frame than before` : "no gain so far"}`),
+    h("p", { class: "muted" }, `${whose}${many(curve.at(-1).step, "step")}, ${gain >= 0.005 ? `${gain.toFixed(2)} dB closer to your frame than before` : "no gain so far"}`),
     h("div", { class: "pair" },
       h("figure", {}, line(loss, { label: `Error on your frame, from ${curve[0].loss.toPrecision(3)} to ${curve.at(-1).loss.toPrecision(3)}`, kind: "loss" }), h("figcaption", {}, "Error, ", h("b", {}, curve.at(-1).loss.toPrecision(3)))),
       h("figure", {}, line(held, { label: `Likeness to the part of your frame kept aside, from ${curve[0].held_out_psnr_db.toFixed(1)} to ${curve.at(-1).held_out_psnr_db.toFixed(1)} dB`, kind: "gain" }), h("figcaption", {}, "Likeness, ", h("b", {}, `${curve.at(-1).held_out_psnr_db.toFixed(1)} dB`)))));
