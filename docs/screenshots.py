@@ -25,8 +25,8 @@ LONG = 600_000
 CROPS = ((0.0, 0.0, 1.0), (0.32, 0.28, 0.62), (0.0, 0.35, 0.55))
 """Left, top and size of what each shot shows of the footage."""
 SCREENS: dict[str, dict[str, Any]] = {
-    "": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light"},
-    "-dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
+    "": {"viewport": {"width": 1280, "height": 880}, "color_scheme": "light"},
+    "-dark": {"viewport": {"width": 1280, "height": 880}, "color_scheme": "dark"},
     "-phone": {
         "viewport": {"width": 390, "height": 844},
         "color_scheme": "light",
@@ -65,7 +65,7 @@ def walk(browser: Browser, address: str, *, film: Path, colors: list[Rgb], folde
     take(page, "start")
     page.get_by_label("Choose a film").set_input_files(film)
     page.wait_for_selector(".shot", timeout=LONG)
-    page.get_by_role("button", name="Color the frame of shot 1 here").click()
+    page.get_by_role("button", name="Color it here: the frame of shot 1").click()
     paint(page)
     take(page, "painting")
     page.get_by_role("button", name="Close").click()
@@ -81,9 +81,8 @@ def walk(browser: Browser, address: str, *, film: Path, colors: list[Rgb], folde
     for screen in SCREENS:
         page = open_page(browser, f"{address}/#/job/{job}", screen)
         page.get_by_text("Loading the film").wait_for(state="hidden", timeout=LONG)
-        page.get_by_label("Frame", exact=True).fill("20")
-        page.get_by_label("Frame", exact=True).press("Enter")
-        page.wait_for_timeout(700)
+        page.get_by_label("Place in the film").fill("13")
+        page.wait_for_timeout(2500)
         take(page, f"result{screen}")
     for screen in ("-dark", "-phone"):
         page = open_page(browser, address, screen)
@@ -139,7 +138,7 @@ def take(page: Page, name: str) -> None:
 
 def make_film(folder: Path) -> tuple[Path, list[Rgb]]:
     """The film in black and white, and its frames in color."""
-    frames = list(true_frames(find_footage()))
+    frames = list(true_frames(find_footage()))[::3]
     width, height = SIZE
     colors = []
     for index, frame in enumerate(frames):
@@ -149,7 +148,7 @@ def make_film(folder: Path) -> tuple[Path, list[Rgb]]:
         colors.append(np.asarray(cv2.resize(part, SIZE, interpolation=cv2.INTER_CUBIC), np.uint8))
     path = folder / "big-buck-bunny.mp4"
     with av.open(str(path), "w") as container:
-        video: Any = container.add_stream("libx264", rate=FRAME_RATE, options={"crf": "14", "preset": "veryfast"})
+        video: Any = container.add_stream("libx264", rate=FRAME_RATE // 3, options={"crf": "14", "preset": "veryfast"})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         for color in colors:
             gray = cv2.cvtColor(cv2.cvtColor(color, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)

@@ -167,7 +167,7 @@ function prepare(main, draft, record) {
         h("div", { class: "row tight" },
           link("Download", picture(shot), { glyph: "download", kind: "small", download: shot.name, "aria-label": `Download the frame of shot ${shot.shot + 1}` }),
           chooser("Add", { accept: "image/*,.tif,.tiff", glyph: "plus", kind: "small", onfiles: (files) => add(files, shot) }),
-          button("Color it here", { glyph: "brush", kind: "small", "aria-label": `Color the frame of shot ${shot.shot + 1} here`, onclick: () => color(shot) }))));
+          button("Color it here", { glyph: "brush", kind: "small", "aria-label": `Color it here: the frame of shot ${shot.shot + 1}`, onclick: () => color(shot) }))));
     element.querySelector("label input").setAttribute("aria-label", `Add a colored frame to shot ${shot.shot + 1}`);
     dropping(element, (files) => add(files, files.length === 1 ? shot : null));
     // Moving by hand: a colored frame is dragged from its shot to another.

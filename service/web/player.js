@@ -95,6 +95,7 @@ export function player({ address, film, points, shots, suggestions, actions = []
     wanted = null;
     if (next !== null && Math.abs((start ?? 0) + (next + 0.5) / rate - video.currentTime) > 0.75 / rate && next < last) seek(next);
     if (!("requestVideoFrameCallback" in video)) shown();
+    else tell();
   });
   video.addEventListener("loadeddata", () => { if (!("requestVideoFrameCallback" in video)) shown(); else draw(); });
   video.addEventListener("error", () => { say(wait, "This browser cannot play the film. It can be downloaded below."); show(wait, true); });

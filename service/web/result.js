@@ -4,7 +4,7 @@ import { addFrame } from "/page/again.js";
 import { call, get } from "/page/api.js";
 import { button, confirm, h, icon, put } from "/page/dom.js";
 import { player } from "/page/player.js";
-import { VARIANTS, bytes, clock, confidence, facts, many, rate, titleOf } from "/page/words.js";
+import { VARIANTS, bytes, clock, confidence, facts, inOurWords, many, rate, titleOf } from "/page/words.js";
 
 export function result(main, job) {
   const title = titleOf(job);
@@ -22,7 +22,7 @@ export function result(main, job) {
     h("div", { class: "head row between" },
       h("div", {}, h("h1", {}, title, h("span", { class: "status succeeded" }, "Done")), h("p", { class: "muted" }, [facts(job.video), many(job.shots.length, "shot")].join(" · "))),
       h("div", { class: "row" }, remove, film ? h("a", { class: "button main", href: film.href, download: true }, icon("download"), h("span", {}, `Download the color film, ${bytes(film.bytes)}`)) : null)),
-    job.warnings.length ? h("div", { class: "notice" }, job.warnings.map((text) => h("p", {}, text))) : null,
+    job.warnings.length ? h("div", { class: "notice" }, job.warnings.map((text) => h("p", {}, inOurWords(text)))) : null,
     stage, extra, below);
 
   let playing = null;

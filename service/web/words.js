@@ -77,3 +77,6 @@ export function confidence(value) {
 }
 
 export const titleOf = (record) => record.options?.metadata?.title || "Film without a name";
+
+// Of the service, which counts shots from 0, in the words of this page, which counts them from 1.
+export const inOurWords = (text) => text.replace(/\b([Ss]hot) (\d+)\b/g, (_, word, number) => `${word} ${Number(number) + 1}`);

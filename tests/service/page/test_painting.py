@@ -18,7 +18,7 @@ from tests.service.page.test_flow import LONG, send_film
 def opened(page: Page, film: Any) -> Locator:
     """The dialog that is painted in, over the frame of the first shot."""
     send_film(page, film)
-    page.get_by_role("button", name="Color the frame of shot 1 here").click(timeout=LONG)
+    page.get_by_role("button", name="Color it here: the frame of shot 1").click(timeout=LONG)
     dialog = page.get_by_role("dialog")
     expect(dialog).to_be_visible()
     return dialog
@@ -72,7 +72,7 @@ def test_strokes_become_a_reference_and_are_gone_on_with(
     expect(page.get_by_text("1 of 1 shot has a colored frame")).to_be_visible()
 
     # Going on with the same strokes.
-    page.get_by_role("button", name="Color the frame of shot 1 here").click()
+    page.get_by_role("button", name="Color it here: the frame of shot 1").click()
     expect(dialog.get_by_role("button", name="Undo")).to_be_enabled()
     expect_colored(dialog)
     dialog.get_by_role("button", name="Close").click()
