@@ -43,7 +43,7 @@ def test_the_service_does_what_its_description_says(redis_url: str, redis: Redis
             )
     finally:
         worker.terminate()
-        worker.wait(10)
+        worker.wait(60)
     assert ran.returncode == 0, ran.stdout[-20_000:] + ran.stderr
 
 
