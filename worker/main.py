@@ -17,6 +17,7 @@ from models.errors import DeviceUnavailable
 from worker.forking import ForkingWorker, work_until_stopped
 from worker.gpu_claim import claim_gpu
 from worker.publishing import CatalogPublisher
+from worker.store_wait import wait_for_store
 from worker.work import Colorize
 from worker.workplace import Workplace
 
@@ -24,7 +25,7 @@ log = structlog.stdlib.get_logger("retint.worker")
 
 
 def run_worker(settings: Settings, *, colorize: Colorize | None = None) -> None:
-    """Work until SIGTERM or SIGINT; waits for Redis where it is away. Call it from the main thread.
+    """Work until SIGTERM or SIGINT; waits for Redis and the store where they are away. Call it from the main thread.
 
     `colorize` stands in for the pipeline, for tests.
 
@@ -50,6 +51,7 @@ def run_worker(settings: Settings, *, colorize: Colorize | None = None) -> None:
     publisher = CatalogPublisher(repository, weights_folder=settings.weights_folder)
 
     def make_worker() -> ForkingWorker:
+        wait_for_store(store)
         # Before the worker registers: whoever sees a worker sees its models.
         publisher()
         # A client of its own: RQ lengthens its timeouts to wait for jobs.

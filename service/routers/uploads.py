@@ -309,7 +309,8 @@ def get_upload(upload_id: str, response: Response, services: ServicesDep, viewer
 
 @asynccontextmanager
 async def _writing(services: Services, upload_id: str, viewer: str | None) -> AsyncIterator[UploadWriter]:
-    with services.uploads.one():
+    # What is left of the bytes may be stored when the writer is closed.
+    with services.uploads.one(), _space(services).full_is_told():
         async with claimed(services.resumable, upload_id, viewer=viewer) as writer:
             yield writer
 

@@ -17,6 +17,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from jobs.bucket import Bucket
 from jobs.file_upload_writer import FileUploadWriter
 from jobs.resumable import UploadInfo
 from jobs.settings import Settings
@@ -319,6 +320,19 @@ async def test_an_upload_that_the_disk_will_not_hold_is_refused(redis_url: str, 
         problem = assert_problem(response, 507, "storage_full")
         assert "Nothing was made." in str(problem["detail"])
         assert int(response.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("settings", ["s3"], indirect=True)
+async def test_a_bucket_that_is_full_is_told(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "The bucket is full.")
+
+    where = await create(client)
+    with monkeypatch.context() as patched:
+        patched.setattr(Bucket, "put", full)
+        assert_problem(await send(client, where, CONTENT), 507, "storage_full")
+    assert await offset_of(client, where) == 0
+    assert (await send(client, where, CONTENT)).status_code == 204
 
 
 @IN_A_FOLDER
