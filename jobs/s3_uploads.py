@@ -179,9 +179,7 @@ class S3UploadWriter:
                 self._buffer = bytearray(self._bucket.get(self._record.tail) if self._record.tail else b"")
             self._buffer += chunk
             while len(self._buffer) >= self._part_bytes:
-                part = bytes(self._buffer[: self._part_bytes])
-                del self._buffer[: self._part_bytes]
-                self._send_part(part)
+                self._send_part(self._buffer, self._part_bytes)
 
     def finish(self) -> None:
         with self._lock:
@@ -206,37 +204,41 @@ class S3UploadWriter:
             try:
                 # Bytes that wait for their checksum never counted; parts sent of them are sent anew, over them.
                 if self._unverified is None and self._buffer is not None:
-                    self._save(bytes(self._buffer))
+                    self._save(self._buffer)
             finally:
                 self._lease.give_up()
 
-    def _send_part(self, part: bytes) -> None:
+    def _send_part(self, buffer: bytearray, length: int) -> None:
+        """Send the first bytes of the buffer, which lets go of them where they have arrived and not before."""
         if not self._record.parts_id:
             # Known before the first part is sent, so that they are removed with the upload whatever happens.
             self._change(parts_id=self._bucket.begin_parts(_data(self._id)))
         try:
-            tag = self._bucket.put_part(_data(self._id), self._record.parts_id, len(self._tags) + 1, part)
+            part, number = bytes(buffer[:length]), len(self._tags) + 1
+            tag = self._bucket.put_part(_data(self._id), self._record.parts_id, number, part)
         except PartsGone as error:
             raise StoreAway(f"The parts of {self._id} were removed from the storage; nothing can be added.") from error
         self._tags.append(tag)
+        del buffer[:length]
         if self._unverified is None:
             self._count(tail="")
 
-    def _save(self, rest: bytes) -> None:
-        """Make all that came count; `rest` is what is behind the last part that was sent."""
+    def _save(self, rest: bytearray) -> None:
+        """Make all that came count; `rest` is what is behind the last part that was sent, and may hold whole parts,
+        where sending them has failed."""
         if self.offset < self.length:
             # Under a name of its own: a call that lost its lease cannot spoil it.
             tail = f"{_folder(self._id)}tail-{uuid4().hex}" if rest else ""
             if rest:
-                self._bucket.put(tail, rest)
+                self._bucket.put(tail, bytes(rest))
             self._count(tail=tail)
         elif self._record.parts_id:
-            if rest:
-                self._send_part(rest)
+            while rest:
+                self._send_part(rest, min(len(rest), self._part_bytes))
             self._count(tail="")
             self._assemble()
         else:
-            self._bucket.put(_data(self._id), rest)
+            self._bucket.put(_data(self._id), bytes(rest))
             self._count(tail="", assembled=True)
 
     def _assemble(self) -> None:

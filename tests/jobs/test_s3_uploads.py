@@ -5,6 +5,7 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from jobs.s3_store import S3Store
 from jobs.s3_uploads import S3Uploads
 from jobs.settings import Settings
 from jobs.stores import open_store, open_uploads
+from jobs.upload_records import UploadRecords
 
 LENGTH = 2 * PART_BYTES + 1000
 CONTENT = os.urandom(LENGTH)
@@ -161,6 +163,39 @@ def test_who_dies_after_the_parts_are_put_together_is_made_up_for(
         patched.setattr(Bucket, "complete_parts", complete_and_die)
         with pytest.raises(StoreAway):
             add(uploads, upload, CONTENT)
+    assert content(uploads, upload, store) == CONTENT
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+@pytest.mark.parametrize("trouble", ["the storage", "Redis"])
+def test_a_part_that_cannot_be_sent_or_counted_is_sent_again_in_its_place(
+    uploads: S3Uploads,
+    upload: ResumableUpload,
+    store: S3Store,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: int,
+    trouble: str,
+) -> None:
+    calls: list[int] = []
+
+    def failing_once(call: Callable[..., Any]) -> Callable[..., Any]:
+        def made(*arguments: Any, **options: Any) -> Any:
+            calls.append(1)
+            if len(calls) == failing:
+                raise StoreAway("No answer.") if trouble == "the storage" else ConnectionError("No answer.")
+            return call(*arguments, **options)
+
+        return made
+
+    with monkeypatch.context() as patched:
+        if trouble == "the storage":
+            patched.setattr(Bucket, "put_part", failing_once(Bucket.put_part))
+        else:
+            patched.setattr(UploadRecords, "change", failing_once(UploadRecords.change))
+        with pytest.raises((StoreAway, ConnectionError)):
+            add(uploads, upload, CONTENT)
+    kept = offset(uploads, upload)
+    add(uploads, upload, CONTENT[kept:])
     assert content(uploads, upload, store) == CONTENT
 
 
