@@ -170,6 +170,11 @@ def ycbcr_to_rgb(ycbcr: Tensor, *, matrix: Matrix) -> Tensor:
 # CIE Lab
 
 
+def chroma_to_lab(luma: Tensor, chroma: Tensor, *, matrix: Matrix) -> Tensor:
+    """Lab [3, h, w] of `luma` [h, w] with `chroma` [2, h, w]; colors outside of sRGB are brought to its edge."""
+    return rgb_to_lab(ycbcr_to_rgb(torch.cat([luma[None], chroma]), matrix=matrix).clamp(0, 1))
+
+
 def rgb_to_lab(rgb: Tensor) -> Tensor:
     """CIE Lab (D65, 2 degrees) [..., 3, H, W] of sRGB [..., 3, H, W] in 0..1: L in 0..100, a and b about -110..110.
 

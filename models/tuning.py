@@ -13,6 +13,7 @@ from models.base import Colorizer, Example, Matrix, Reference
 from models.held_out import split_picture
 from models.memory import memory_checked
 from models.objectives import Objective, ab_psnr_db, lightness_psnr_db, objective_error
+from models.rehearsal import rehearse
 
 PATIENCE = 5
 """Steps without a better held-out part after which tuning stops."""
@@ -20,6 +21,8 @@ MEASURED_VARIATIONS = (0, 1)
 """Samples of each reference that are measured and never trained on; models may make odd and even ones differently."""
 SMALLEST_GAIN_DB = 0.005
 """Less than this is no better."""
+SMALLEST_REHEARSED_GAIN_DB = 0.02
+"""Tuned weights that gain less in a rehearsal are not used: what one reference tells may not hold for a film."""
 MEASURED_REFERENCES = 4
 """References whose held-out parts are measured after every step, the first ones; all are trained on."""
 
@@ -64,7 +67,7 @@ class TuningReport:
     curve: tuple[TuningStep, ...]
     """Step 0 and every step taken; empty where there was nothing to do."""
     note: str | None = None
-    """Why nothing was tuned, where that is so."""
+    """Why nothing was tuned, or what was learned is not used, where that is so."""
 
 
 def ignore(_: TuningStep) -> None:
@@ -85,7 +88,9 @@ def tune(
     to 3) or one of its ablations, by Adam. Several references take turns. A quarter of every pair trains nothing (see
     `held_out.split_picture`): the weights with the best PSNR of ab there are kept, the pretrained ones included, so
     the result is never worse there than the pretrained network. With the objective `l` the best PSNR of L decides,
-    among the weights that color no worse. Tuning ends early when the best is `PATIENCE` steps old.
+    among the weights that color no worse. Where a reference has frames nearby and the model carries color from frame to
+    frame, the best weights must also do better in a rehearsal (`rehearsal.rehearse`), or the pretrained ones are kept.
+    Tuning ends early when the best is `PATIENCE` steps old.
 
     `on_step` is called with step 0 and after every step; it may raise, which ends tuning with the weights in any state.
 
@@ -194,6 +199,16 @@ class _Run:
             noise = torch.rand(parameter.shape, generator=generator) - 0.5
             parameter.add_(noise.to(parameter) * (self.settings.weight_noise * parameter.std()))
 
+    def holds_in_a_rehearsal(self, tuned: Sequence[Tensor], *, untuned: Sequence[Tensor]) -> bool:
+        """Whether the tuned weights do better there, or nothing can be rehearsed; the tuned ones are in place after."""
+        rehearsed = next((reference for reference in self.references if len(reference.nearby) > 1), None)
+        if rehearsed is None or not self.colorizer.description.propagates:
+            return True
+        self.put_back(untuned)
+        before = rehearse(self.colorizer, rehearsed, matrix=self.matrix)
+        self.put_back(tuned)
+        return rehearse(self.colorizer, rehearsed, matrix=self.matrix) >= before + SMALLEST_REHEARSED_GAIN_DB
+
     @torch.no_grad()
     def weights(self) -> list[Tensor]:
         return [parameter.detach().clone() for parameter in self.parameters]
@@ -211,7 +226,7 @@ def _tune(run: _Run, *, on_step: Callable[[TuningStep], None], started: float) -
         untuned = best = run.measure(examples)
         if not untuned.is_finite:
             return _untouched("What the model predicts for its reference is not finite.", started=started)
-        best_weights = run.weights()
+        untuned_weights = best_weights = run.weights()
     best_step, curve = 0, [_point(0, untuned)]
     on_step(curve[0])
     with memory_checked("Tuning"):
@@ -243,12 +258,21 @@ def _tune(run: _Run, *, on_step: Callable[[TuningStep], None], started: float) -
             stopped_early = True
             break
     run.put_back(best_weights)
+    note = None
+    if best_step > 0:
+        with memory_checked("Tuning"):
+            holds = run.holds_in_a_rehearsal(best_weights, untuned=untuned_weights)
+        if not holds:
+            run.put_back(untuned_weights)
+            best = untuned
+            note = "What tuning learned of the reference did not help in a run through the video and back."
     return TuningReport(
         iterations=len(curve) - 1,
         gain_db=best.ab_db - untuned.ab_db,
         seconds=time.monotonic() - started,
         stopped_early=stopped_early,
         curve=tuple(curve),
+        note=note,
     )
 
 

@@ -1,7 +1,7 @@
 """Which frames of a shot tuning looks at beside a reference."""
 
-DISTANCES = (1, 8, 16, 24)
-"""Frames from the reference: the next one, and some in which things have moved."""
+DISTANCES = (1, 2, 4, 8, 16)
+"""Frames from the reference: the next ones, and some in which things have moved, in few enough steps to be colored."""
 
 
 def nearby_frames(frame: int, *, first: int, last: int) -> tuple[int, ...]:

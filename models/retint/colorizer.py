@@ -1,7 +1,7 @@
-"""The default colorizer: chroma offered by motion and by matching, fused by the evidence for each."""
+"""The default colorizer: chroma offered by motion and by matching, fused by a small trained network."""
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +13,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Example, Matrix, ModelDescription, Prediction, Reference
-from models.color import rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
+from models.color import chroma_to_lab, rgb_to_ycbcr
 from models.features import STRIDE, FeatureTrunk, load_trunk
+from models.held_out import split_picture
 from models.motion import Luma8, Motion, measure_motion
-from models.retint.network import (
+from models.retint.network import RetintNetwork, load_network
+from models.retint.offers import (
     FARTHEST_FLOW_ERROR,
-    Fused,
     Offers,
-    RetintNetwork,
-    load_network,
-    matched_planes,
-    warp_planes,
+    Source,
+    flow_offers,
+    memory_offer,
+    reference_offers,
+    source_of,
 )
 from models.retint.samples import move_reference
 
@@ -43,6 +45,10 @@ DESCRIPTION = ModelDescription(
 
 MATCHED_REFERENCES = 4
 """Matching costs time and memory in proportion to the references looked up."""
+MEASURED_VARIATIONS = (0, 1)
+"""See `models.base.Colorizer.example`."""
+APART = 6
+"""Cells that lie between two places of a reference of which one is to tell the other's color in tuning."""
 REMEMBERED_EVERY = 5
 """Frames between two that are remembered."""
 REMEMBERED = 2
@@ -50,16 +56,7 @@ REMEMBERED = 2
 FEATURE_SIDE = 320
 """Short side at which features are taken: 480 would give 0.2 dB to matching for three times the time."""
 TRUNK_WEIGHTS = Path(__file__).with_name("efficientnet_lite0.safetensors")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A colored picture as matching looks it up."""
-
-    keys: Tensor
-    """[1, D, N]."""
-    values: Tensor
-    """[1, 4, N]: chroma, luma, trust."""
+NETWORK_WEIGHTS = Path(__file__).with_name("network.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +69,11 @@ class Frame:
     """The same at chroma's resolution, at which flow is estimated."""
     features: list[Tensor]
 
+    @property
+    def low(self) -> Tensor:
+        """[1, 1, h, w]: luma at chroma's resolution."""
+        return F.avg_pool2d(self.luma, 2)
+
 
 @dataclass(frozen=True, slots=True)
 class ColoredFrame:
@@ -80,6 +82,11 @@ class ColoredFrame:
     """[1, 2, h, w]."""
     trust: Tensor
     """[1, 1, h, w] in 0..1: confidence in the chroma."""
+
+    @property
+    def planes(self) -> Tensor:
+        """[1, 4, h, w]: chroma, trust, luma."""
+        return torch.cat([self.chroma, self.trust, self.frame.low], 1)
 
 
 @dataclass(slots=True)
@@ -103,21 +110,9 @@ class ShotState:
     since_remembered: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A frame to color, and all that does not change with the weights: it may be asked again and again."""
-
-    asked: Frame
-    known: ColoredFrame
-    """Where matching looks."""
-    previous: Tensor | None
-    direct: Tensor
-    """[1, CARRIED, h, w]."""
-
-
 class RetintColorizer:
     """Fuses offers per pixel: the previous output and the reference moved by optical flow, and the colors of the
-    references found again by matching features. A trained network refines that, and remembers earlier frames too."""
+    references and of earlier output found again by matching features."""
 
     def __init__(self, trunk: FeatureTrunk, network: RetintNetwork, *, device: torch.device) -> None:
         self._trunk = trunk.to(device)
@@ -125,31 +120,25 @@ class RetintColorizer:
         self._device = device
 
     @classmethod
-    def load(cls, device: torch.device, *, trained: Path | None = None) -> Self:
-        """Read the weights that come with the project, and those of a training run where one is given.
+    def load(cls, device: torch.device, *, trained: Path = NETWORK_WEIGHTS) -> Self:
+        """Read the weights that come with the project, or those of a training run.
 
         Raises:
             WeightsMissing, WeightsInvalid: a file is not there, or damaged.
         """
-        network = RetintNetwork(refined=False) if trained is None else load_network(trained)
-        return cls(load_trunk(TRUNK_WEIGHTS), network, device=device)
+        return cls(load_trunk(TRUNK_WEIGHTS), load_network(trained), device=device)
 
     @property
     def description(self) -> ModelDescription:
         return DESCRIPTION
-
-    @property
-    def _remembers(self) -> bool:
-        return self._network.fusion.refinement is not None
 
     def clone(self) -> Self:
         # The trunk is never trained, so that copies may share it.
         return type(self)(self._trunk, copy.deepcopy(self._network), device=self._device)
 
     def tunable_parameters(self) -> list[nn.Parameter]:
-        # How pictures are matched and what evidence is believed: few weights, of which a picture can tell enough. Were
-        # a refinement tuned too, the held-out part of the reference would gain and the film lose.
-        return [*self._network.description.parameters(), *self._network.fusion.prior.parameters()]
+        # What pictures are matched by: of that a single picture can tell enough.
+        return list(self._network.description.parameters())
 
     def colorize(
         self,
@@ -175,37 +164,63 @@ class RetintColorizer:
                     yield self._predict(state, luma, pool=pool)
 
     def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> Example:
-        """The reference itself colored from a picture whose color is known; see `models.base.Colorizer.example`.
+        """Colors of the reference as matching finds them; see `models.base.Colorizer.example`.
 
-        Odd variations go around a cycle where the reference has frames nearby: from the reference to a later frame of
-        the film, and back. The others move the reference by a random smooth motion.
+        Even variations find the color of each of its cells in those that are some way off: the color is that of other
+        things alike, as in later frames. Odd ones do so for the reference moved by a random smooth motion. Neither sees
+        what is held out. Where the reference has frames nearby, what is measured goes around a cycle instead: from the
+        reference to a later frame of the film, and back.
         """
-        make = self._cycle if variation % 2 and len(reference.nearby) > 1 else self._moved
-        question, chroma = make(reference, matrix=matrix, variation=variation)
-        luma = F.avg_pool2d(question.asked.luma, 2)[0, 0]
-        truth = color_at(luma, chroma[0], matrix=matrix)
-
-        def ask() -> tuple[Tensor, Tensor]:
-            return color_at(luma, self._answer(question).chroma[0], matrix=matrix), truth
-
-        return ask
-
-    def _moved(self, reference: Reference, *, matrix: Matrix, variation: int) -> tuple[Question, Tensor]:
-        """The reference moved by a random smooth motion, twice: asked is the later one."""
         known = self._picture(reference, matrix=matrix)
-        still = known.chroma[0].permute(1, 2, 0).contiguous().cpu().numpy()
-        moved = move_reference(eight_bit(reference.luma), still, variation=variation)
-        before = self._colored(self._look(unit_luma(moved.previous_luma)), known=known)
-        question = self._question(self._look(unit_luma(moved.luma)), known=known, before=before)
-        return question, torch.from_numpy(moved.chroma).permute(2, 0, 1)[None].to(self._device)
+        if variation in MEASURED_VARIATIONS and reference.nearby:
+            far = self._look(reference.nearby[-1 - variation % len(reference.nearby)])
+            return self._labelled(known, matrix=matrix, color=lambda: self._around(known, far=far))
+        asked = known if variation % 2 == 0 else self._moved(reference, known, variation=variation)
+        hidden = self._hidden(known, held_out=variation not in MEASURED_VARIATIONS)
+        return self._labelled(asked, matrix=matrix, color=lambda: self._found_in(known, asked.frame, hidden=hidden))
 
-    def _cycle(self, reference: Reference, *, matrix: Matrix, variation: int) -> tuple[Question, Tensor]:
-        """To a later frame and back: asked is the reference, from the later frame as the model colors it."""
-        start = self._picture(reference, matrix=matrix)
-        near, *farther = reference.nearby
-        far = self._colored(self._look(farther[(variation // 2) % len(farther)]), known=start)
-        before = self._colored(self._look(near), known=far)
-        return self._question(start.frame, known=far, before=before), start.chroma
+    def _labelled(self, asked: ColoredFrame, *, matrix: Matrix, color: Callable[[], Tensor]) -> Example:
+        """What `color` gives for a frame whose color is known, in Lab."""
+        luma = asked.frame.low[0, 0]
+        truth = chroma_to_lab(luma, asked.chroma[0], matrix=matrix)
+        return lambda: (chroma_to_lab(luma, color()[0], matrix=matrix), truth)
+
+    def _found_in(self, known: ColoredFrame, asked: Frame, *, hidden: Tensor | None = None) -> Tensor:
+        """[1, 2, h, w]: the chroma that matching finds, differentiable in the description's weights."""
+        describe = self._network.description
+        described = describe(known.frame.features, known.frame.luma)
+        source = source_of(describe, described, picture=known.planes)
+        queries = described if asked is known.frame else describe(asked.features, asked.luma)
+        found = describe.look_up(describe.placed(queries), source.keys, source.values, firsts=1, hidden=hidden)
+        size = (asked.luma.shape[-2] // 2, asked.luma.shape[-1] // 2)
+        return F.interpolate(found.values[:, :2], size=size, mode="bilinear", align_corners=False)
+
+    def _around(self, known: ColoredFrame, *, far: Frame) -> Tensor:
+        """[1, 2, h, w]: the chroma of a known frame by way of another."""
+        there = ColoredFrame(far, self._found_in(known, far), trust=torch.ones_like(known.trust))
+        return self._found_in(there, known.frame)
+
+    def _moved(self, reference: Reference, known: ColoredFrame, *, variation: int) -> ColoredFrame:
+        """The reference moved by a random smooth motion."""
+        still = known.chroma[0].permute(1, 2, 0).contiguous().cpu().numpy()
+        luma, chroma = move_reference(eight_bit(reference.luma), still, variation=variation)
+        planes = torch.from_numpy(chroma).permute(2, 0, 1)[None].to(self._device)
+        return ColoredFrame(self._look(unit_luma(luma)), planes, trust=torch.ones_like(planes[:, :1]))
+
+    def _hidden(self, known: ColoredFrame, *, held_out: bool) -> Tensor:
+        """[N, N] bool: of the cells of a picture, which are too near to each other to learn from, and which are held
+        out, where those are to be hidden too."""
+        rows, columns = (int(side) for side in known.frame.features[1].shape[-2:])
+        y = torch.arange(rows, device=self._device).repeat_interleave(columns)
+        x = torch.arange(columns, device=self._device).repeat(rows)
+        # Small pictures have few cells, of which some must be left.
+        apart = min(APART, max(rows, columns) // 4)
+        hidden = (y[:, None] - y).square() + (x[:, None] - x).square() < apart**2
+        if not held_out:
+            return hidden
+        size = (known.chroma.shape[-2], known.chroma.shape[-1])
+        blocks = split_picture(*size, device=self._device).held_out
+        return hidden | (F.adaptive_max_pool2d(blocks[None].float(), (rows, columns)).flatten() > 0)
 
     def _picture(self, reference: Reference, *, matrix: Matrix) -> ColoredFrame:
         chroma = F.avg_pool2d(rgb_to_ycbcr(reference.rgb.to(self._device), matrix=matrix)[None, 1:], 2)
@@ -216,38 +231,9 @@ class RetintColorizer:
         return Frame(luma=planes, half=half_luma(luma), features=self._features(planes))
 
     @torch.no_grad()
-    def _colored(self, frame: Frame, *, known: ColoredFrame) -> ColoredFrame:
-        fused = self._answer(self._question(frame, known=known, before=None))
-        return ColoredFrame(frame, fused.chroma, trust=fused.confidence)
-
-    @torch.no_grad()
-    def _question(self, asked: Frame, *, known: ColoredFrame, before: ColoredFrame | None) -> Question:
-        previous = None
-        if before is not None:
-            previous = self._carried(before, measure_motion(asked.half, before.frame.half))
-        direct = self._carried(known, measure_motion(asked.half, known.frame.half))
-        return Question(asked=asked, known=known, previous=previous, direct=direct)
-
-    def _answer(self, question: Question) -> Fused:
-        """Differentiable in the network's weights."""
-        asked = question.asked
-        source = self._source(self._network.description(question.known.frame.features), picture=question.known)
-        matched = self._found(self._network.description(asked.features), [source], luma=asked.luma)
-        fused: Fused = self._network.fusion(
-            Offers(
-                luma=asked.luma,
-                previous=question.previous,
-                direct=question.direct,
-                matched=matched,
-                remembered=matched if self._remembers else None,
-            )
-        )
-        return fused
-
-    @torch.no_grad()
     def _prepare(self, reference: Reference, *, matrix: Matrix) -> ReferenceState:
         picture = self._picture(reference, matrix=matrix)
-        description = self._network.description(picture.frame.features)
+        description = self._network.description(picture.frame.features, picture.frame.luma)
         return ReferenceState(picture=picture, source=self._source(description, picture=picture))
 
     @torch.no_grad()
@@ -258,27 +244,36 @@ class RetintColorizer:
         return features
 
     def _source(self, description: Tensor, *, picture: ColoredFrame) -> Source:
-        planes = torch.cat([picture.chroma, F.avg_pool2d(picture.frame.luma, 2), picture.trust], 1)
-        values = F.adaptive_avg_pool2d(planes, (description.shape[-2], description.shape[-1])).flatten(2)
-        return Source(keys=self._network.description.as_keys(description), values=values)
+        return source_of(self._network.description, description, picture=picture.planes)
 
-    def _found(self, description: Tensor, sources: Sequence[Source], *, luma: Tensor) -> Tensor:
-        """[1, MATCHED, gh, gw]: what all sources together know of this frame."""
-        found = self._network.description.look_up(
-            self._network.description.placed(description),
-            torch.cat([source.keys for source in sources], -1),
-            torch.cat([source.values for source in sources], -1),
-        )
-        return matched_planes(found, luma)
+    def _found(
+        self,
+        frame: Frame,
+        description: Tensor,
+        *,
+        references: Sequence[Source],
+        nearest: ColoredFrame,
+        memory: Sequence[Source],
+    ) -> Tensor:
+        """[1, 3, PLANES, h, w]: what matching offers, the last three of `OFFERS`; `nearest` is the first of the
+        references."""
+        luma, describe = frame.low, self._network.description
+        queries = describe.placed(description)
+        in_references = reference_offers(describe, queries, luma, references=references, nearest=nearest.planes)
+        return torch.cat([in_references, memory_offer(describe, queries, luma, memory=memory)], 1)
 
-    def _carried(self, picture: ColoredFrame, motion: Motion) -> Tensor:
-        """[1, CARRIED, h, w]: color moved by flow, and the evidence for it."""
+    def _flown(self, frame: Frame, picture: ColoredFrame, motion: Motion) -> Tensor:
+        """[1, 2, PLANES, h, w]: color moved by flow, and what of it is near there."""
         flow, residual, error = (
             torch.from_numpy(plane).to(self._device) for plane in (motion.flow, motion.residual, motion.disagreement)
         )
-        moved = warp_planes(torch.cat([picture.chroma, picture.trust], 1), flow.permute(2, 0, 1)[None])
-        evidence = torch.stack([residual, error.clamp(max=FARTHEST_FLOW_ERROR) / FARTHEST_FLOW_ERROR])[None]
-        return torch.cat([moved[:, :2], evidence, moved[:, 2:]], 1)
+        return flow_offers(
+            picture.planes,
+            frame.low,
+            flow=flow.permute(2, 0, 1)[None],
+            residual=residual[None, None],
+            error=error[None, None].clamp(max=FARTHEST_FLOW_ERROR) / FARTHEST_FLOW_ERROR,
+        )
 
     @torch.no_grad()
     def _predict(self, state: ShotState, luma: Tensor, *, pool: ThreadPoolExecutor) -> Prediction:
@@ -295,25 +290,24 @@ class RetintColorizer:
         )
         # The flows are done before torch begins: both at once would fight for the cores, and torch's threads spin.
         wait([pending for pending in (from_before, from_reference) if pending is not None])
-        previous = None
-        if before is not None and from_before is not None:
-            previous = self._carried(before, from_before.result())
         reference.motion = from_reference.result()
-        direct = self._carried(reference.picture, reference.motion)
         planes = luma.to(self._device)[None, None]
         frame = Frame(planes, half, self._features(planes))
-        description = self._network.description(frame.features)
-        sources = [reference.source for reference in state.references[:MATCHED_REFERENCES]]
-        matched = self._found(description, sources, luma=planes)
-        remembered = None
-        if self._remembers:
-            remembered = self._found(description, state.memory, luma=planes)
-        fused = self._network.fusion(
-            Offers(luma=planes, previous=previous, direct=direct, matched=matched, remembered=remembered)
+        direct = self._flown(frame, reference.picture, reference.motion)
+        previous = direct
+        if before is not None and from_before is not None:
+            previous = self._flown(frame, before, from_before.result())
+        description = self._network.description(frame.features, frame.luma)
+        found = self._found(
+            frame,
+            description,
+            references=[reference.source for reference in state.references[:MATCHED_REFERENCES]],
+            nearest=reference.picture,
+            memory=state.memory,
         )
+        fused = self._network.fusion(Offers(planes, torch.cat([previous, direct, found], 1)))
         state.before = ColoredFrame(frame, fused.chroma, trust=fused.confidence)
-        if self._remembers:
-            self._remember(state, description, picture=state.before)
+        self._remember(state, description, picture=state.before)
         return as_prediction(state.before)
 
     def _remember(self, state: ShotState, description: Tensor, *, picture: ColoredFrame) -> None:
@@ -333,11 +327,6 @@ def feature_size(height: int, width: int) -> tuple[int, int]:
 
 def as_prediction(picture: ColoredFrame) -> Prediction:
     return Prediction(chroma=picture.chroma[0], confidence=picture.trust[0, 0])
-
-
-def color_at(luma: Tensor, chroma: Tensor, *, matrix: Matrix) -> Tensor:
-    """Lab [3, h, w] of `luma` [h, w] with `chroma` [2, h, w]; colors outside of sRGB are brought to its edge."""
-    return rgb_to_lab(ycbcr_to_rgb(torch.cat([luma[None], chroma]), matrix=matrix).clamp(0, 1))
 
 
 def half_luma(luma: Tensor) -> Luma8:

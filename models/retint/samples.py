@@ -1,7 +1,5 @@
 """Labelled samples from a reference alone: the reference moved at random, so that its true color is known."""
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
@@ -14,42 +12,26 @@ SHIFT = 0.035
 SWAY = 0.02
 """Spread of the motion that varies over the picture, as a share of its short side."""
 NEWCOMER = (0.1, 0.25)
-"""Half axes of what appears in the last frame alone, as a share of the short side."""
+"""Half axes of what newly appears, as a share of the short side."""
 NOISE = 1.5
 """Spread of the noise on moved luma, in codes of 255: no two frames of a film are alike."""
 
 
-@dataclass(frozen=True, slots=True)
-class MovedReference:
-    """The reference as two consecutive later frames would show it."""
-
-    previous_luma: Luma8
-    luma: Luma8
-    chroma: Plane
-    """[h, w, 2]: what the prediction should be."""
-
-
-def move_reference(luma: Luma8, chroma: Plane, *, variation: int) -> MovedReference:
+def move_reference(luma: Luma8, chroma: Plane, *, variation: int) -> tuple[Luma8, Plane]:
     """Move `luma` [2 h, 2 w] and `chroma` [h, w, 2] by a random smooth motion, the same for the same `variation`.
 
-    In the last frame a part of the mirrored picture lies over the rest, as something that newly appears: no flow finds
-    it, while matching can.
+    A part of the mirrored picture lies over the rest, as something that newly appears.
     """
     random = np.random.default_rng(variation)
     height, width = chroma.shape[:2]
     motion = smooth_motion(height, width, random=random)
-    before = np.asarray(motion * random.uniform(0.5, 0.9), np.float32)
     newcomer = _newcomer(height, width, random=random)
     shape = (luma.shape[1], luma.shape[0])
     covered = cv2.resize(newcomer, shape, interpolation=cv2.INTER_LINEAR)
-    later_luma, later_chroma = warp(luma.astype(np.float32), _enlarged(motion)), warp(chroma, motion)
-    later_luma += covered * (luma[:, ::-1] - later_luma)
-    later_chroma += newcomer[..., None] * (chroma[:, ::-1] - later_chroma)
-    return MovedReference(
-        previous_luma=_noisy(warp(luma.astype(np.float32), _enlarged(before)), random=random),
-        luma=_noisy(later_luma, random=random),
-        chroma=later_chroma,
-    )
+    moved_luma, moved_chroma = warp(luma.astype(np.float32), _enlarged(motion)), warp(chroma, motion)
+    moved_luma += covered * (luma[:, ::-1] - moved_luma)
+    moved_chroma += newcomer[..., None] * (chroma[:, ::-1] - moved_chroma)
+    return _noisy(moved_luma, random=random), moved_chroma
 
 
 def _enlarged(motion: Flow) -> Flow:

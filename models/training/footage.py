@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import cv2
@@ -39,18 +40,22 @@ class Library:
 
 
 def read_library(folders: Sequence[Path], *, hold_out: Sequence[str] = ()) -> Library:
-    """Decode the clips below `folders` and list the photos; stems in `hold_out` are left out.
+    """Decode the clips below `folders` and list the photos; names that match one of `hold_out` are left out.
 
     Raises:
         ValueError: there is nothing to train on.
     """
-    files = sorted(path for folder in folders for path in folder.rglob("*") if path.stem not in hold_out)
+    files = sorted(path for folder in folders for path in folder.rglob("*") if not _matches(path.stem, hold_out))
     clips = [read_clip(path) for path in files if path.suffix.lower() in CLIP_SUFFIXES]
     photos = [path for path in files if path.suffix.lower() in PHOTO_SUFFIXES]
     library = Library(clips=[clip for clip in clips if len(clip.luma) >= SHORTEST_CLIP], photos=photos)
     if not library.clips and not library.photos:
         raise ValueError(f"There are no clips and no photos in {', '.join(map(str, folders))}.")
     return library
+
+
+def _matches(stem: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(stem, pattern) for pattern in patterns)
 
 
 def read_clip(path: Path) -> Footage:
@@ -75,6 +80,20 @@ def split(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uin
     return np.array(planes[..., 0], np.uint8), np.asarray(
         cv2.resize(planes[..., 1:], half, interpolation=cv2.INTER_AREA), np.uint8
     )
+
+
+def aged(footage: Footage, *, random: np.random.Generator) -> Footage:
+    """What time, bad copies and a printer's lamp do to luma: blur, grain, flicker, other contrast."""
+    gain, lift = random.uniform(0.8, 1.25), random.uniform(-30, 30)
+    blur, grain, flicker = random.uniform(0, 1.5), random.uniform(0, 6), random.uniform(0, 6)
+    lumas = []
+    for luma in footage.luma.astype(np.float32):
+        changed = (luma - 127.5) * gain + 127.5 + lift + random.normal(0, 1) * flicker
+        if blur > 0.3:
+            changed = np.asarray(cv2.GaussianBlur(changed, (0, 0), blur), np.float32)
+        changed = changed + random.normal(0, grain, changed.shape)
+        lumas.append(np.clip(np.rint(changed), 0, 255).astype(np.uint8))
+    return Footage(luma=np.stack(lumas), chroma=footage.chroma)
 
 
 def move_photos(photos: Sequence[Path], *, random: np.random.Generator) -> Footage:

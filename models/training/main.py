@@ -1,7 +1,6 @@
-"""Trains the default model.
+"""Trains the default model: first what pictures are matched by, then what fuses the offered colors.
 
-    python -m models.training.main FOLDER... --output run --steps 3000
-    python -m models.training.main FOLDER... --output longer --start run/network.safetensors --steps 500 --unrolled 3
+    python -m models.training.main FOLDER... --output run --hold-out 'v2v0-*' 'dvp-*'
 
 FOLDER holds photos (.jpg, .png) and short color clips (.mp4, ...), at any depth. The run's folder gets `log.jsonl` (a
 line every 25 steps), `state.pt` (to go on from, with the same command) and `network.safetensors`, the mean of the
@@ -13,103 +12,142 @@ import copy
 import json
 import math
 import time
-from dataclasses import fields
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TextIO
 
 import cv2
+import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch.utils.data import DataLoader
+from torch import Tensor, nn
 
 from models.base import select_device
 from models.features import load_trunk
 from models.retint.colorizer import TRUNK_WEIGHTS
 from models.retint.network import RetintNetwork, load_network
+from models.training.describing import train_step as describe_step
 from models.training.footage import read_library
-from models.training.objective import RunState, roll_out
-from models.training.runs import Chunk, Runs
+from models.training.lanes import Kept, Lanes, decibels
+from models.training.material import materials, runs
 
 WEIGHT_DECAY = 1e-4
+RATE = 2e-3
+"""Learning rate at its highest, of both stages."""
 WARM_UP = 50
 """Steps."""
-FEATURE_SIDE = 192
-"""Side to which the crop is shrunk for its features, about as frames of 480 lines are."""
-AVERAGING = 0.995
+PAIRS, LANES = 2, 3
+"""What a step of either stage learns from."""
+AVERAGING = 0.99
 """Of the running mean of the weights, which is shipped."""
 LOGGED_EVERY, SAVED_EVERY = 25, 100
 
+Step = Callable[[], Tensor]
+"""Adds gradients to the weights and gives what is logged, the loss first."""
 
-def stack(chunks: list[Chunk]) -> Chunk:
-    """A batch: every field with a leading dimension."""
-    return Chunk(**{f.name: torch.stack([getattr(chunk, f.name) for chunk in chunks]) for f in fields(Chunk)})
+
+class Training:
+    """The network, the running mean of its weights, and where they are saved."""
+
+    def __init__(self, network: RetintNetwork, folder: Path) -> None:
+        self.network = network
+        self.mean = copy.deepcopy(network).requires_grad_(False)
+        self._folder = folder
+        self._seconds = 0.0
+        self._optimizer_state: dict[str, Any] | None = None
+        self.stage, self.done = "description", 0
+        if self._file.exists():
+            self._load(next(network.parameters()).device)
+
+    @property
+    def _file(self) -> Path:
+        return self._folder / "state.pt"
+
+    def run(self, stage: str, part: nn.Module, *, steps: int, step: Step, log: TextIO) -> None:
+        """Train `part` of the network for the steps of a stage that are not done yet."""
+        parameters = list(part.parameters())
+        optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=WEIGHT_DECAY)
+        if self._optimizer_state is not None:
+            optimizer.load_state_dict(self._optimizer_state)
+            self._optimizer_state = None
+        means = list(getattr(self.mean, stage).parameters())
+        started = time.monotonic() - self._seconds
+        logged: list[Tensor] = []
+        for number in range(self.done + 1, steps + 1):
+            for group in optimizer.param_groups:
+                group["lr"] = RATE * share_of_rate(number, steps=steps)
+            optimizer.zero_grad(set_to_none=True)
+            logged.append(step())
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            average(means, parameters, step=number)
+            self.done, self._seconds = number, time.monotonic() - started
+            if number % LOGGED_EVERY == 0:
+                log.write(json.dumps(line(stage, number, logged, seconds=self._seconds)) + "\n")
+                log.flush()
+                logged = []
+            if number % SAVED_EVERY == 0 or number == steps:
+                self._save(optimizer)
+
+    def go_on_to(self, stage: str) -> None:
+        """What was trained before goes on as its mean."""
+        self.network.load_state_dict(self.mean.state_dict())
+        self.stage, self.done, self._seconds = stage, 0, 0.0
+
+    def _save(self, optimizer: torch.optim.Optimizer) -> None:
+        state = {
+            "network": self.network.state_dict(),
+            "mean": self.mean.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "stage": self.stage,
+            "done": self.done,
+            "seconds": self._seconds,
+        }
+        torch.save(state, self._file.with_suffix(".new"))
+        self._file.with_suffix(".new").replace(self._file)
+        weights = {name: tensor.contiguous() for name, tensor in self.mean.state_dict().items()}
+        save_file(weights, self._folder / "network.safetensors")
+
+    def _load(self, device: torch.device) -> None:
+        state = torch.load(self._file, map_location=device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.mean.load_state_dict(state["mean"])
+        self._optimizer_state = state["optimizer"]
+        self.stage, self.done, self._seconds = state["stage"], state["done"], state["seconds"]
+        print(f"going on after step {self.done} of the {self.stage}", flush=True)
 
 
 def main() -> None:
     given = _parse()
     device = select_device(given.device)
-    # Before any picture is read: the processes that make runs are forked, and a pool of threads is not.
     cv2.setNumThreads(1)
     given.output.mkdir(parents=True, exist_ok=True)
     library = read_library(given.folders, hold_out=given.hold_out)
     print(f"{len(library.clips)} clips, {len(library.photos)} photos", flush=True)
     torch.manual_seed(given.seed)
-    network = (load_network(given.start).train() if given.start else RetintNetwork(refined=True)).to(device)
+    network = (load_network(given.start).train() if given.start else RetintNetwork()).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    mean = copy.deepcopy(network).requires_grad_(False)
+    training = Training(network, given.output)
     trunk = load_trunk(TRUNK_WEIGHTS).to(device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=given.rate, weight_decay=WEIGHT_DECAY)
-    state_file = given.output / "state.pt"
-    done, seconds = 0, 0.0
-    if state_file.exists():
-        state = torch.load(state_file, map_location=device, weights_only=True)
-        network.load_state_dict(state["network"])
-        mean.load_state_dict(state["mean"])
-        optimizer.load_state_dict(state["optimizer"])
-        done, seconds = state["step"], state["seconds"]
-        print(f"going on after step {done}", flush=True)
-    # Where training goes on after a stop, other runs begin: what the network had made of the last ones is not kept.
-    runs = Runs(library, lanes=given.batch, frames=given.unrolled, seed=(given.seed, done))
-    loader = DataLoader(
-        runs,
-        batch_size=given.batch,
-        num_workers=given.loaders,
-        collate_fn=stack,
-        pin_memory=device.type == "cuda",
-    )
-    started = time.monotonic() - seconds
-    logged: list[torch.Tensor] = []
-    # Each process that makes chunks has runs of its own, and the loader asks them by turns.
-    states: list[RunState | None] = [None] * max(given.loaders, 1)
+    all_materials = materials(library, trunk=trunk, moved_photos=given.moved_photos, seed=given.seed)
+    # Where training goes on after a stop, other samples follow than would have without it.
+    random = np.random.default_rng((given.seed, training.done, training.stage == "fusion"))
     with (given.output / "log.jsonl").open("a") as log:
-        for step, batch in zip(range(done + 1, given.steps + 1), loader, strict=False):
-            lanes = (step - done - 1) % len(states)
-            for group in optimizer.param_groups:
-                group["lr"] = given.rate * share_of_rate(step, steps=given.steps)
-            moved = Chunk(**{f.name: getattr(batch, f.name).to(device) for f in fields(Chunk)})
-            outcome = roll_out(network, trunk, moved, state=states[lanes], feature_side=FEATURE_SIDE)
-            states[lanes] = outcome.state
-            optimizer.zero_grad(set_to_none=True)
-            outcome.loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            average(mean, network, step=step)
-            logged.append(torch.cat([outcome.loss.detach()[None], outcome.squares]))
-            if step % LOGGED_EVERY == 0:
-                log.write(json.dumps(line(step, logged, seconds=time.monotonic() - started)) + "\n")
-                log.flush()
-                logged = []
-            if step % SAVED_EVERY == 0 or step == given.steps:
-                state = {
-                    "network": network.state_dict(),
-                    "mean": mean.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "step": step,
-                    "seconds": time.monotonic() - started,
-                }
-                torch.save(state, state_file.with_suffix(".new"))
-                state_file.with_suffix(".new").replace(state_file)
-                weights = {name: tensor.contiguous() for name, tensor in mean.state_dict().items()}
-                save_file(weights, given.output / "network.safetensors")
+        if training.stage == "description":
+            training.run(
+                "description",
+                network.description,
+                steps=given.description_steps,
+                step=lambda: describe_step(network.description, all_materials, pairs=PAIRS, random=random)[None],
+                log=log,
+            )
+            training.go_on_to("fusion")
+        network.description.requires_grad_(False)
+        all_runs = runs(all_materials, seed=given.seed)
+        print(f"{len(all_runs)} runs", flush=True)
+        lanes = Lanes(all_runs, count=LANES, kept=Kept(frames=given.kept), random=random)
+        step = lambda: torch.stack(lanes.train_step(network))  # noqa: E731
+        training.run("fusion", network.fusion, steps=given.fusion_steps, step=step, log=log)
 
 
 def share_of_rate(step: int, *, steps: int) -> float:
@@ -118,36 +156,34 @@ def share_of_rate(step: int, *, steps: int) -> float:
 
 
 @torch.no_grad()
-def average(mean: RetintNetwork, network: RetintNetwork, *, step: int) -> None:
-    """Move the running mean toward the weights; early on it follows them closely."""
+def average(means: list[nn.Parameter], parameters: list[nn.Parameter], *, step: int) -> None:
+    """Move the running means toward the weights; early on they follow closely."""
     keep = min(AVERAGING, (step - 1) / (step + 9))
-    for kept, current in zip(mean.parameters(), network.parameters(), strict=True):
+    for kept, current in zip(means, parameters, strict=True):
         kept.lerp_(current, 1 - keep)
 
 
-def line(step: int, logged: list[torch.Tensor], *, seconds: float) -> dict[str, float]:
-    """What the log says: the loss, and the PSNR in dB of R'G'B' of what is fused and of each offer."""
-    means = torch.stack(logged).mean(0).tolist()
-    names = ("fused", "previous", "direct", "matched", "remembered")
-    decibels = {
-        name: round(-10 * math.log10(max(square, 1e-10)), 3) for name, square in zip(names, means[1:], strict=True)
-    }
-    return {"step": step, "seconds": round(seconds, 1), "loss": round(means[0], 6), **decibels}
+def line(stage: str, step: int, logged: list[Tensor], *, seconds: float) -> dict[str, float | str]:
+    """What the log says: the loss, and the PSNR in dB of R'G'B' of what is fused."""
+    loss, *square = torch.stack(logged).mean(0).tolist()
+    said: dict[str, float | str] = {"stage": stage, "step": step, "seconds": round(seconds, 1), "loss": round(loss, 5)}
+    return said | ({"fused": round(decibels(square[0]), 3)} if square else {})
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--rate", type=float, default=1.5e-3, help="learning rate at its highest")
-    parser.add_argument("--unrolled", type=int, default=2, help="frames that a step learns from, in a row")
+    parser.add_argument("--description-steps", type=int, default=1200)
+    parser.add_argument("--fusion-steps", type=int, default=1500)
     parser.add_argument("--start", type=Path, help="weights to start from, such as a run's network.safetensors")
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--loaders", type=int, default=1, help="processes that make runs")
+    parser.add_argument("--moved-photos", type=int, default=0, help="photos set in motion, beside the clips")
+    parser.add_argument("--kept", type=int, default=1300, help="frames whose offers are kept, 4 MB each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--hold-out", nargs="*", default=[], metavar="STEM", help="files not to train on")
+    parser.add_argument(
+        "--hold-out", nargs="*", default=[], metavar="NAME", help="files not to train on; * stands for anything"
+    )
     return parser.parse_args()
 
 

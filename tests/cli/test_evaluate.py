@@ -217,7 +217,7 @@ def test_an_input_may_be_left_to_the_clip() -> None:
 
 
 def test_weights_of_a_training_run_are_measured_in_place_of_what_ships(tmp_path: Path) -> None:
-    network = RetintNetwork(refined=True)
+    network = RetintNetwork()
     save_file(network.state_dict(), tmp_path / "network.safetensors")
     clip = tmp_path / "clip"
     clip.mkdir()

@@ -1,8 +1,8 @@
-"""Training: runs that repeat, a roll-out that learns and remembers, and a training that can be stopped."""
+"""Training: material made once, runs colored from what the network made, and a training that can be stopped."""
 
 import json
 import sys
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -11,12 +11,18 @@ import pytest
 import torch
 
 from models.features import load_trunk
-from models.retint.colorizer import TRUNK_WEIGHTS
-from models.retint.network import Fused, Offers, RetintNetwork, load_network
+from models.retint.colorizer import REMEMBERED_EVERY, TRUNK_WEIGHTS
+from models.retint.fusion import Fused
+from models.retint.network import RetintNetwork, load_network
+from models.retint.offers import OFFERS, Offers
 from models.training import main as training
-from models.training.footage import MOVED_FRAMES, MOVED_SIDE, Footage, Library, move_photos, read_library
-from models.training.objective import as_rgb, roll_out
-from models.training.runs import CROP, Chunk, Runs, draw
+from models.training.describing import draw_pair, train_step
+from models.training.footage import MOVED_FRAMES, MOVED_SIDE, Footage, Library, aged, move_photos, read_library
+from models.training.lanes import Kept, Lane, Lanes, Recoloring, measure
+from models.training.material import Material, Run, materials, runs
+from models.training.objective import as_rgb, frame_loss
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +51,8 @@ def test_a_folder_is_read_and_what_is_held_out_is_not(folder: Path, library: Lib
     assert clip.luma.shape == (12, 200, 300)
     assert clip.chroma.shape == (12, 100, 150, 2)
     assert [path.stem for path in library.photos] == ["photo0", "photo1"]
-    assert len(read_library([folder], hold_out=["photo0", "clip"]).photos) == 1
+    assert len(read_library([folder], hold_out=["photo0", "cl*"]).photos) == 1
+    assert not read_library([folder], hold_out=["cl*"]).clips
     with pytest.raises(ValueError, match="no clips and no photos"):
         read_library([tmp_path])
 
@@ -58,42 +65,47 @@ def test_photos_are_set_in_motion(library: Library) -> None:
     assert min(changes) > 0.5
 
 
-def chunks_of(library: Library, count: int, *, lanes: int = 1, frames: int = 2, seed: int = 0) -> list[Chunk]:
-    return list(islice(Runs(library, lanes=lanes, frames=frames, seed=(seed,)), count))
+def test_an_aged_clip_differs_in_luma_alone(library: Library) -> None:
+    old = aged(library.clips[0], random=np.random.default_rng(0))
+    assert old.luma.shape == library.clips[0].luma.shape
+    assert np.abs(old.luma.astype(float) - library.clips[0].luma).mean() > 2
+    assert np.array_equal(old.chroma, library.clips[0].chroma)
 
 
-def test_runs_repeat_and_keep_their_shapes(library: Library) -> None:
-    half = CROP // 2
-    once, again = chunks_of(library, 8, lanes=2, frames=3), chunks_of(library, 8, lanes=2, frames=3)
-    for one, other in zip(once, again, strict=True):
-        assert one.luma.shape == (3, 1, CROP, CROP)
-        assert one.direct.shape == (3, 5, half, half)
-        assert torch.equal(one.luma, other.luma)
-        assert torch.equal(one.direct, other.direct)
-        assert 0 <= one.luma.min() <= one.luma.max() <= 1
-        assert one.chroma.abs().max() <= 0.5
-    assert [chunk.begins.item() for chunk in once[:2]] == [1, 1]
-    assert not torch.equal(once[0].luma, once[1].luma)
+@pytest.fixture(scope="module")
+def all_materials(library: Library) -> list[Material]:
+    return materials(library, trunk=load_trunk(TRUNK_WEIGHTS), moved_photos=1, seed=0)
 
 
-def test_a_lane_goes_on_with_its_run_until_the_next_begins(library: Library) -> None:
-    chunks = chunks_of(library, 16)
-    assert 2 <= sum(int(chunk.begins.item()) for chunk in chunks) < 16
-    for one, following in pairwise(chunks):
-        same = torch.equal(one.reference_luma, following.reference_luma)
-        assert same == (following.begins.item() == 0)
+@pytest.fixture(scope="module")
+def all_runs(all_materials: list[Material]) -> list[Run]:
+    return runs(all_materials, seed=0)
 
 
-def test_flow_brings_the_reference_near_the_truth(library: Library) -> None:
-    """Of the clip, which only pans: what is moved must be better than what is held still."""
-    pans = Library(clips=library.clips, photos=[])
-    moved, still = [], []
-    for index in range(8):
-        chunk = next(draw(pans, frames=2, random=np.random.default_rng(index)))
-        if chunk.reference_in_shot.item():
-            moved.append((chunk.direct[1, :2] - chunk.chroma[1]).abs().mean().item())
-            still.append((chunk.reference_chroma - chunk.chroma[1]).abs().mean().item())
-    assert sum(moved) < 0.7 * sum(still)
+def test_material_is_the_clips_and_moved_photos_with_features(all_materials: list[Material]) -> None:
+    clip, moved = all_materials
+    assert clip.luma.shape == (12, 200, 300)
+    assert clip.chroma.shape == (12, 2, 100, 150)
+    assert moved.luma.shape == (MOVED_FRAMES, MOVED_SIDE, MOVED_SIDE)
+    assert [plane.shape[0] for plane in clip.features] == [12] * 3
+    assert clip.chroma_of(0, CPU).abs().max() <= 0.5
+
+
+def test_runs_go_both_ways_and_their_flow_leads_to_the_reference(all_runs: list[Run]) -> None:
+    assert {run.frames[0] < run.frames[-1] for run in all_runs} == {True, False}
+    for run in all_runs:
+        assert run.previous.shape == run.direct.shape == (len(run.frames) - 1, 4, *run.material.chroma.shape[-2:])
+    pan = all_runs[0]
+    # The scene moves by four pixels a frame, two of chroma's.
+    middle = pan.direct[:3, 0, 30:-30, 40:-40].float().mean((-2, -1)).abs()
+    torch.testing.assert_close(middle, torch.tensor([2.0, 4.0, 6.0]), atol=0.3, rtol=0)
+
+
+def test_a_pair_is_of_two_frames() -> None:
+    random = np.random.default_rng(0)
+    pairs = [draw_pair(5, random=random) for _ in range(200)]
+    assert all(0 <= one < 5 and 0 <= other < 5 and one != other for one, other in pairs)
+    assert len(set(pairs)) == 20
 
 
 def test_chroma_errors_weigh_as_rgb_does() -> None:
@@ -102,94 +114,130 @@ def test_chroma_errors_weigh_as_rgb_does() -> None:
     torch.testing.assert_close(as_rgb(difference)[0, :, 0, 0], torch.tensor([0.1402, -0.0714136, 0.0]))
 
 
-def test_learning_lowers_the_loss_on_a_batch(library: Library) -> None:
+def test_a_frame_costs_less_where_it_is_nearer_to_the_truth_and_says_so() -> None:
+    truth = torch.zeros(1, 2, 8, 8)
+    good, bad = truth + 0.01, truth + 0.1
+    sure, unsure = torch.full((1, 1, 8, 8), 0.9), torch.full((1, 1, 8, 8), 0.1)
+    losses = [
+        frame_loss(Fused(c, q), truth)[0].item() for c, q in ((good, sure), (good, unsure), (bad, unsure), (bad, sure))
+    ]
+    assert losses == sorted(losses)
+
+
+def test_learning_to_describe_lowers_the_loss(all_materials: list[Material]) -> None:
     torch.manual_seed(0)
-    batch = training.stack(chunks_of(library, 2, lanes=2))
-    network, trunk = RetintNetwork(refined=True), load_trunk(TRUNK_WEIGHTS)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-4)
+    network = RetintNetwork()
+    optimizer = torch.optim.AdamW(network.description.parameters(), lr=2e-3)
     losses = []
-    for _ in range(8):
-        outcome = roll_out(network, trunk, batch, state=None, feature_side=96)
+    for _ in range(25):
         optimizer.zero_grad()
-        outcome.loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(train_step(network.description, all_materials, pairs=1, random=np.random.default_rng(3)).item())
         optimizer.step()
-        losses.append(outcome.loss.item())
-    assert losses[-1] < 0.97 * losses[0]
-    assert outcome.squares.shape == (5,)
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_learning_to_fuse_raises_the_psnr_of_a_run(all_runs: list[Run]) -> None:
+    torch.manual_seed(0)
+    network = RetintNetwork()
+    pan = all_runs[:1]
+    before = measure(network, pan)[0]
+    lanes = Lanes(pan, count=1, kept=Kept(frames=20), random=np.random.default_rng(0))
+    optimizer = torch.optim.AdamW(network.fusion.parameters(), lr=2e-3)
+    for _ in range(30):
+        optimizer.zero_grad()
+        lanes.train_step(network)
+        optimizer.step()
+    assert measure(network, pan)[0] > before + 0.1
 
 
 class PaintsByAge(RetintNetwork):
-    """Colors each frame with a tenth of how many it has colored; keeps what it was offered."""
+    """Colors each frame with a hundredth of how many it has colored; keeps what it was offered."""
 
     def __init__(self) -> None:
-        super().__init__(refined=True)
+        super().__init__()
         self.offers: list[Offers] = []
         self.fusion.register_forward_pre_hook(lambda _, given: self.offers.append(given[0]))
         self.fusion.register_forward_hook(lambda _, given, fused: self._paint(fused))
 
     def _paint(self, fused: Fused) -> Fused:
-        return Fused(chroma=torch.full_like(fused.chroma, 0.01 * len(self.offers)), confidence=fused.confidence)
+        # Not a constant, so that the loss has a gradient.
+        return Fused(chroma=0 * fused.chroma + 0.01 * len(self.offers), confidence=fused.confidence)
 
 
-def test_a_run_goes_on_from_what_the_network_made_of_the_chunk_before(library: Library) -> None:
-    network, trunk = PaintsByAge(), load_trunk(TRUNK_WEIGHTS)
+def offered(network: PaintsByAge, name: str) -> list[float]:
+    return [offers.chromas[:, OFFERS.index(name)].mean().item() for offers in network.offers]
+
+
+def test_a_run_goes_on_from_what_the_network_made_and_remembers_it(all_runs: list[Run]) -> None:
+    network = PaintsByAge()
+    lane = Lane(all_runs[0], network.description, kept=Kept(frames=0))
+    while not lane.is_done:
+        lane.learn(network)
+    assert offered(network, "previous")[1:] == pytest.approx([0.01 * age for age in range(1, 11)], abs=1e-4)
+    remembered = offered(network, "remembered")
+    changes = [not np.isclose(one, other, atol=2e-3) for one, other in pairwise(remembered)]
+    assert changes.index(True) == REMEMBERED_EVERY - 1
+
+
+def test_what_is_kept_is_what_would_be_made_anew(all_runs: list[Run]) -> None:
+    network, kept = PaintsByAge(), Kept(frames=20)
+    for _ in range(2):
+        lane = Lane(all_runs[0], network.description, kept=kept)
+        lane.learn(network)
+    one, other = network.offers[0], network.offers[1]
+    torch.testing.assert_close(one.planes[:, 2:6], other.planes[:, 2:6], atol=2e-3, rtol=0)
+
+
+def test_a_run_in_other_colors_and_mirrored_comes_back_as_it_was(all_runs: list[Run]) -> None:
     random = np.random.default_rng(0)
-    pans = Library(library.clips, [])
-    run: list[Chunk] = []
-    while len(run) < 4:
-        run = list(draw(pans, frames=2, random=random))
-    state = None
-    with torch.no_grad():
-        for chunk in run[:4]:
-            state = roll_out(network, trunk, training.stack([chunk]), state=state, feature_side=96).state
-    assert state is not None
-    previous = [offers.previous[:, :2].mean().item() for offers in network.offers if offers.previous is not None]
-    assert previous[1:] == pytest.approx([0.01 * age for age in range(1, 8)], abs=1e-4)
-    remembered = [offers.remembered[:, :2].mean().item() for offers in network.offers if offers.remembered is not None]
-    assert remembered[4] != pytest.approx(remembered[5], abs=1e-4)  # the fifth frame is remembered
-    begins = training.stack([next(draw(pans, frames=2, random=random))])
-    anew = roll_out(network, trunk, begins, state=state, feature_side=96).state
-    assert anew.age.tolist() == [2]
+    recolorings = [Recoloring.draw(random, CPU) for _ in range(8)]
+    assert {recoloring.mirrored for recoloring in recolorings} == {True, False}
+    lane = Lane(all_runs[0], RetintNetwork().description, kept=Kept(frames=0))
+    offers, truth, _ = lane._next()
+    for recoloring in recolorings:
+        turned, _ = recoloring.apply(offers, truth)
+        mean = Fused(chroma=turned.chromas.mean(1), confidence=turned.planes[:, 0, 4:5])
+        back = recoloring.undo(mean)
+        torch.testing.assert_close(back.chroma, offers.chromas.mean(1), atol=1e-5, rtol=0)
+        torch.testing.assert_close(back.confidence, offers.planes[:, 0, 4:5])
+
+
+def train(folder: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = ["--description-steps", "2", "--fusion-steps", "2", "--moved-photos", "1"]
+    monkeypatch.setattr(sys, "argv", ["train", str(folder), "--output", str(output), *steps, "--device", "cpu"])
+    training.main()
 
 
 def test_a_training_logs_stops_and_goes_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "LOGGED_EVERY", 1)
     monkeypatch.setattr(training, "SAVED_EVERY", 1)
-    monkeypatch.setattr(training, "FEATURE_SIDE", 96)
+    real, taken = training.average, []
 
-    def run(output: Path, *, until: int) -> None:
-        arguments = [str(folder), "--output", str(output), "--steps", "2", "--batch", "1", "--loaders", "0"]
-        monkeypatch.setattr(sys, "argv", ["train", *arguments, "--device", "cpu"])
-        with monkeypatch.context() as patched:
-            if until < 2:
-                patched.setattr(training, "average", stop_at(until))
-            training.main()
+    def stop(*given: object, **named: int) -> None:
+        taken.append(named["step"])
+        if len(taken) == 4:
+            raise KeyboardInterrupt
+        real(*given, **named)  # type: ignore[arg-type]
 
-    def stop_at(step_to_stop: int):  # type: ignore[no-untyped-def]
-        real = training.average
-
-        def average(mean: RetintNetwork, network: RetintNetwork, *, step: int) -> None:
-            if step > step_to_stop:
-                raise KeyboardInterrupt
-            real(mean, network, step=step)
-
-        return average
-
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "parts", until=1)
-    run(tmp_path / "parts", until=2)
-    lines = [json.loads(line) for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [1, 2]
-    assert lines[0].keys() >= {"seconds", "loss", "fused", "previous", "direct", "matched", "remembered"}
-    load_network(tmp_path / "parts" / "network.safetensors")
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "average", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(folder, tmp_path, monkeypatch)
+    train(folder, tmp_path, monkeypatch)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(line["stage"], line["step"]) for line in lines] == [
+        ("description", 1),
+        ("description", 2),
+        ("fusion", 1),
+        ("fusion", 2),
+    ]
+    assert lines[-1].keys() >= {"seconds", "loss", "fused"}
+    load_network(tmp_path / "network.safetensors")
 
 
 def test_a_training_gives_the_same_weights_again(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "FEATURE_SIDE", 96)
     for name in ("one", "other"):
-        arguments = [str(folder), "--output", str(tmp_path / name), "--steps", "2", "--batch", "1", "--loaders", "0"]
-        monkeypatch.setattr(sys, "argv", ["train", *arguments, "--device", "cpu"])
-        training.main()
+        train(folder, tmp_path / name, monkeypatch)
     one, other = (load_network(tmp_path / name / "network.safetensors") for name in ("one", "other"))
     for weight, again in zip(one.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(weight, again)

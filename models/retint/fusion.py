@@ -1,0 +1,154 @@
+"""Fuses what is offered: the weight of each offer at each pixel, and how far the result is to be trusted."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.retint.offers import FARTHEST_FLOW_ERROR, OFFERS, Offers, smooth
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    chroma: Tensor
+    """[B, 2, h, w]."""
+    confidence: Tensor
+    """[B, 1, h, w] in 0..1: how likely the color is right."""
+
+
+class Prior(nn.Module):
+    """The weight of each offer before the network looks: a softmax of what is linear in the evidence against it."""
+
+    EVIDENCE = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        # One row an offer and the bias last. To start from, all evidence speaks against an offer but trust and share.
+        against = torch.tensor([-0.4, -1.0, -0.2, -0.2, -0.1, 0.5, 0.0, -0.7, 0.0])
+        self.coefficients = nn.Parameter(against.repeat(len(OFFERS), 1))
+
+    def forward(self, evidence: Tensor) -> Tensor:
+        """Logits [B, N, h, w] from `evidence` [B, N, EVIDENCE, h, w]."""
+        logits = torch.einsum("ne,bnehw->bnhw", self.coefficients[:, :-1], evidence)
+        return logits + self.coefficients[None, :, -1, None, None]
+
+
+def evidence(planes: Tensor) -> Tensor:
+    """[B, N, EVIDENCE, h, w] of offers [B, N, PLANES, h, w]: what speaks for and against each.
+
+    Residual of luma at the pixel, over 7x7 and over 21x21 pixels; flow error at the pixel and over 7x7; trust; share;
+    and how far the color is from the median of all offers.
+    """
+    # Saturating scales: beyond a tenth of the luma range, or some pixels, wrong is wrong.
+    residuals = planes[:, :, 2].abs()
+    flow_errors = planes[:, :, 3] * (FARTHEST_FLOW_ERROR / 2.0)
+    return torch.stack(
+        [
+            (residuals / 0.05).clamp(max=4.0),
+            (smooth(residuals, size=7) / 0.05).clamp(max=4.0),
+            (smooth(residuals, size=21) / 0.05).clamp(max=4.0),
+            flow_errors,
+            smooth(flow_errors, size=7),
+            planes[:, :, 4],
+            planes[:, :, 5],
+            (oddity(planes[:, :, :2]) / 0.05).clamp(max=4.0),
+        ],
+        dim=2,
+    )
+
+
+def oddity(chromas: Tensor) -> Tensor:
+    """[B, N, h, w]: how far each of N colors [B, N, 2, h, w] is from the median of all."""
+    middle = chromas.median(dim=1, keepdim=True).values
+    # Inside a root, zero has no gradient.
+    return (chromas - middle).square().sum(2).add(1e-8).sqrt()
+
+
+class Block(nn.Sequential):
+    """Convolution, group norm, SiLU."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
+        super().__init__(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.GroupNorm(8, outputs), nn.SiLU())
+
+
+class Residual(nn.Module):
+    """Two convolutions beside the identity, which they are at the start of training."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = Block(channels, channels)
+        self.second = nn.Conv2d(channels, channels, 3, 1, 1)
+        nn.init.zeros_(self.second.weight)
+        assert self.second.bias is not None
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        changed: Tensor = x + self.second(self.first(x))
+        return changed
+
+
+class Fusion(nn.Module):
+    """Weighs the offers per pixel: a `Prior`, corrected by a U-Net.
+
+    The U-Net works at half of chroma's resolution with all of chroma's detail (pixel unshuffle), which costs a third of
+    the same network at full resolution. What it gives is a mean of what is offered, so that it cannot invent a color.
+    """
+
+    WIDTHS = (32, 48, 64)
+    GRANULE = 8
+    """Chroma is padded to multiples of this: two by unshuffling, four by the strides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        fine, middle, coarse = self.WIDTHS
+        count = len(OFFERS)
+        self.prior = Prior()
+        self.stem = nn.Conv2d(16 + 4 * 4 * count + 3 * count, fine, 1)
+        self.fine = Residual(fine)
+        self.down_middle = Block(fine, middle, stride=2)
+        self.middle = nn.Sequential(Residual(middle), Residual(middle))
+        self.down_coarse = Block(middle, coarse, stride=2)
+        self.coarse = nn.Sequential(Residual(coarse), Residual(coarse), Residual(coarse))
+        self.up_middle = Block(coarse + middle, middle)
+        self.up_fine = Block(middle + fine, fine)
+        # The weights and the confidence, for each of four pixels.
+        self.out = nn.Conv2d(fine, 4 * (count + 1), 3, 1, 1)
+        nn.init.zeros_(self.out.weight)
+        assert self.out.bias is not None
+        nn.init.zeros_(self.out.bias)
+        # Most of what flow carries is right.
+        nn.init.constant_(self.out.bias[-4:], 2.0)
+
+    def forward(self, offers: Offers) -> Fused:
+        height, width = offers.planes.shape[-2:]
+        logits: Tensor = self.prior(evidence(offers.planes))
+        fine = self.fine(F.silu(self.stem(self._inputs(offers, weights=logits.softmax(1)))))
+        middle = self.middle(self.down_middle(fine))
+        coarse = self.coarse(self.down_coarse(middle))
+        middle = self.up_middle(torch.cat([_enlarge(coarse), middle], 1))
+        fine = self.up_fine(torch.cat([_enlarge(middle), fine], 1))
+        planes = F.pixel_shuffle(self.out(fine), 2)[..., :height, :width]
+        weights = (logits + planes[:, : len(OFFERS)]).softmax(1)
+        return Fused(
+            chroma=(weights[:, :, None] * offers.chromas).sum(1), confidence=planes[:, len(OFFERS) :].sigmoid()
+        )
+
+    def _inputs(self, offers: Offers, *, weights: Tensor) -> Tensor:
+        # Colors are seen as they differ from what the prior makes of them: the network is to choose, not to know any.
+        start = (weights[:, :, None] * offers.chromas).sum(1, keepdim=True)
+        differences = ((offers.chromas - start) * 10.0).clamp(-3, 3)
+        residuals = (offers.planes[:, :, 2] * 10.0).clamp(-3, 3)
+        fine = torch.cat(
+            [F.pixel_unshuffle(offers.luma - 0.5, 2), differences.flatten(1, 2), residuals, weights * 2.0], 1
+        )
+        coarse = offers.planes[:, :, 3:].flatten(1, 2)
+        height, width = fine.shape[-2:]
+        edges = (0, -width % self.GRANULE, 0, -height % self.GRANULE)
+        if any(edges):
+            fine, coarse = F.pad(fine, edges, mode="replicate"), F.pad(coarse, edges, mode="replicate")
+        return torch.cat([F.pixel_unshuffle(fine, 2), F.avg_pool2d(coarse, 2)], 1)
+
+
+def _enlarge(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

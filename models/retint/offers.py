@@ -1,0 +1,178 @@
+"""The colors that are offered to every pixel of a frame, and what is known of each offer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.retint.matching import Description, Found
+
+FARTHEST_FLOW_ERROR = 8.0
+"""Pixels of forward-backward error beyond which wrong is wrong."""
+PLANES = 6
+"""Of an offer: chroma (2), luma residual, flow error (0..1), trust, share of the nearest match (1 for flow)."""
+OFFERS = ("previous", "near previous", "direct", "near direct", "matched", "near match", "remembered")
+"""The order in which offers are stacked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """How far `look_nearby` looks, in pixels."""
+
+    reach: int
+    spread: float
+    """Standard deviation of how much a place counts by its distance."""
+
+
+NEAR_FLOW = Near(reach=2, spread=1.0)
+NEAR_MATCH = Near(reach=3, spread=1.5)
+"""A match is a cell of some pixels, and flow is more precise."""
+LUMA_NOISE = 0.02
+"""Of full scale: luma that differs by this much may still be the same thing, see `look_nearby`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """Everything that a frame's color is fused from; h, w are chroma's."""
+
+    luma: Tensor
+    """[B, 1, H, W] in 0..1, H = 2 h."""
+    planes: Tensor
+    """[B, N, PLANES, h, w] for the N of `OFFERS`."""
+
+    @property
+    def chromas(self) -> Tensor:
+        """[B, N, 2, h, w]."""
+        return self.planes[:, :, :2]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A colored picture as matching looks it up."""
+
+    keys: Tensor
+    """[B, D, N]."""
+    values: Tensor
+    """[B, 4, N]: chroma, trust, luma."""
+    grid: tuple[int, int]
+    """Rows and columns of the N cells."""
+
+
+def source_of(describe: Description, description: Tensor, *, picture: Tensor) -> Source:
+    """From the description of a frame and its `picture` [B, 4, h, w]: chroma, trust, luma."""
+    grid = (description.shape[-2], description.shape[-1])
+    values = F.adaptive_avg_pool2d(picture, grid).flatten(2)
+    return Source(keys=describe.as_keys(description), values=values, grid=grid)
+
+
+def flow_offers(picture: Tensor, luma: Tensor, *, flow: Tensor, residual: Tensor, error: Tensor) -> Tensor:
+    """[B, 2, PLANES, h, w]: `picture` [B, 4, h, w] (chroma, trust, luma) moved by `flow`, and what of it is near there.
+
+    `luma` is [B, 1, h, w], the residual and the flow error (0..1) are as measured, [B, 1, h, w].
+    """
+    moved = warp_planes(picture[:, :3], flow)
+    offer = torch.cat([moved[:, :2], residual, error, moved[:, 2:], torch.ones_like(residual)], 1)
+    around = look_nearby(picture, luma, flow=flow, near=NEAR_FLOW)
+    return torch.stack([offer, _beside(around, luma, like=offer)], 1)
+
+
+def reference_offers(
+    describe: Description, queries: Tensor, luma: Tensor, *, references: Sequence[Source], nearest: Tensor
+) -> Tensor:
+    """[B, 2, PLANES, h, w]: what matching finds in the references, and what of the first, whose picture is `nearest`
+    [B, 4, h, w], is near its match."""
+    found = _looked_up(describe, queries, references)
+    offer = _matched(found, luma)
+    flow = match_flow(found.nearest, keys=references[0].grid, size=(luma.shape[-2], luma.shape[-1]))
+    around = look_nearby(nearest, luma, flow=flow, near=NEAR_MATCH)
+    return torch.stack([offer, _beside(around, luma, like=offer)], 1)
+
+
+def memory_offer(describe: Description, queries: Tensor, luma: Tensor, *, memory: Sequence[Source]) -> Tensor:
+    """[B, 1, PLANES, h, w]: what matching finds in earlier frames, as they were colored."""
+    return _matched(_looked_up(describe, queries, memory), luma)[:, None]
+
+
+def _looked_up(describe: Description, queries: Tensor, sources: Sequence[Source]) -> Found:
+    return describe.look_up(
+        queries,
+        torch.cat([source.keys for source in sources], -1),
+        torch.cat([source.values for source in sources], -1),
+        firsts=sources[0].keys.shape[-1],
+    )
+
+
+def look_nearby(picture: Tensor, luma: Tensor, *, flow: Tensor, near: Near) -> Tensor:
+    """[B, 4, h, w]: chroma, trust and luma of `picture` [B, 4, h, w] around where `flow` [B, 2, h, w] leads.
+
+    Flow is right to a pixel or two, and edges of color are sharper. So among the places up to `near.reach`
+    pixels off, those whose 3x3 luma is like that of `luma` [B, 1, h, w] count, and the nearer ones more.
+    """
+    height, width = luma.shape[-2:]
+    reach = near.reach
+    places = [(y, x) for y in range(2 * reach + 1) for x in range(2 * reach + 1)]
+    moved = F.pad(warp_planes(picture, flow), (reach,) * 4, mode="replicate")
+
+    def at(y: int, x: int) -> Tensor:
+        return moved[..., y : y + height, x : x + width]
+
+    # In place and place by place: half the time of one sum over all of them.
+    unlike = torch.cat([at(y, x)[:, 3:] - luma for y, x in places], 1).square_()
+    logits = smooth(unlike, size=3).mul_(-0.5 / LUMA_NOISE**2)
+    for number, (y, x) in enumerate(places):
+        logits[:, number] -= 0.5 * ((y - reach) ** 2 + (x - reach) ** 2) / near.spread**2
+    shares = logits.softmax(1)
+    found = torch.zeros_like(picture)
+    for number, (y, x) in enumerate(places):
+        found.addcmul_(at(y, x), shares[:, number : number + 1])
+    return found
+
+
+def _beside(found: Tensor, luma: Tensor, *, like: Tensor) -> Tensor:
+    """[B, PLANES, h, w] of what `look_nearby` found, with the flow error and share of the offer `like` [B, PLANES]."""
+    return torch.cat([found[:, :2], luma - found[:, 3:], like[:, 3:4], found[:, 2:3], like[:, 5:]], 1)
+
+
+def _matched(found: Found, luma: Tensor) -> Tensor:
+    """[B, PLANES, h, w] at the size of `luma` [B, 1, h, w].
+
+    Luma found becomes a residual, as coarse as the grid; trust is that in the source, times the similarity.
+    """
+    chroma, trust, luma_found = found.values[:, :2], found.values[:, 2:3], found.values[:, 3:]
+    residual = F.adaptive_avg_pool2d(luma, (trust.shape[-2], trust.shape[-1])) - luma_found
+    trust = (trust * found.similarity).clamp(0, 1)
+    planes = torch.cat([chroma, residual, torch.zeros_like(residual), trust, found.share], 1)
+    return F.interpolate(planes, size=(luma.shape[-2], luma.shape[-1]), mode="bilinear", align_corners=False)
+
+
+def match_flow(nearest: Tensor, *, keys: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """[B, 2, *size] in pixels: from every pixel to the cell of its nearest key; `nearest` [B, h, w] counts the cells of
+    a grid of `keys` rows and columns."""
+    height, width = nearest.shape[-2:]
+    rows, columns = nearest // keys[1], nearest % keys[1]
+    y = (rows + 0.5) * (size[0] / keys[0])
+    x = (columns + 0.5) * (size[1] / keys[1])
+    own_y = (torch.arange(height, device=nearest.device) + 0.5) * (size[0] / height)
+    own_x = (torch.arange(width, device=nearest.device) + 0.5) * (size[1] / width)
+    flow = torch.stack([x - own_x, y - own_y[:, None]], 1).float()
+    return F.interpolate(flow, size=size, mode="bilinear", align_corners=False)
+
+
+def warp_planes(planes: Tensor, flow: Tensor) -> Tensor:
+    """Sample planes [B, C, h, w] at every pixel's position plus `flow` [B, 2, h, w] in pixels; edges repeat outward."""
+    height, width = flow.shape[-2:]
+    rows = torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None]
+    columns = torch.arange(width, device=flow.device, dtype=flow.dtype)
+    x = (flow[:, 0] + columns + 0.5) * (2 / width) - 1
+    y = (flow[:, 1] + rows + 0.5) * (2 / height) - 1
+    grid = torch.stack([x, y], dim=-1)
+    return F.grid_sample(planes, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def smooth(planes: Tensor, *, size: int) -> Tensor:
+    """Means of planes [B, N, h, w] over `size` x `size` pixels (odd), fewer at the edges."""
+    half = size // 2
+    rows = F.avg_pool2d(planes, (1, size), stride=1, padding=(0, half), count_include_pad=False)
+    return F.avg_pool2d(rows, (size, 1), stride=1, padding=(half, 0), count_include_pad=False)

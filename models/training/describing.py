@@ -1,0 +1,62 @@
+"""Trains what pictures are matched by: that a later frame's colors are found in an earlier one."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.retint.matching import Description
+from models.training.material import Material
+from models.training.objective import as_rgb, huber
+
+LONGEST_GAP = 47
+"""Frames between the two of a pair."""
+SAME_COLOR = 0.03
+"""Difference of chroma at which two cells still count as of one color."""
+COLOR_WEIGHT, MASS_WEIGHT = 10.0, 0.05
+
+
+def pair_loss(
+    description: Description, material: Material, *, random: np.random.Generator, device: torch.device
+) -> Tensor:
+    """The error of the color that matching finds for a random frame in another, and the share that went to cells of
+    another color."""
+    known, asked = draw_pair(len(material.luma), random=random)
+    described = [
+        description(material.features_of(index, device), material.luma_of(index, device)) for index in (asked, known)
+    ]
+    grid = (described[0].shape[-2], described[0].shape[-1])
+    truth, colors = (
+        F.adaptive_avg_pool2d(material.chroma_of(index, device), grid).flatten(2).transpose(1, 2)
+        for index in (asked, known)
+    )
+    queries = description.placed(described[0]).flatten(2).transpose(1, 2)
+    shares = torch.bmm(queries, description.as_keys(described[1])).softmax(-1)
+    error = huber(as_rgb((torch.bmm(shares, colors) - truth).transpose(1, 2)[..., None]))
+    alike = torch.exp(-torch.cdist(truth, colors).square() / (2 * SAME_COLOR**2))
+    mass = -((shares * alike).sum(-1) + 1e-3).log().mean()
+    return COLOR_WEIGHT * error + MASS_WEIGHT * mass
+
+
+def draw_pair(count: int, *, random: np.random.Generator) -> tuple[int, int]:
+    """Two different frames of `count`, near ones more often."""
+    gap = min(count - 1, round(math.exp(random.uniform(0, math.log(LONGEST_GAP)))))
+    first = int(random.integers(count - gap))
+    return (first, first + gap) if random.random() < 0.5 else (first + gap, first)
+
+
+def train_step(
+    description: Description, materials: Sequence[Material], *, pairs: int, random: np.random.Generator
+) -> Tensor:
+    """The mean loss of so many pairs, its gradients added to the weights."""
+    device = description.log_reach.device
+    losses = []
+    for _ in range(pairs):
+        material = materials[int(random.integers(len(materials)))]
+        loss = pair_loss(description, material, random=random, device=device) / pairs
+        loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach())
+    return torch.stack(losses).sum()

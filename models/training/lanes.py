@@ -1,0 +1,198 @@
+"""Runs being colored in training: every frame from what the network made of the frames before it.
+
+A network trained on single steps from the truth does not learn what its own errors become twenty frames later. No
+gradient passes from frame to frame: what a network must learn is to choose well among offers that are worn already.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.retint.colorizer import REMEMBERED, REMEMBERED_EVERY
+from models.retint.fusion import Fused
+from models.retint.matching import Description
+from models.retint.network import RetintNetwork
+from models.retint.offers import Offers, Source, flow_offers, memory_offer, reference_offers, source_of
+from models.training.material import Run
+from models.training.objective import frame_loss
+
+TURNED_SHARE = 0.6
+"""Of runs that have their colors turned, so that colors are copied and not guessed."""
+FAINTEST, STRONGEST = 0.6, 1.4
+"""Factors of the chroma of a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recoloring:
+    """A change of all colors of a run, and mirrored or not. What is offered depends on color linearly, so it is changed
+    where it is fed to the network, and what comes out is changed back."""
+
+    turn: Tensor
+    """[2, 2]."""
+    mirrored: bool
+
+    @classmethod
+    def draw(cls, random: np.random.Generator, device: torch.device) -> Self:
+        angle = random.uniform(0, 2 * math.pi) if random.random() < TURNED_SHARE else 0.0
+        cosine, sine = math.cos(angle), math.sin(angle)
+        turn = torch.tensor([[cosine, -sine], [sine, cosine]], dtype=torch.float32, device=device)
+        return cls(turn * random.uniform(FAINTEST, STRONGEST), mirrored=bool(random.random() < 0.5))
+
+    def apply(self, offers: Offers, truth: Tensor) -> tuple[Offers, Tensor]:
+        chromas = torch.einsum("dc,bnchw->bndhw", self.turn, offers.chromas)
+        planes = self._mirror(torch.cat([chromas, offers.planes[:, :, 2:]], 2))
+        turned = self._mirror(torch.einsum("dc,bchw->bdhw", self.turn, truth))
+        return Offers(luma=self._mirror(offers.luma), planes=planes), turned
+
+    def undo(self, fused: Fused) -> Fused:
+        chroma = torch.einsum("dc,bchw->bdhw", torch.linalg.inv(self.turn), fused.chroma.detach())
+        return Fused(chroma=self._mirror(chroma), confidence=self._mirror(fused.confidence.detach()))
+
+    def _mirror(self, planes: Tensor) -> Tensor:
+        return planes.flip(-1) if self.mirrored else planes
+
+
+class Kept:
+    """What the description makes of the frames of runs, and what references offer them: made once, as long as memory
+    lasts. Half precision."""
+
+    def __init__(self, *, frames: int) -> None:
+        self._left = frames
+        self._kept: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+
+    def get(self, run: Run, frame: int) -> tuple[Tensor, Tensor] | None:
+        return self._kept.get((id(run), frame))
+
+    def put(self, run: Run, frame: int, description: Tensor, offers: Tensor) -> None:
+        if self._left > 0:
+            self._left -= 1
+            self._kept[id(run), frame] = (description.half(), offers.half())
+
+
+class Lane:
+    """One run, frame by frame."""
+
+    @torch.no_grad()
+    def __init__(self, run: Run, describe: Description, *, kept: Kept, recoloring: Recoloring | None = None) -> None:
+        self._run, self._describe, self._kept = run, describe, kept
+        self._device = describe.log_reach.device
+        self._recoloring = recoloring
+        self._frame = 0
+        luma = self._luma()
+        chroma = run.material.chroma_of(run.frames[0], self._device)
+        low = F.avg_pool2d(luma, 2)
+        self._reference = self._before = torch.cat([chroma, torch.ones_like(low), low], 1)
+        description = describe(run.material.features_of(run.frames[0], self._device), luma)
+        self._source = source_of(describe, description, picture=self._reference)
+        self._memory: list[Source] = [self._source] * REMEMBERED
+
+    @property
+    def is_done(self) -> bool:
+        return self._frame + 1 >= len(self._run.frames)
+
+    def learn(self, network: RetintNetwork) -> tuple[Tensor, Tensor]:
+        """Color the next frame; its loss, and its squared error of R'G'B'."""
+        offers, truth, description = self._next()
+        if self._recoloring is None:
+            fused = network.fusion(offers)
+        else:
+            offers, truth = self._recoloring.apply(offers, truth)
+            fused = network.fusion(offers)
+        loss, square = frame_loss(fused, truth)
+        self._go_on(fused if self._recoloring is None else self._recoloring.undo(fused), description)
+        return loss, square
+
+    @torch.no_grad()
+    def _next(self) -> tuple[Offers, Tensor, Tensor]:
+        """What is offered to the next frame, its true chroma and its description."""
+        self._frame += 1
+        luma = self._luma()
+        low = F.avg_pool2d(luma, 2)
+        known = self._kept.get(self._run, self._frame)
+        if known is None:
+            known = self._from_reference(luma, low)
+            self._kept.put(self._run, self._frame, *known)
+        description, steady = known[0].float(), known[1].float()
+        previous = flow_offers(self._before, low, **_flow(self._run.previous, self._frame, self._device))
+        queries = self._describe.placed(description)
+        remembered = memory_offer(self._describe, queries, low, memory=self._memory)
+        truth = self._run.material.chroma_of(self._run.frames[self._frame], self._device)
+        return Offers(luma, torch.cat([previous, steady, remembered], 1)), truth, description
+
+    def _from_reference(self, luma: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
+        index = self._run.frames[self._frame]
+        description = self._describe(self._run.material.features_of(index, self._device), luma)
+        direct = flow_offers(self._reference, low, **_flow(self._run.direct, self._frame, self._device))
+        found = reference_offers(
+            self._describe,
+            self._describe.placed(description),
+            low,
+            references=[self._source],
+            nearest=self._reference,
+        )
+        return description, torch.cat([direct, found], 1)
+
+    @torch.no_grad()
+    def _go_on(self, fused: Fused, description: Tensor) -> None:
+        low = F.avg_pool2d(self._luma(), 2)
+        self._before = torch.cat([fused.chroma.detach(), fused.confidence.detach(), low], 1)
+        if self._frame % REMEMBERED_EVERY == 0:
+            latest = source_of(self._describe, description, picture=self._before)
+            self._memory = [*self._memory[1:], latest]
+
+    def _luma(self) -> Tensor:
+        return self._run.material.luma_of(self._run.frames[self._frame], self._device)
+
+
+class Lanes:
+    """Several runs by turns: a new one begins where one ends."""
+
+    def __init__(self, runs: Sequence[Run], *, count: int, kept: Kept, random: np.random.Generator) -> None:
+        self._runs, self._kept, self._random = runs, kept, random
+        self._lanes: list[Lane | None] = [None] * count
+
+    def train_step(self, network: RetintNetwork) -> tuple[Tensor, Tensor]:
+        """The mean loss and mean squared error of the next frame of every lane, gradients added to the weights."""
+        losses, squares = [], []
+        for place, lane in enumerate(self._lanes):
+            if lane is None or lane.is_done:
+                lane = self._begin(network.description)
+                self._lanes[place] = lane
+            loss, square = lane.learn(network)
+            (loss / len(self._lanes)).backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+            squares.append(square)
+        return torch.stack(losses).mean(), torch.stack(squares).mean()
+
+    def _begin(self, describe: Description) -> Lane:
+        run = self._runs[int(self._random.integers(len(self._runs)))]
+        recoloring = Recoloring.draw(self._random, describe.log_reach.device)
+        return Lane(run, describe, kept=self._kept, recoloring=recoloring)
+
+
+def _flow(packed: Tensor, frame: int, device: torch.device) -> dict[str, Tensor]:
+    planes = packed[frame - 1][None].to(device).float()
+    return {"flow": planes[:, :2], "residual": planes[:, 2:3], "error": planes[:, 3:]}
+
+
+@torch.no_grad()
+def measure(network: RetintNetwork, runs: Sequence[Run]) -> list[float]:
+    """PSNR in dB of R'G'B' of every run, mean over its frames."""
+    results = []
+    for run in runs:
+        lane = Lane(run, network.description, kept=Kept(frames=0))
+        squares = []
+        while not lane.is_done:
+            squares.append(lane.learn(network)[1].item())
+        results.append(sum(decibels(square) for square in squares) / len(squares))
+    return results
+
+
+def decibels(square: float) -> float:
+    return -10 * math.log10(max(square, 1e-10))
