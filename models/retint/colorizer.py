@@ -81,7 +81,7 @@ class ColoredFrame:
     chroma: Tensor
     """[1, 2, h, w]."""
     trust: Tensor
-    """[1, 1, h, w] in 0..1: confidence in the chroma."""
+    """[1, 1, h, w] in 0..1."""
 
     @property
     def planes(self) -> Tensor:
@@ -159,7 +159,7 @@ class RetintColorizer:
                     yield uncolored(luma.to(self._device))
                 elif index == 0 and first_is_reference:
                     state.before = state.references[0].picture
-                    yield as_prediction(state.before)
+                    yield Prediction(chroma=state.before.chroma[0], confidence=state.before.trust[0, 0])
                 else:
                     yield self._predict(state, luma, pool=pool)
 
@@ -306,9 +306,9 @@ class RetintColorizer:
             memory=state.memory,
         )
         fused = self._network.fusion(Offers(planes, torch.cat([previous, direct, found], 1)))
-        state.before = ColoredFrame(frame, fused.chroma, trust=fused.confidence)
+        state.before = ColoredFrame(frame, fused.chroma, trust=fused.trust)
         self._remember(state, description, picture=state.before)
-        return as_prediction(state.before)
+        return Prediction(chroma=fused.chroma[0], confidence=fused.confidence[0, 0])
 
     def _remember(self, state: ShotState, description: Tensor, *, picture: ColoredFrame) -> None:
         state.since_remembered += 1
@@ -323,10 +323,6 @@ def feature_size(height: int, width: int) -> tuple[int, int]:
     scale = min(1.0, FEATURE_SIDE / min(height, width))
     rows, columns = (max(2, round(side * scale / STRIDE)) * STRIDE for side in (height, width))
     return rows, columns
-
-
-def as_prediction(picture: ColoredFrame) -> Prediction:
-    return Prediction(chroma=picture.chroma[0], confidence=picture.trust[0, 0])
 
 
 def half_luma(luma: Tensor) -> Luma8:

@@ -6,15 +6,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.retint.offers import FARTHEST_FLOW_ERROR, OFFERS, Offers, smooth
+from models.retint.offers import FARTHEST_FLOW_ERROR, FLOWN, OFFERS, Offers, smooth
 
 
 @dataclass(frozen=True, slots=True)
 class Fused:
     chroma: Tensor
     """[B, 2, h, w]."""
+    trust: Tensor
+    """[B, 1, h, w] in 0..1: how likely the network takes the color to be right; what the next frame is told of it."""
     confidence: Tensor
-    """[B, 1, h, w] in 0..1: how likely the color is right."""
+    """[B, 1, h, w] in 0..1: the trust, less where luma, flow or similarity speak against what was chosen. Trained on
+    films, the network knows nothing of pictures that show something else; these do."""
 
 
 class Prior(nn.Module):
@@ -122,7 +125,8 @@ class Fusion(nn.Module):
 
     def forward(self, offers: Offers) -> Fused:
         height, width = offers.planes.shape[-2:]
-        logits: Tensor = self.prior(evidence(offers.planes))
+        against = evidence(offers.planes)
+        logits: Tensor = self.prior(against)
         fine = self.fine(F.silu(self.stem(self._inputs(offers, weights=logits.softmax(1)))))
         middle = self.middle(self.down_middle(fine))
         coarse = self.coarse(self.down_coarse(middle))
@@ -130,8 +134,11 @@ class Fusion(nn.Module):
         fine = self.up_fine(torch.cat([_enlarge(middle), fine], 1))
         planes = F.pixel_shuffle(self.out(fine), 2)[..., :height, :width]
         weights = (logits + planes[:, : len(OFFERS)]).softmax(1)
+        trust = planes[:, len(OFFERS) :].sigmoid()
         return Fused(
-            chroma=(weights[:, :, None] * offers.chromas).sum(1), confidence=planes[:, len(OFFERS) :].sigmoid()
+            chroma=(weights[:, :, None] * offers.chromas).sum(1),
+            trust=trust,
+            confidence=trust * (weights * _reliability(against, offers)).sum(1, keepdim=True),
         )
 
     def _inputs(self, offers: Offers, *, weights: Tensor) -> Tensor:
@@ -148,6 +155,13 @@ class Fusion(nn.Module):
         if any(edges):
             fine, coarse = F.pad(fine, edges, mode="replicate"), F.pad(coarse, edges, mode="replicate")
         return torch.cat([F.pixel_unshuffle(fine, 2), F.avg_pool2d(coarse, 2)], 1)
+
+
+def _reliability(against: Tensor, offers: Offers) -> Tensor:
+    """[B, N, h, w] in 0..1 of every offer: a residual of a tenth of the range, or an error of five pixels, around a
+    pixel nearly halves that of flow; that of matching is the similarity."""
+    flown = torch.exp(-0.25 * against[:, :FLOWN, 1] - 0.25 * against[:, :FLOWN, 4])
+    return torch.cat([flown, offers.planes[:, FLOWN:, 4]], 1)
 
 
 def _enlarge(x: Tensor) -> Tensor:

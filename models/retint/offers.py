@@ -15,6 +15,8 @@ PLANES = 6
 """Of an offer: chroma (2), luma residual, flow error (0..1), trust, share of the nearest match (1 for flow)."""
 OFFERS = ("previous", "near previous", "direct", "near direct", "matched", "near match", "remembered")
 """The order in which offers are stacked."""
+FLOWN = 4
+"""Of these, the first so many are moved by flow; the others are matched."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,8 @@ class Recoloring:
 
     def undo(self, fused: Fused) -> Fused:
         chroma = torch.einsum("dc,bchw->bdhw", torch.linalg.inv(self.turn), fused.chroma.detach())
-        return Fused(chroma=self._mirror(chroma), confidence=self._mirror(fused.confidence.detach()))
+        trust, confidence = (self._mirror(planes.detach()) for planes in (fused.trust, fused.confidence))
+        return Fused(chroma=self._mirror(chroma), trust=trust, confidence=confidence)
 
     def _mirror(self, planes: Tensor) -> Tensor:
         return planes.flip(-1) if self.mirrored else planes
@@ -141,7 +142,7 @@ class Lane:
     @torch.no_grad()
     def _go_on(self, fused: Fused, description: Tensor) -> None:
         low = F.avg_pool2d(self._luma(), 2)
-        self._before = torch.cat([fused.chroma.detach(), fused.confidence.detach(), low], 1)
+        self._before = torch.cat([fused.chroma.detach(), fused.trust.detach(), low], 1)
         if self._frame % REMEMBERED_EVERY == 0:
             latest = source_of(self._describe, description, picture=self._before)
             self._memory = [*self._memory[1:], latest]

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from models.retint.fusion import Fused
 
-CONFIDENCE_SCALE = 0.05
+TRUST_SCALE = 0.05
 """Chroma error at which a color counts as 1/e right."""
-HUBER_WEIGHT, CONFIDENCE_WEIGHT = 10.0, 0.1
+HUBER_WEIGHT, TRUST_WEIGHT = 10.0, 0.1
 SMALL_ERROR = 0.02
 """Of R'G'B', below which errors are squared and above which they are not (Huber)."""
 SMALLEST_SQUARE = 3e-5
@@ -24,8 +24,8 @@ def frame_loss(fused: Fused, truth: Tensor) -> tuple[Tensor, Tensor]:
     error = as_rgb(fused.chroma - truth)
     square = error.square().mean()
     distance = (fused.chroma.detach() - truth).square().sum(1, keepdim=True).sqrt()
-    right = F.binary_cross_entropy(fused.confidence, torch.exp(-distance / CONFIDENCE_SCALE))
-    loss = 0.5 * (square + SMALLEST_SQUARE).log() + HUBER_WEIGHT * huber(error) + CONFIDENCE_WEIGHT * right
+    right = F.binary_cross_entropy(fused.trust, torch.exp(-distance / TRUST_SCALE))
+    loss = 0.5 * (square + SMALLEST_SQUARE).log() + HUBER_WEIGHT * huber(error) + TRUST_WEIGHT * right
     return loss, square.detach()
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from models.base import Prediction, Reference
 from models.color import chroma_to_lab, rgb_to_ycbcr
 from models.features import FeatureTrunk
+from models.held_out import split_picture
 from models.retint.colorizer import RetintColorizer, feature_size
 from models.retint.network import RetintNetwork
 from models.retint.samples import move_reference
@@ -165,7 +166,7 @@ def test_nothing_carries_a_graph_and_two_runs_are_equal(colorizer: RetintColoriz
     assert all(torch.equal(a.chroma, b.chroma) for a, b in zip(one, two, strict=True))
 
 
-@pytest.mark.parametrize("variation", [2, 3], ids=["moved", "around a cycle"])
+@pytest.mark.parametrize("variation", [2, 3], ids=["apart", "moved"])
 def test_an_example_is_the_same_for_the_same_variation_and_differentiable(
     colorizer: RetintColorizer, variation: int
 ) -> None:
@@ -173,26 +174,38 @@ def test_an_example_is_the_same_for_the_same_variation_and_differentiable(
     pair = replace(reference(film[0]), nearby=tuple(luma(film[index]) for index in (1, 10, 19)))
     predicted, true = colorizer.example(pair, matrix="bt601", variation=variation)()
     again, true_again = colorizer.example(pair, matrix="bt601", variation=variation)()
-    other, _ = colorizer.example(pair, matrix="bt601", variation=variation + 2)()
+    other, other_true = colorizer.example(pair, matrix="bt601", variation=variation + 2)()
     assert predicted.shape == true.shape == (3, HEIGHT // 2, WIDTH // 2)
     assert torch.equal(predicted, again)
     assert torch.equal(true, true_again)
-    assert not torch.equal(predicted, other)
+    # There is one way to look at a still picture, and many to move it.
+    assert torch.equal(true, other_true) == (variation == 2)
+    assert torch.equal(predicted, other) == (variation == 2)
     parameters = colorizer.tunable_parameters()
     gradients = torch.autograd.grad((predicted - true).square().mean(), parameters)
     assert all(gradient.abs().sum() > 0 for gradient in gradients)
 
 
-def test_around_a_cycle_the_truth_is_the_reference_and_a_later_frame_is_what_is_known(
-    colorizer: RetintColorizer,
-) -> None:
+def test_around_a_cycle_the_truth_is_the_reference(colorizer: RetintColorizer) -> None:
     film = frames(5)
-    pair = replace(reference(film[0]), nearby=tuple(luma(film[index]) for index in (1, 4)))
+    pair = replace(reference(film[0]), nearby=tuple(luma(film[index]) for index in (1, 2)))
     predicted, true = colorizer.example(pair, matrix="bt601", variation=1)()
     expected = chroma_to_lab(F.avg_pool2d(pair.luma[None], 2)[0], chroma(pair.rgb), matrix="bt601")
     torch.testing.assert_close(true, expected)
     gray = true * torch.tensor([1.0, 0.0, 0.0])[:, None, None]
-    assert (predicted - true).abs().mean() < 0.6 * (gray - true).abs().mean()
+    assert (predicted - true).abs().mean() < 0.8 * (gray - true).abs().mean()
+
+
+def test_what_trains_sees_neither_what_is_held_out_nor_what_is_near(colorizer: RetintColorizer) -> None:
+    """Other colors there leave what is predicted as it was."""
+    rgb = frames(1)[0]
+    held_out = split_picture(HEIGHT // 2, WIDTH // 2, device=torch.device("cpu")).held_out
+    other = torch.where(held_out.repeat_interleave(2, 0).repeat_interleave(2, 1), 1 - rgb, rgb)
+    one, changed = (
+        colorizer.example(Reference(rgb=colors, luma=luma(rgb), is_frame=True), matrix="bt601", variation=2)()[0]
+        for colors in (rgb, other)
+    )
+    torch.testing.assert_close(one, changed)
 
 
 def test_a_moved_reference_holds_something_new() -> None:

@@ -161,7 +161,7 @@ class PaintsByAge(RetintNetwork):
 
     def _paint(self, fused: Fused) -> Fused:
         # Not a constant, so that the loss has a gradient.
-        return Fused(chroma=0 * fused.chroma + 0.01 * len(self.offers), confidence=fused.confidence)
+        return Fused(chroma=0 * fused.chroma + 0.01 * len(self.offers), trust=fused.trust, confidence=fused.confidence)
 
 
 def offered(network: PaintsByAge, name: str) -> list[float]:
@@ -196,10 +196,10 @@ def test_a_run_in_other_colors_and_mirrored_comes_back_as_it_was(all_runs: list[
     offers, truth, _ = lane._next()
     for recoloring in recolorings:
         turned, _ = recoloring.apply(offers, truth)
-        mean = Fused(chroma=turned.chromas.mean(1), confidence=turned.planes[:, 0, 4:5])
+        mean = Fused(chroma=turned.chromas.mean(1), trust=turned.planes[:, 0, 4:5], confidence=turned.planes[:, 0, 4:5])
         back = recoloring.undo(mean)
         torch.testing.assert_close(back.chroma, offers.chromas.mean(1), atol=1e-5, rtol=0)
-        torch.testing.assert_close(back.confidence, offers.planes[:, 0, 4:5])
+        torch.testing.assert_close(back.trust, offers.planes[:, 0, 4:5])
 
 
 def train(folder: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
