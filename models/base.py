@@ -38,6 +38,8 @@ class ModelDescription:
     """Peak working memory per megapixel of the frames fed, measured on a CPU in float32."""
     learning_rate: float
     """Default of Adam in test-time tuning."""
+    rehearses: bool = False
+    """Whether tuned weights are used only where a run through the film is better with them, see `models.rehearsal`."""
 
 
 @dataclass(frozen=True, slots=True)

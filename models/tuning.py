@@ -88,8 +88,8 @@ def tune(
     to 3) or one of its ablations, by Adam. Several references take turns. A quarter of every pair trains nothing (see
     `held_out.split_picture`): the weights with the best PSNR of ab there are kept, the pretrained ones included, so
     the result is never worse there than the pretrained network. With the objective `l` the best PSNR of L decides,
-    among the weights that color no worse. Where a reference has frames nearby and the model carries color from frame to
-    frame, the best weights must also do better in a rehearsal (`rehearsal.rehearse`), or the pretrained ones are kept.
+    among the weights that color no worse. Where a reference has frames nearby and the model rehearses, the best
+    weights must also do better in a rehearsal (`rehearsal.rehearse`), or the pretrained ones are kept.
     Tuning ends early when the best is `PATIENCE` steps old.
 
     `on_step` is called with step 0 and after every step; it may raise, which ends tuning with the weights in any state.
@@ -202,7 +202,7 @@ class _Run:
     def holds_in_a_rehearsal(self, tuned: Sequence[Tensor], *, untuned: Sequence[Tensor]) -> bool:
         """Whether the tuned weights do better there, or nothing can be rehearsed; the tuned ones are in place after."""
         rehearsed = next((reference for reference in self.references if len(reference.nearby) > 1), None)
-        if rehearsed is None or not self.colorizer.description.propagates:
+        if rehearsed is None or not self.colorizer.description.rehearses:
             return True
         self.put_back(untuned)
         before = rehearse(self.colorizer, rehearsed, matrix=self.matrix)

@@ -41,6 +41,7 @@ DESCRIPTION = ModelDescription(
     references_must_be_frames=False,
     memory_megabytes_per_megapixel=410.0,
     learning_rate=1e-3,
+    rehearses=True,
 )
 
 MATCHED_REFERENCES = 4

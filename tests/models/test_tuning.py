@@ -339,7 +339,7 @@ class Film(Tint):
 
     @property
     def description(self) -> ModelDescription:
-        return replace(DESCRIPTION, propagates=True)
+        return replace(DESCRIPTION, rehearses=True)
 
     def colorize(
         self, lumas: Iterable[Tensor], references: Sequence[Reference], *, matrix: Matrix, restore: bool = False

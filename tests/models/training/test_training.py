@@ -119,7 +119,8 @@ def test_a_frame_costs_less_where_it_is_nearer_to_the_truth_and_says_so() -> Non
     good, bad = truth + 0.01, truth + 0.1
     sure, unsure = torch.full((1, 1, 8, 8), 0.9), torch.full((1, 1, 8, 8), 0.1)
     losses = [
-        frame_loss(Fused(c, q), truth)[0].item() for c, q in ((good, sure), (good, unsure), (bad, unsure), (bad, sure))
+        frame_loss(Fused(c, q, q), truth)[0].item()
+        for c, q in ((good, sure), (good, unsure), (bad, unsure), (bad, sure))
     ]
     assert losses == sorted(losses)
 
