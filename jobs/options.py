@@ -73,11 +73,20 @@ class ReferenceOptions(StrictModel):
     name: Annotated[str, Field(min_length=1, max_length=255, description="File name of the uploaded reference.")]
     frame: Annotated[int | None, Field(ge=0, description="Frame number, counted from 0.")] = None
     time_seconds: Annotated[float | None, Field(ge=0, description="Or its time.")] = None
+    is_frame: Annotated[
+        bool,
+        Field(
+            description="False: it is no frame of the video (another take, a postcard). No place is searched for it; "
+            "it colors the shots that none of the others looks like."
+        ),
+    ] = True
 
     @model_validator(mode="after")
     def one_place(self) -> Self:
         if self.frame is not None and self.time_seconds is not None:
             raise ValueError("give `frame` or `time_seconds`, not both")
+        if not self.is_frame and (self.frame is not None or self.time_seconds is not None):
+            raise ValueError("a reference that is no frame of the video has no `frame` or `time_seconds`")
         return self
 
 

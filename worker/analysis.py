@@ -1,5 +1,6 @@
 """One look at every frame before the work: where the shots are, and what each frame looks like."""
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from scenedetect import AdaptiveDetector, FrameTimecode
 
 from worker.media.frames import LumaFrame, VideoInfo
-from worker.signatures import SignatureFile, signature_of
+from worker.signatures import FLAT_DEVIATION, SignatureFile, signature_of, similarities
 
 ANALYSIS_WIDTH = 192
 """Width at which shots are detected: enough for cuts, and no more time than decoding takes."""
@@ -19,9 +20,20 @@ ANALYSIS_WIDTH = 192
 SHORTEST_SHOT = 8
 """Frames; a cut that would leave a shorter shot behind is not made, so that a flash does not cut one."""
 
+_DETECTED_WIDTH = 32
+"""Frames are detected on at this width: the grain of film is averaged away, which hides cuts and makes others up."""
+_CONTRAST = 48.0
+"""Standard deviation, in codes of 8 bits, that every frame is brought to first, so that neither flicker nor a fade
+changes it."""
 _MIN_LUMA_CHANGE = 12.0
-"""Mean change of 8-bit luma that a cut has at least. PySceneDetect's 15 is for the mean of hue, saturation and luma;
-gray film changes in luma alone, and low-contrast scans change less."""
+"""Mean change that a cut has at least after that. Two pictures that have nothing to do with each other are about 54
+apart."""
+_SAME_PICTURE = 0.7
+"""Correlation of signatures from which the pictures on both sides of a change are the same one, moved on: what came
+between them was a flash, or a fade to black and back."""
+
+_LOOKED_AT = 75
+"""Frames on each side in which pictures are looked for, where some show nothing: a fade of three seconds."""
 
 ShotsOption = Literal["auto", "single"] | Sequence[int]
 
@@ -76,20 +88,24 @@ def analyze(
     detector = _CutDetector(info.frame_rate) if shots == "auto" else None
     width = min(ANALYSIS_WIDTH, info.width)
     size = (max(1, round(info.height * width / info.width)), width)
-    count = 0
+    count, flat = 0, array("q")
     for frame in frames:
         luma = unit_luma(frame, info=info, size=size)
-        signatures.append(signature_of(luma))
+        signature = signature_of(luma)
+        signatures.append(signature)
+        if not signature.any():
+            flat.append(frame.index)
         if detector is not None:
             detector.feed(frame.index, luma)
         count += 1
         on_frame(count)
     if detector is not None:
-        return Analysis(shots=ranges(detector.cuts, frames=count), warnings=())
-    cuts: Sequence[int] = () if isinstance(shots, str) else sorted(set(shots))
-    beyond = [cut for cut in cuts if not 0 < cut < count]
+        cuts = _confirmed([*detector.cuts, *_middles(flat)], signatures, frames=count)
+        return Analysis(shots=ranges(cuts, frames=count), warnings=())
+    asked: Sequence[int] = () if isinstance(shots, str) else sorted(set(shots))
+    beyond = [cut for cut in asked if not 0 < cut < count]
     warnings = tuple(f"The cut at frame {cut} was left out: the video's frames are 0 to {count - 1}." for cut in beyond)
-    return Analysis(shots=ranges([cut for cut in cuts if 0 < cut < count], frames=count), warnings=warnings)
+    return Analysis(shots=ranges([cut for cut in asked if 0 < cut < count], frames=count), warnings=warnings)
 
 
 def ranges(cuts: Sequence[int], *, frames: int) -> tuple[ShotRange, ...]:
@@ -99,16 +115,53 @@ def ranges(cuts: Sequence[int], *, frames: int) -> tuple[ShotRange, ...]:
     return tuple(ShotRange(first, last) for first, last in zip(starts, ends, strict=True))
 
 
+def _middles(flat: Sequence[int]) -> list[int]:
+    """The middle frame of every run of `flat` ones, in which a film has faded away."""
+    middles = []
+    start = 0
+    for index in range(1, len(flat) + 1):
+        if index == len(flat) or flat[index] != flat[index - 1] + 1:
+            middles.append((flat[start] + flat[index - 1] + 1) // 2)
+            start = index
+    return middles
+
+
+def _confirmed(candidates: Iterable[int], signatures: SignatureFile, *, frames: int) -> list[int]:
+    """The candidates at which one picture ends and another begins, none of them too near the one before."""
+    cuts: list[int] = []
+    for candidate in sorted(set(candidates)):
+        far_enough = candidate >= (cuts[-1] if cuts else 0) + SHORTEST_SHOT and frames - candidate >= SHORTEST_SHOT
+        if far_enough and not _goes_on(candidate, signatures, frames=frames):
+            cuts.append(candidate)
+    return cuts
+
+
+def _goes_on(candidate: int, signatures: SignatureFile, *, frames: int) -> bool:
+    """Whether what is seen before `candidate` is seen again right behind it. Flat frames show nothing: those around
+    them are looked at."""
+    before = signatures.read(max(0, candidate - _LOOKED_AT), candidate - 1)
+    behind = signatures.read(candidate, min(frames, candidate + _LOOKED_AT) - 1)
+    before, behind = before[before.any(axis=1)][-SHORTEST_SHOT:], behind[behind.any(axis=1)][:SHORTEST_SHOT]
+    if not len(before) or not len(behind):
+        # From black or to black: nothing goes on.
+        return False
+    return any(float(similarities(behind, one).max()) >= _SAME_PICTURE for one in before)
+
+
 class _CutDetector:
     """PySceneDetect's adaptive detector, fed with our own luma instead of reading the file by itself."""
 
     def __init__(self, frame_rate: Fraction) -> None:
-        self._detector = AdaptiveDetector(luma_only=True, min_scene_len=SHORTEST_SHOT, min_content_val=_MIN_LUMA_CHANGE)
+        # How far apart cuts are is decided when they are confirmed: a flash must not hide the cut behind it.
+        self._detector = AdaptiveDetector(luma_only=True, min_scene_len=1, min_content_val=_MIN_LUMA_CHANGE)
         self._frame_rate = float(frame_rate)
         self.cuts: list[int] = []
 
     def feed(self, index: int, luma: NDArray[np.float32]) -> None:
-        gray = np.clip(luma * 255, 0, 255).astype(np.uint8)
+        height = max(1, round(luma.shape[0] * _DETECTED_WIDTH / luma.shape[1]))
+        small = cv2.resize(luma, (_DETECTED_WIDTH, height), interpolation=cv2.INTER_AREA)
+        deviation = max(float(small.std()), FLAT_DEVIATION)
+        gray = np.clip((small - small.mean()) * (_CONTRAST / deviation) + 128, 0, 255).astype(np.uint8)
         found = self._detector.process_frame(
             FrameTimecode(index, fps=self._frame_rate), cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.analysis import ShotRange
+from worker.likeness import SCENE_SCORE
 from worker.references import LocatedReference
 from worker.shot_tuning import ReferenceSet
 from worker.signatures import SignatureFile, similarities
@@ -58,7 +59,8 @@ def plan_shots(
     examples_help: bool,
 ) -> tuple[ShotPlan, ...]:
     """One plan per shot. A shot without references takes the one that looks most like it from another shot, where
-    `examples_help`, and the weights tuned for that reference's own shot."""
+    `examples_help`, and the weights tuned for that reference's own shot. Where none looks like it, references that are
+    no frames of the video take its place."""
     own = [_own_plan(index, shot, references, examples_help=examples_help) for index, shot in enumerate(shots)]
     return tuple(
         plan if plan.references or not examples_help else _borrowing(plan, own, references, signatures=signatures)
@@ -108,13 +110,17 @@ def _borrowing(
     frames = np.unique(np.linspace(plan.shot.first, plan.shot.last, _SAMPLES).round().astype(int))
     looks = np.concatenate([signatures.read(int(frame), int(frame)) for frame in frames])
     scores = [float(_best(looks, reference)) for reference in references]
-    best = max(range(len(scores)), key=lambda number: scores[number])
+    placed = [number for number, reference in enumerate(references) if reference.record.shot is not None]
+    placeless = sorted(set(range(len(references))).difference(placed), key=lambda number: -scores[number])
+    best = max(placed or placeless, key=lambda number: scores[number])
+    if placeless and scores[best] < SCENE_SCORE:
+        best = placeless[0]
     home = next((other for other in own if best in other.tuned_on), None)
     return ShotPlan(
         index=plan.index,
         shot=plan.shot,
         anchors=(),
-        examples=(best,),
+        examples=(best, *(number for number in placeless if number != best)),
         tuned_on=(best,) if home is None else home.tuned_on,
         trust=(min(1.0, max(0.0, scores[best])),),
         borrows=True,

@@ -190,6 +190,8 @@ class ReferenceLocator:
         picture = read_reference(file)
         info = self._reader.info
         candidates = [self._candidate(fitting) for fitting in fittings(picture, width=info.width, height=info.height)]
+        if option is not None and not option.is_frame:
+            return self._placeless(number, file, candidates[0], keep_side=keep_side)
         wanted = None if option is None else frame_asked_for(option, reader=self._reader)
         if wanted is None:
             candidate, match = self._best_anywhere(file.name, candidates, warnings)
@@ -208,14 +210,23 @@ class ReferenceLocator:
             placed_by="matching" if wanted is None else "user",
             note="; ".join(notes) or None,
         )
+        return self._located(number, candidate, record, likeness=match.score, keep_side=keep_side)
+
+    def _placeless(
+        self, number: int, file: ReferenceFile, candidate: _Candidate, *, keep_side: int
+    ) -> LocatedReference:
+        """A reference that is no frame of the video, as its user says."""
+        notes = [candidate.fitting.note] if candidate.fitting.note else []
+        notes.append("no frame of the video: an example for shots that no other reference looks like")
+        record = PlacedReference(name=file.name, frame=None, shot=None, placed_by="user", note="; ".join(notes))
+        return self._located(number, candidate, record, likeness=0.0, keep_side=keep_side)
+
+    def _located(
+        self, number: int, candidate: _Candidate, record: PlacedReference, *, likeness: float, keep_side: int
+    ) -> LocatedReference:
         path = self._folder / f"{number:04d}.png"
         write_png(path, _shrunk(candidate.fitting.picture, keep_side))
-        return LocatedReference(
-            path=path,
-            signature=candidate.signature,
-            record=record,
-            likeness=match.score,
-        )
+        return LocatedReference(path=path, signature=candidate.signature, record=record, likeness=likeness)
 
     def _candidate(self, fitting: Fitting) -> _Candidate:
         height, width = self._fine_size

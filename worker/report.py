@@ -11,6 +11,7 @@ from jobs.pieces import StretchSum
 from jobs.record import ConfidencePoint, Phase, PlacedReference, Shot, VideoFacts
 from models.base import ModelDescription
 from worker.journal import Journal
+from worker.next_reference import best_next_frame, confidence_by_distance
 
 MOST_POINTS = 1000
 """Points of the confidence curve at most, however long the video."""
@@ -39,6 +40,17 @@ class WeakestFrame(StrictModel):
     reference_would_help: bool
 
 
+class Suggestion(StrictModel):
+    """The frame of a shot that is worth coloring next."""
+
+    shot: int
+    frame: int
+    time_seconds: float
+    gain: float
+    """What it is expected to add to the confidence of the shot's frames, all together: 10 is as much as ten frames that
+    nobody trusts and then everybody does."""
+
+
 class Speed(StrictModel):
     """How long the job took, and what it took."""
 
@@ -62,6 +74,8 @@ class Report(StrictModel):
     shots: list[Shot]
     confidence: list[ConfidencePoint]
     weakest_frames: list[WeakestFrame]
+    next_references: list[Suggestion]
+    """One per shot that would win by it, the one that wins most first."""
     warnings: list[str]
     speed: Speed
     versions: dict[str, str]
@@ -84,6 +98,7 @@ def build_report(
         shots=journal.shots(),
         confidence=confidence_curve(journal),
         weakest_frames=_weakest_frames(journal),
+        next_references=_next_references(journal),
         warnings=list(journal.warnings),
         speed=_speed(phase_seconds, peak_memory_megabytes, frames=len(journal.confidences)),
         versions=_versions(),
@@ -151,6 +166,20 @@ def _weakest_frames(journal: Journal) -> list[WeakestFrame]:
             )
         )
     return weakest
+
+
+def _next_references(journal: Journal) -> list[Suggestion]:
+    rate = float(journal.info.frame_rate)
+    reach = confidence_by_distance(
+        (journal.confidence_of(plan), [frame - plan.shot.first for frame, _ in plan.anchors]) for plan in journal.plans
+    )
+    found = []
+    for plan in journal.plans:
+        best = best_next_frame(journal.confidence_of(plan), reach)
+        if best is not None:
+            frame = plan.shot.first + best[0]
+            found.append(Suggestion(shot=plan.index, frame=frame, time_seconds=frame / rate, gain=best[1]))
+    return sorted(found, key=lambda suggestion: -suggestion.gain)
 
 
 def _speed(phase_seconds: dict[Phase, float], peak_memory_megabytes: float, *, frames: int) -> Speed:

@@ -15,7 +15,7 @@ SIZE = WIDTH * HEIGHT
 
 _CODES_PER_DEVIATION = 31.75
 """An int8 then reaches four standard deviations either way."""
-_FLAT_DEVIATION = 0.004
+FLAT_DEVIATION = 0.004
 """Of luma in 0..1, one code of 8 bits: a frame with less is flat, and resembles nothing."""
 _CHUNK = 4096
 """Signatures held in memory while they are compared: 2.4 MB."""
@@ -28,7 +28,7 @@ def signature_of(luma: NDArray[np.float32]) -> Signature:
     """Signature of luma [H, W] float32, in 0..1."""
     small = cv2.resize(luma, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA).astype(np.float32)
     deviation = float(small.std())
-    if deviation < _FLAT_DEVIATION:
+    if deviation < FLAT_DEVIATION:
         return np.zeros(SIZE, np.int8)
     codes = np.rint((small - small.mean()) * (_CODES_PER_DEVIATION / deviation))
     return np.asarray(np.clip(codes, -127, 127), np.int8).reshape(SIZE)

@@ -1,19 +1,21 @@
 """Shots are cut where the luma is, and every frame leaves a signature that finds it again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from video_info import video_info
 
+from tests.worker.conftest import drawn_scene, luma_of_picture
 from worker.analysis import Analysis, ShotRange, ShotsOption, analyze, ranges
 from worker.media.decode import open_video
-from worker.media.frames import LumaFrame
+from worker.media.frames import LumaFrame, VideoInfo
 from worker.signatures import SignatureFile, signature_of, similarities
 
 
@@ -87,3 +89,84 @@ def test_a_single_frame_is_a_shot(tmp_path: Path) -> None:
     with SignatureFile(tmp_path / "signatures") as signatures:
         found = analyze([frame], info=video_info(), shots="auto", signatures=signatures, on_frame=lambda _: None)
     assert found.shots == (ShotRange(0, 0),)
+
+
+def scene(seed: int, frames: int) -> list[NDArray[Any]]:
+    """Luma of a picture that moves, in 0..1."""
+    pictures = (drawn_scene(seed, index, width=128, height=72) for index in range(frames))
+    return [luma_of_picture(picture).astype(np.float64) / 255 for picture in pictures]
+
+
+def found_cuts(lumas: Sequence[NDArray[Any]], folder: Path) -> list[int]:
+    height, width = lumas[0].shape
+    info = VideoInfo(
+        width=width,
+        height=height,
+        frames=len(lumas),
+        duration_seconds=len(lumas) / 25,
+        frame_rate=Fraction(25),
+        codec="ffv1",
+        pixel_format="gray",
+        bit_depth=8,
+        full_range=True,
+        matrix="bt601",
+        has_audio=False,
+    )
+    frames = (
+        LumaFrame(index, index, Fraction(1, 25), np.rint(luma.clip(0, 1) * 255).astype(np.uint8))
+        for index, luma in enumerate(lumas)
+    )
+    with SignatureFile(folder / "signatures") as signatures:
+        analysis = analyze(frames, info=info, shots="auto", signatures=signatures, on_frame=lambda _: None)
+    return [shot.first for shot in analysis.shots[1:]]
+
+
+def flashed(lumas: Sequence[NDArray[Any]], frames: int) -> list[NDArray[Any]]:
+    return [luma * 0.2 + 0.8 if 30 <= index < 30 + frames else luma for index, luma in enumerate(lumas)]
+
+
+def faded(lumas: Sequence[NDArray[Any]], frames: int) -> list[NDArray[Any]]:
+    """To black in the middle, and up again."""
+    middle = len(lumas) // 2
+    return [luma * min(1.0, abs(index + 0.5 - middle) / frames) for index, luma in enumerate(lumas)]
+
+
+def flickering(lumas: Sequence[NDArray[Any]], strength: float) -> list[NDArray[Any]]:
+    rng = np.random.default_rng(1)
+    return [luma * (1 + strength * rng.standard_normal()) for luma in lumas]
+
+
+def grainy(lumas: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    rng = np.random.default_rng(1)
+    return [luma + 0.08 * rng.standard_normal(luma.shape) for luma in lumas]
+
+
+def unsteady(lumas: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    rng = np.random.default_rng(1)
+    return [np.roll(luma, round(4 * rng.standard_normal()), axis=0) for luma in lumas]
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        lambda lumas: lumas,
+        lambda lumas: flashed(lumas, 1),
+        lambda lumas: flashed(lumas, 4),
+        lambda lumas: flickering(lumas, 0.1),
+        lambda lumas: flickering(lumas, 0.3),
+        grainy,
+        unsteady,
+    ],
+    ids=["clean", "flash", "long flash", "flicker", "strong flicker", "grain", "unsteady gate"],
+)
+def test_old_film_is_cut_where_it_was_cut_and_nowhere_else(
+    spoiled: Callable[[Sequence[NDArray[Any]]], Sequence[NDArray[Any]]], tmp_path: Path
+) -> None:
+    assert found_cuts(spoiled([*scene(1, 60), *scene(2, 60)]), tmp_path) == [60]
+
+
+@pytest.mark.parametrize("frames", [8, 25])
+def test_a_fade_ends_a_shot_only_where_another_picture_follows(frames: int, tmp_path: Path) -> None:
+    [cut] = found_cuts(faded([*scene(1, 60), *scene(2, 60)], frames), tmp_path)
+    assert abs(cut - 60) <= 1
+    assert found_cuts(faded(scene(1, 120), frames), tmp_path) == []

@@ -69,3 +69,45 @@ def test_the_film_is_the_same_whoever_and_however_many_make_it(
     assert [shot.confidence is not None for shot in job.shots] == [True] * 4
     assert all(shot.tuning is not None for shot in job.shots)
     wait_until(lambda: not service.redis.keys("*pieces*"), seconds=5, what="nothing is left of the pieces")
+
+
+def test_what_an_earlier_job_has_made_is_taken_over_where_nothing_of_it_changed(
+    service: FilmService, make_film: Callable[..., Any], tmp_path: Path
+) -> None:
+    film = make_film(scenes=SCENES)
+    first, second, third = stills(film, tmp_path, 3, 18, 30)
+    service.start_workers(1)
+    earlier = service.submit(film.path, [first, second, third])
+    assert service.wait_until_ended(earlier).status == "succeeded", service.log()
+    assert len(service.told("piece_started", earlier)) == 4
+    # Another coloring of the second shot's frame; the last shot borrows from another one.
+    write_png(second, 255 - film.pictures[18])
+    places = [{"name": "18.png", "frame": 18}]
+    later = service.submit(film.path, [first, second, third], reuse=earlier, references=places)
+    job = service.wait_until_ended(later)
+    assert job.status == "succeeded", job.error
+    assert [line.split("piece=")[1].split()[0] for line in service.told("piece_started", later)] == ["1"]
+    assert packets(service.result(later))[:14] == packets(service.result(earlier))[:14]
+    assert packets(service.result(later))[14:24] != packets(service.result(earlier))[14:24]
+    assert packets(service.result(later))[24:] == packets(service.result(earlier))[24:]
+    assert [shot.confidence is not None for shot in job.shots] == [True] * 4
+    # Where the earlier job is gone, everything is made anew.
+    service.store.delete(earlier)
+    again = service.submit(film.path, [first, second, third], reuse=earlier, references=places)
+    assert service.wait_until_ended(again).status == "succeeded", service.log()
+    assert len(service.told("piece_started", again)) == 4
+
+
+def test_a_long_shot_is_done_in_pieces_that_go_on_with_each_others_colors(
+    service: FilmService, make_film: Callable[..., Any], tmp_path: Path
+) -> None:
+    film = make_film(scenes=((1, 130),), width=64, height=48)
+    service.start_workers(2)
+    # So large a frame cost that the shortest stretches are made.
+    job_id = service.submit(film.path, stills(film, tmp_path, 20), shots="single")
+    job = service.wait_until_ended(job_id)
+    assert job.status == "succeeded", job.error
+    with av.open(str(service.result(job_id))) as container:
+        assert len(list(container.decode(video=0))) == 130
+    curve = [point["mean"] for point in json.loads(service.result(job_id, "report_json").read_text())["confidence"]]
+    assert curve[20] == max(curve)

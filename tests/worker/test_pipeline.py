@@ -442,3 +442,20 @@ def test_the_default_model_colors_a_moving_film_from_its_middle(make_film: Calla
     report = json.loads(files[1].path.read_text())
     assert report["shots"][0]["tuning"]["gain_db"] >= 0
     assert report["speed"]["frames_per_second"] > 0
+
+
+def test_a_reference_that_is_no_frame_colors_the_shots_that_none_looks_like(
+    make_film: Callable[..., Any], tmp_path: Path
+) -> None:
+    film = make_film(scenes=((1, 14), (2, 10)))
+    postcard = make_film("postcard.mkv", scenes=((7, 1),)).pictures[0]
+    watcher = Watcher()
+    places = [{"name": "1.png", "is_frame": False}]
+    found = chroma_of(
+        run(task_of(film, tmp_path, film.pictures[3], postcard, references=places), watcher=watcher)["video"].path
+    )
+    assert found[2] == pytest.approx(mean_chroma(film.pictures[3]), abs=1.5)
+    assert found[20] == pytest.approx(mean_chroma(postcard), abs=1.5)
+    first, second = watcher.facts["shots"]
+    assert (first.reference, second.reference) == ("0.png", "1.png")
+    assert second.confidence < 0.5

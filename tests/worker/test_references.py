@@ -222,3 +222,11 @@ def test_pictures_of_any_shape_fit_somehow(size: tuple[int, int]) -> None:
     assert made
     assert all(min(fitting.picture.shape[:2]) >= 1 for fitting in made)
     assert min(center_crop(picture, aspect=0.001).shape) >= 1
+
+
+def test_a_reference_that_is_no_frame_is_searched_nowhere(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=TWO_SHOTS)
+    stranger = make_film("other.mkv", scenes=((9, 2),))
+    reference = located(film, tmp_path, stranger.pictures[0], is_frame=False)
+    assert (reference.frame, reference.record.shot, reference.record.placed_by) == (None, None, "user")
+    assert "no frame of the video" in (reference.record.note or "")
