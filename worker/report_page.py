@@ -178,6 +178,7 @@ def _chart(
 
 def _shots(report: Report) -> str:
     weakest = {frame.shot: frame for frame in report.weakest_frames}
+    following = {suggestion.shot: suggestion for suggestion in report.next_references}
     rows = []
     for shot in report.shots[:_SHOWN_ROWS]:
         weak = weakest.get(shot.index)
@@ -193,11 +194,12 @@ def _shots(report: Report) -> str:
                 "" if shot.confidence is None else f"{shot.confidence:.2f}",
                 "" if shot.tuning is None else f"{shot.tuning.gain_db:.2f} dB",
                 hint,
+                "" if shot.index not in following else f"frame {following[shot.index].frame}",
             )
         )
     left_out = len(report.shots) - len(rows)
     note = f"<p>{_count(left_out, 'more shot')} in the data.</p>" if left_out else ""
-    heads = ("shot", "frames", "reference", "confidence", "gain", "weakest frame")
+    heads = ("shot", "frames", "reference", "confidence", "gain", "weakest frame", "color next")
     return f"<h2>Shots</h2>{_table(heads, rows)}{note}"
 
 

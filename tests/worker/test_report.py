@@ -123,7 +123,7 @@ def test_the_report_has_what_was_learned() -> None:
         (0, 11, False),
         (1, 19, True),
     ]
-    assert [(one.shot, one.frame) for one in report.next_references] == [(1, 16), (0, 8)]
+    assert [(one.shot, one.frame) for one in report.next_references] == [(1, 15), (0, 7)]
     assert report.speed.frames_per_second == 4.0
     assert report.speed.seconds == 6.5
     assert report.speed.peak_memory_megabytes == 700.0
