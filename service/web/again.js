@@ -1,7 +1,7 @@
 // One more colored frame for a film that is done: the frame under the cursor, out of the film itself and not off the
 // screen, is colored, and the film is colored again where that frame makes a difference.
 
-import { Problem, newName, send, waitFor } from "/page/api.js";
+import { Problem, call, newName, send, waitFor } from "/page/api.js";
 import { button, chooser, h, link, put, say } from "/page/dom.js";
 import { dropping } from "/page/dropping.js";
 import { paint } from "/page/paint.js";
@@ -13,7 +13,15 @@ export function addFrame(job, place, { onclose }) {
   const leaving = new AbortController();
   const title = h("h2", { tabindex: "-1" }, `A colored frame at ${clock(place.seconds)}`);
   const body = h("div", { class: "stack" }, h("p", { class: "muted", role: "status" }, "Taking the frame out of the film …"));
-  const close = () => { leaving.abort(); element.remove(); onclose(); };
+  let search = null;
+  const close = () => {
+    leaving.abort();
+    element.remove();
+    // It was for this one picture.
+    if (search) call(search, { method: "DELETE" }).catch(() => {});
+    search = null;
+    onclose();
+  };
   const element = h("section", { class: "panel again", "aria-label": "One more colored frame" },
     h("div", { class: "row between" }, title, button("Close", { glyph: "close", only: true, kind: "quiet", onclick: close })), body);
   take();
@@ -23,9 +31,10 @@ export function addFrame(job, place, { onclose }) {
     try {
       const form = new FormData();
       form.append("video_of", job.id);
-      form.append("options", JSON.stringify({ frames: [{ time_seconds: Math.max(0, place.seconds) }], metadata: { title: titleOf(job) } }));
+      form.append("options", JSON.stringify({ frames: [{ time_seconds: Math.max(0, place.seconds) }], keep_input: false, metadata: { title: titleOf(job) } }));
       const answer = await send("/v1/keyframes", { method: "POST", body: form, signal: leaving.signal });
       const address = `/v1/keyframes/${JSON.parse(answer.responseText).id}`;
+      search = address;
       const record = await waitFor(address, { signal: leaving.signal, onchange: (now) => {
         if (now.status === "queued") say(body.firstChild, "Waiting for the service …");
       } });

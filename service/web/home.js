@@ -1,7 +1,7 @@
 // The first view: a place to drop a film, and all films that were begun.
 
 import { call, ended, get } from "/page/api.js";
-import { button, confirm, h, icon, put, say, show } from "/page/dom.js";
+import { button, confirm, h, icon, put, say, show, tell } from "/page/dom.js";
 import * as drafts from "/page/drafts.js";
 import { dropping } from "/page/dropping.js";
 import { begin, chooseFilm } from "/page/sending.js";
@@ -22,7 +22,10 @@ export function home(main) {
     h("h1", {}, "Drop a black-and-white film here"),
     h("p", { class: "muted" }, "It shows you which frames to color, and colors the rest from them."),
     chooseFilm("Choose a film", onproblem));
-  dropping(drop, (files) => begin(files[0]).catch(onproblem));
+  dropping(drop, (files) => {
+    if (files.length > 1) tell("One film at a time: the first of them is sent.");
+    begin(files[0]).catch(onproblem);
+  });
   const broken = h("div", {});
   const list = h("ul", { class: "films" });
   const empty = h("p", { class: "muted empty" });
@@ -116,7 +119,10 @@ function jobRow(first, reload) {
       try {
         await call(`/v1/jobs/${first.id}`, { method: "DELETE" });
       } catch (problem) {
-        if (problem.status !== 404 && problem.status !== 410) throw problem;
+        if (problem.status !== 404 && problem.status !== 410) {
+          tell(`It is still there. ${problem.message}`);
+          return;
+        }
       }
       element.remove();
       reload();

@@ -57,6 +57,12 @@ def test_a_film_is_colored_from_the_empty_page_to_the_download(
     for number, picture in enumerate(pictures):
         expect(shots.nth(number)).to_contain_text(picture.name)
     expect(page.get_by_text("3 of 3 shots have a colored frame")).to_be_visible()
+    place = page.get_by_label("Where Untitled-1.png belongs")
+    place.select_option("Shot 3")
+    expect(shots.nth(2)).to_contain_text("Untitled-1.png")
+    expect(page.get_by_text("2 of 3 shots have a colored frame")).to_be_visible()
+    place.select_option("Shot 2")
+    expect(shots.nth(1)).to_contain_text("Untitled-1.png")
     visitor.audit(page)
 
     # All of it is still there for who comes back.

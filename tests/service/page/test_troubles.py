@@ -67,7 +67,7 @@ def test_behind_a_key_all_of_it_works_and_no_script_sees_the_key(
     expect(other.get_by_label("Key", exact=True)).to_be_visible()
 
 
-def test_an_upload_goes_on_after_broken_connections_and_after_a_closed_tab(
+def test_an_upload_goes_on_after_broken_connections(
     visit: Callable[..., Visitor], server: Server, tmp_path: Path
 ) -> None:
     film = make_film(tmp_path / "large.mp4", shots=1, seed=9)
@@ -83,6 +83,28 @@ def test_an_upload_goes_on_after_broken_connections_and_after_a_closed_tab(
         send_film(page, film)
         expect(shots_of(page)).to_have_count(1, timeout=LONG)
         assert proxy.cut == 2
+
+
+def test_after_a_closed_tab_the_same_file_goes_on_where_it_was(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "left.mp4", shots=1, seed=12)
+    before = set((server.folder / "store" / "uploads").iterdir())
+    visitor = visit(server)
+    visitor.expected.append("net::ERR_FAILED")
+    page = visitor.open()
+    page.route("**/v1/uploads/*", lambda route: route.abort() if route.request.method == "PATCH" else route.continue_())
+    send_film(page, film)
+    expect(page.get_by_text("the connection is lost; trying again")).to_be_visible()
+    (begun,) = set((server.folder / "store" / "uploads").iterdir()) - before
+    page.close()
+    page = visitor.open()
+    expect(page.get_by_text("left.mp4 was not sent to its end")).to_be_visible()
+    visitor.audit(page)
+    send_film(page, film)
+    expect(shots_of(page)).to_have_count(1, timeout=LONG)
+    assert set((server.folder / "store" / "uploads").iterdir()) - before == {begun}
+    assert (begun / "data").read_bytes() == film.path.read_bytes()
 
 
 def test_what_is_no_film_is_said_at_once_and_what_turns_out_to_be_none_later(
