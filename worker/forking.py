@@ -21,6 +21,8 @@ from jobs.process import die_with_parent
 from jobs.queue import SERIALIZER, JobQueue
 from jobs.record import TERMINAL_STATUSES
 from jobs.uploads import drop_unwanted_input
+from worker.media.decoder import use_decoder
+from worker.media.decoding_process import DecodingProcesses
 from worker.workplace import ASSIGNMENT, Assignment, Workplace
 
 if TYPE_CHECKING:
@@ -110,6 +112,9 @@ class ForkingWorker(Worker):
         die_with_parent(signal.SIGKILL, parent_pid=self.pid)
         if self._handing_back:
             os._exit(1)
+        if self._workplace.confined:
+            # Now, while there is no thread yet and the GPU is not used: what is forked from here can be forked again.
+            use_decoder(DecodingProcesses())
         super().main_work_horse(job, queue)
 
     def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:

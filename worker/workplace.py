@@ -23,6 +23,8 @@ class Workplace:
     queue: JobQueue
     colorize: Colorize | None = None
     """Does whole jobs at once, in place of the pieces; for tests."""
+    confined: bool = False
+    """Whether films are decoded in processes that can do nothing else."""
 
 
 @dataclass(frozen=True, slots=True)

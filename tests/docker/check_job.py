@@ -1,5 +1,6 @@
 """Drives a service that docker/check.sh has started: `check_job.py ADDRESS color FOLDER | begin FOLDER | ended JOB`."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -20,7 +21,7 @@ def main() -> None:
     address, what, argument = sys.argv[1:]
     if what == "color":
         assert httpx.get(f"{address}/v1/jobs", trust_env=False).status_code == 401, "served without a key"
-    with Client(address) as client:
+    with Client(address, api_key=os.environ["RETINT_API_KEY"]) as client:
         {"color": color, "begin": begin, "ended": ended}[what](client, argument)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 import av
 
 from jobs.errors import VideoUndecodable, VideoUnsupported
+from worker.media.decoder import current_decoder
 from worker.media.frames import LumaFrame, VideoInfo
 from worker.media.luma import luma_codes
 from worker.media.probe import Examination, examine
@@ -36,7 +37,8 @@ def open_video(
         VideoUnsupported: a playlist, or pixels that are no luma codes.
         VideoTooLarge, VideoTooLong: it is beyond `limits`; raised as soon as it shows.
     """
-    return VideoReader(path, examination=examine(path, limits=limits, on_packet=on_packet))
+    look = examine if (decoder := current_decoder()) is None else decoder.examine
+    return VideoReader(path, examination=look(path, limits=limits, on_packet=on_packet))
 
 
 class VideoReader:
@@ -132,6 +134,11 @@ class VideoReader:
                 yield held.pop()
 
     def _frames(self, first: int, last: int) -> Iterator[LumaFrame]:
+        if (decoder := current_decoder()) is None:
+            return self._decode(first, last)
+        return decoder.frames(self._path, self._examination, first=first, last=last)
+
+    def _decode(self, first: int, last: int) -> Iterator[LumaFrame]:
         """Decode from the nearest key frame that turns out to be early enough."""
         for start in self._starting_points(first):
             decoding = self._decode_from(start)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from jobs.errors import ReferenceUndecodable, StorageFull
 from models.color import dequantize_chroma, dequantize_luma, ycbcr_to_rgb
+from worker.media.decoder import current_decoder
 from worker.media.frames import Codes, VideoInfo
 from worker.media.image_header import read_header
 from worker.media.storage import DISK_FULL, is_disk_full
@@ -97,6 +98,8 @@ def read_image(path: Path, *, max_pixels: int = MAX_REFERENCE_PIXELS) -> Rgb:
     Raises:
         ReferenceUndecodable: no picture, cut off or damaged, an animation, or of more than `max_pixels`.
     """
+    if (decoder := current_decoder()) is not None:
+        return decoder.read_image(path, max_pixels=max_pixels)
     data = path.read_bytes()
     name = path.name
     header = read_header(data)

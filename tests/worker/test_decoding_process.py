@@ -1,0 +1,375 @@
+"""Films and pictures decoded in processes that can do nothing else; real processes, confined by the real kernel."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from jobs.errors import JobFailure, ReferenceUndecodable, VideoTooLong, VideoUndecodable, VideoUnsupported
+from worker.media import decoding_process
+from worker.media.confinement import Allowance, why_not_confined
+from worker.media.decode import open_video
+from worker.media.decoder import use_decoder
+from worker.media.decoding_process import DecodingProcesses
+from worker.media.probe import examine
+from worker.media.stills import read_image, write_png
+from worker.task import Limits
+
+PROBLEM = why_not_confined()
+pytestmark = pytest.mark.skipif(PROBLEM is not None, reason=f"processes cannot be confined here: {PROBLEM}")
+LIMITS = Limits(max_pixels=64 * 48, max_duration_seconds=4.0, max_frames=100)
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[DecodingProcesses]:
+    with closing(DecodingProcesses()) as found:
+        yield found
+
+
+@pytest.fixture
+def confined(processes: DecodingProcesses) -> Iterator[DecodingProcesses]:
+    use_decoder(processes)
+    yield processes
+    use_decoder(None)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"name": "a.mp4", "frames": 60},
+        {"name": "b.mkv", "codec": "ffv1", "pix_fmt": "yuv420p10le", "frames": 20},
+        {"name": "c.mkv", "codec": "ffv1", "pix_fmt": "gray", "frames": 20, "steps": [1, 3, 2] * 7},
+    ],
+    ids=lambda made: str(made["name"]),
+)
+def test_what_comes_back_is_what_this_process_would_have_decoded(
+    make_video: Any, processes: DecodingProcesses, made: dict[str, Any]
+) -> None:
+    path = make_video(**made).path
+    seen = []
+    for decoder in (None, processes):
+        use_decoder(decoder)
+        try:
+            with open_video(path) as reader:
+                frames = [
+                    *reader.frames(),
+                    *reader.frames(3, 9),
+                    *reader.reversed_frames(2, 14, chunk=5),
+                    *reader.picked_frames([1, 7, 19]),
+                ]
+                timeline = reader.timeline
+                seen.append((reader.info, reader.warnings, timeline, frames))
+        finally:
+            use_decoder(None)
+    (info, warnings, timeline, frames), (info2, warnings2, timeline2, frames2) = seen
+    assert (info, warnings) == (info2, warnings2)
+    assert np.array_equal(timeline.pts, timeline2.pts)
+    assert np.array_equal(timeline.keys, timeline2.keys)
+    assert (timeline.time_base, timeline.last_duration, timeline.exact) == (
+        timeline2.time_base, timeline2.last_duration, timeline2.exact,
+    )  # fmt: skip
+    assert [(f.index, f.pts, f.time_base) for f in frames] == [(f.index, f.pts, f.time_base) for f in frames2]
+    for one, other in zip(frames, frames2, strict=True):
+        assert one.luma.dtype == other.luma.dtype
+        assert np.array_equal(one.luma, other.luma)
+
+
+def test_failures_and_limits_are_those_of_this_process(
+    make_video: Any, tmp_path: Path, confined: DecodingProcesses
+) -> None:
+    with pytest.raises(VideoTooLong, match="101 frames"):
+        open_video(make_video("long.mkv", rate=50, frames=150).path, limits=LIMITS)
+    whole = make_video("whole.mp4", frames=30).path
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[:-4000])
+    use_decoder(None)
+    with pytest.raises(VideoUndecodable) as here:
+        open_video(cut)
+    use_decoder(confined)
+    with pytest.raises(VideoUndecodable) as there:
+        open_video(cut)
+    assert there.value.detail == here.value.detail
+
+
+def test_opening_ends_where_the_caller_raises(make_video: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Enough(Exception): ...
+
+    def enough(_: int) -> None:
+        raise Enough
+
+    path = make_video("clip.mkv", frames=400).path
+    # The decoder speaks every tenth of a second, which so short a film does not take.
+    monkeypatch.setattr(decoding_process, "WORD_SECONDS", 0.0)
+    with closing(DecodingProcesses()) as talkative, pytest.raises(Enough):
+        talkative.examine(path, limits=None, on_packet=enough)
+
+
+def test_a_decoder_ends_when_nobody_wants_more_frames(make_video: Any) -> None:
+    path = make_video("large.mkv", width=640, height=480, frames=60).path
+    examination = examine(path)
+    with closing(DecodingProcesses()) as own:
+        frames = own.frames(path, examination, first=0, last=59)
+        assert next(frames).index == 0
+        assert len(decoders(own)) == 1
+        frames.close()  # type: ignore[attr-defined]
+        deadline = time.monotonic() + 60
+        while decoders(own):
+            assert time.monotonic() < deadline, "the decoder lives on"
+            time.sleep(0.05)
+
+
+def test_ranges_of_a_film_are_read_by_one_process_after_the_other(make_video: Any) -> None:
+    path = make_video(frames=12).path
+    examination = examine(path)
+    with closing(DecodingProcesses()) as own:
+        pids: set[int] = set()
+        for first in (0, 4, 8):
+            assert [frame.index for frame in own.frames(path, examination, first=first, last=first + 3)]
+            pids.add(*(process.pid for process in decoders(own)))
+        assert len(pids) == 1
+        forward, backward = (own.frames(path, examination, first=first, last=11) for first in (0, 6))
+        assert (next(forward).index, next(backward).index) == (0, 6)
+        assert len(decoders(own)) == 2
+
+
+def decoders(processes: DecodingProcesses) -> list[psutil.Process]:
+    return [p for p in psutil.Process(processes._starter).children() if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_pictures_are_those_of_this_process(tmp_path: Path, confined: DecodingProcesses) -> None:
+    rng = np.random.default_rng(1)
+    rgb = rng.integers(0, 256, (30, 40, 3), np.uint8)
+    path = tmp_path / "still.png"
+    write_png(path, rgb)
+    assert np.array_equal(read_image(path), rgb)
+    path.write_bytes(b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>")
+    with pytest.raises(ReferenceUndecodable, match="not a picture that can be read"):
+        read_image(path)
+
+
+# What a decoder that was taken over can do
+
+
+@dataclass(frozen=True)
+class Attack:
+    """In place of decoding."""
+
+    path: Path
+    attempts: tuple[Callable[[Path], object], ...]
+    memory_bytes: int = 2**28
+    cpu_seconds: int = 60
+
+    def allowance(self) -> Allowance:
+        return Allowance(self.path, memory_bytes=self.memory_bytes, cpu_seconds=self.cpu_seconds)
+
+    def do(self, channel: Any) -> None:
+        for attempt in self.attempts:
+            try:
+                result = repr(attempt(self.path))
+            except (OSError, MemoryError) as error:
+                result = type(error).__name__
+            channel.send({"result": result})
+
+
+def attacked(processes: DecodingProcesses, attack: Attack) -> list[str]:
+    with processes._begin(attack) as answers:  # type: ignore[arg-type]
+        return [str(answers.head()["result"]) for _ in attack.attempts]
+
+
+def read_own(path: Path) -> str:
+    return path.read_text()
+
+
+def read_neighbor(path: Path) -> bytes:
+    return (path.parent / "secret").read_bytes()
+
+
+def list_folder(path: Path) -> list[Path]:
+    return list(path.parent.iterdir())
+
+
+def write_own(path: Path) -> int:
+    return path.write_text("changed")
+
+
+def make_file(path: Path) -> int:
+    return (path.parent / "new").write_text("new")
+
+
+def remove_own(path: Path) -> None:
+    path.unlink()
+
+
+def read_environment(_: Path) -> bytes:
+    return Path("/proc/self/environ").read_bytes()
+
+
+def open_socket(_: Path) -> object:
+    return socket.socket()
+
+
+def open_unix_socket(_: Path) -> object:
+    return socket.socket(socket.AF_UNIX)
+
+
+def run_program(_: Path) -> object:
+    return subprocess.run(["/bin/true"])
+
+
+def replace_program(_: Path) -> None:
+    os.execv("/bin/true", ["true"])
+
+
+def kill_starter(_: Path) -> None:
+    os.kill(os.getppid(), 9)
+
+
+def take_memory(_: Path) -> int:
+    return len(bytearray(2**29))
+
+
+def use_descriptors(_: Path) -> list[str]:
+    """What else it still holds open than standard streams and the ways to its caller and back."""
+    held = []
+    for descriptor in range(3, 200):
+        try:
+            os.fstat(descriptor)
+            held.append(str(descriptor))
+        except OSError:
+            continue
+    return held[2:]
+
+
+def test_a_decoder_that_was_taken_over_reaches_its_own_file_and_nothing_else(
+    tmp_path: Path, processes: DecodingProcesses
+) -> None:
+    path = tmp_path / "film"
+    path.write_text("film")
+    (tmp_path / "secret").write_text("secret")
+    attempts = (
+        read_own, read_neighbor, list_folder, write_own, make_file, remove_own, read_environment, open_socket,
+        open_unix_socket, run_program, replace_program, kill_starter, take_memory, use_descriptors,
+    )  # fmt: skip
+    results = dict(zip((a.__name__ for a in attempts), attacked(processes, Attack(path, attempts)), strict=True))
+    assert results == {
+        "read_own": "'film'",
+        "read_neighbor": "PermissionError",
+        "list_folder": "PermissionError",
+        "write_own": "PermissionError",
+        "make_file": "PermissionError",
+        "remove_own": "PermissionError",
+        "read_environment": "PermissionError",
+        "open_socket": "PermissionError",
+        "open_unix_socket": "PermissionError",
+        "run_program": "PermissionError",
+        "replace_program": "PermissionError",
+        "kill_starter": "PermissionError",
+        "take_memory": "MemoryError",
+        "use_descriptors": "[]",
+    }
+    assert path.read_text() == "film"
+
+
+def spin(_: Path) -> None:
+    while True:
+        pass
+
+
+def crash(_: Path) -> None:
+    os.abort()
+
+
+@pytest.mark.parametrize("attempt", [spin, crash])
+def test_a_decoder_that_spins_or_crashes_is_the_films_failure(
+    tmp_path: Path, processes: DecodingProcesses, attempt: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "film"
+    path.write_text("film")
+    with pytest.raises(VideoUndecodable, match="within the limits of memory and time"):
+        attacked(processes, Attack(path, (attempt,), cpu_seconds=1))
+
+
+@dataclass(frozen=True)
+class Lie:
+    """Words that no decoder says."""
+
+    path: Path
+    head: Any
+    payload: bytes
+
+    def allowance(self) -> Allowance:
+        return Allowance(self.path, memory_bytes=2**28, cpu_seconds=60)
+
+    def do(self, channel: Any) -> None:
+        channel.send(self.head, self.payload)
+
+
+@pytest.mark.parametrize(
+    ("head", "payload"),
+    [
+        ({"index": 5}, b"\0" * 64 * 48),
+        ({"index": 0}, b"\0" * 7),
+        ({"index": 0}, b""),
+        ([], b""),
+        ({"x": "y" * 100_000}, b""),
+        ({"failure": "no such code", "detail": "but a failure"}, b""),
+        ({"failure": 3, "detail": None}, b""),
+    ],
+)
+def test_a_lie_is_a_failure_of_the_job_and_never_believed(
+    make_video: Any, processes: DecodingProcesses, monkeypatch: pytest.MonkeyPatch, head: Any, payload: bytes
+) -> None:
+    path = make_video("clip.mkv").path
+    examination = open_video(path)._examination
+    monkeypatch.setattr(decoding_process, "_ReadFrames", lambda path, *_: Lie(path, head, payload))
+    with pytest.raises(JobFailure):
+        list(processes.frames(path, examination, first=0, last=3))
+
+
+# Files that name other files
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("hls.mp4", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{secret}\n#EXT-X-ENDLIST\n"),
+        ("hls-after-spaces.mp4", "\n\n  #EXTM3U\n#EXTINF:1,\nfile://{secret}\n"),
+        ("hls-address.ts", "#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n"),
+        ("hls-data.mkv", "#EXTM3U\n#EXTINF:1,\ndata:video/mp4;base64,AAAA\n"),
+        ("concat.mkv", "ffconcat version 1.0\nfile '{secret}'\n"),
+        ("concat-old.avi", "file '{secret}'\n"),
+        ("dash.mp4", "<?xml version='1.0'?><MPD><Period><BaseURL>{secret}</BaseURL></Period></MPD>"),
+        ("smil.mov", "<smil><body><video src='{secret}'/></body></smil>"),
+        ("rtsp.sdp", "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\nc=IN IP4 127.0.0.1\r\nm=video 9 RTP/AVP 96\r\n"),
+        ("reference.mov", "RTSPtext\r\nrtsp://127.0.0.1:9/x\r\n"),
+        ("list.asx", "<asx version='3.0'><entry><ref href='file://{secret}'/></entry></asx>"),
+        ("list.pls", "[playlist]\nFile1={secret}\nNumberOfEntries=1\n"),
+        ("sequence-%03d.png", "sequence"),
+        ("subtitles.idx", "# VobSub index file, v7 (do not modify this line!)\ntimestamp: 00:00:00:000\n"),
+        ("script.avs", 'DirectShowSource("{secret}")'),
+        ("filter.mp4", "movie={secret}"),
+        ("tiles.imf", "<CompositionPlaylist xmlns='http://www.smpte-ra.org/schemas/2067-3/2016'/>"),
+    ],
+)
+@pytest.mark.parametrize("apart", [False, True], ids=["in this process", "in a process of its own"])
+def test_a_file_that_names_another_is_refused(
+    make_video: Any, tmp_path: Path, processes: DecodingProcesses, name: str, content: str, apart: bool
+) -> None:
+    secret = make_video("secret.mp4").path
+    film = tmp_path / name
+    film.write_text(content.format(secret=secret))
+    use_decoder(processes if apart else None)
+    try:
+        with pytest.raises((VideoUndecodable, VideoUnsupported)):
+            open_video(film)
+    finally:
+        use_decoder(None)
