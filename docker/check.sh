@@ -139,9 +139,10 @@ key=$(compose exec -T api retint keys create check 2>/dev/null)
 drive() { RETINT_API_KEY=$key .venv/bin/python tests/docker/check_job.py "$address" "$@"; }
 drive color "$work"
 
-step "a worker that is stopped ends its job first"
+step "a worker that is stopped ends its piece, and another goes on with the job"
 id=$(drive begin "$work")
 compose stop worker-cpu
+compose start worker-cpu
 drive ended "$id"
 
 step "Redis comes back with all it knew"
