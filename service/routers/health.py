@@ -77,9 +77,9 @@ def get_readiness(store: StoreDep, queue: QueueDep) -> Readiness:
     try:
         store.check_writable()
     except (OSError, StoreAway) as error:
+        # Where it is and what it said is for the log: this call is open to everybody.
         log.warning("store_unavailable", cause=str(error))
-        reason = error.detail if isinstance(error, StoreAway) else "Files cannot be written to the store."
-        problems.append(FieldError("#/store", reason))
+        problems.append(FieldError("#/store", "Files cannot be written to the store; the log says why."))
     if problems:
         raise NotReady(" ".join(problem.detail for problem in problems), errors=problems, retry_after=RETRY_SECONDS)
     return Readiness(workers=workers)
