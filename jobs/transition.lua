@@ -28,7 +28,8 @@ if ARGV[4] ~= '' then
 end
 
 -- What is large is only named in the stream: it is read from the record when an event is sent.
-local heavy_fields = {video = true, references = true, shots = true, variants = true, warnings = true, keyframes = true}
+local heavy_fields = {video = true, references = true, shots = true, variants = true, warnings = true, keyframes = true,
+  stills = true}
 local heavy, changes = {}, {}
 local new_status = status
 for i = 8, #ARGV, 2 do
