@@ -1,6 +1,7 @@
 """A real S3 server (SeaweedFS, which a package brings) on free ports of this machine, that checks signatures."""
 
 import json
+import os
 import random
 import socket
 import subprocess
@@ -77,6 +78,7 @@ def running_object_storage(folder: Path) -> Iterator[ObjectStorage]:
 def _start(folder: Path, config: Path, stack: ExitStack) -> tuple[ObjectStorage, "subprocess.Popen[bytes]"]:
     master, volume, filer, s3 = _free_ports(4)
     command = [
+        *(sys.executable, "-m", "jobs.run_with_parent", str(os.getpid())),
         *(str(Path(sys.executable).with_name("weed")), "server", f"-dir={folder}"),
         *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=0", "-master.volumeSizeLimitMB=64"),
         *(f"-master.port={master}", f"-volume.port={volume}", "-filer", f"-filer.port={filer}"),
@@ -85,7 +87,7 @@ def _start(folder: Path, config: Path, stack: ExitStack) -> tuple[ObjectStorage,
         "-master.telemetry=false",
     ]
     log = stack.enter_context((folder / "log").open("wb"))
-    process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+    process = subprocess.Popen(command, stdout=log, stderr=log)
     stack.callback(process.wait)
     stack.callback(process.kill)
     return ObjectStorage(f"http://127.0.0.1:{s3}"), process
