@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -215,7 +215,8 @@ class DecodingProcesses:
     def _begin(self, request: Request) -> "_Answers":
         answer, answering = os.pipe()
         asked, question = os.pipe()
-        fcntl.fcntl(answering, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        with suppress(OSError):  # where this user has too many large pipes already, a small one does
+            fcntl.fcntl(answering, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         try:
             with self._lock:
                 socket.send_fds(self._control, [b"."], [asked, answering])
@@ -224,7 +225,11 @@ class DecodingProcesses:
             os.close(answering)
         answers = _Answers(answer, question)
         pickled = pickle.dumps(request)
-        answers.ask(_LENGTH.pack(len(pickled)) + pickled)
+        try:
+            answers.ask(_LENGTH.pack(len(pickled)) + pickled)
+        except BaseException:
+            answers.close()
+            raise
         return answers
 
 
