@@ -133,6 +133,11 @@ ways_out() { compose exec -T "$1" cat /proc/net/route | awk '$2 == "00000000"'; 
 [ -n "$(ways_out api)" ]
 [ -z "$(ways_out worker-cpu)" ]
 
+# Films are decoded in processes that can do nothing else.
+compose logs worker-cpu >"$work/worker.log"
+grep -q worker_ready "$work/worker.log"
+! grep decoder_not_confined "$work/worker.log" || exit 1
+
 step "jobs"
 address=http://$(compose port api 8000)
 key=$(compose exec -T api retint keys create check 2>/dev/null)
