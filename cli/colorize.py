@@ -24,7 +24,7 @@ def colorize(
         typer.Option("--reference", "-r", metavar="FILE[@FRAME]", help="A colored frame; may be given again."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The colored video: .mp4, .mkv or .mov.")],
-    model: Annotated[str, typer.Option(help="`retint` or `deepremaster`.")] = "retint",
+    model: Annotated[str, typer.Option(help="`retint`, `deepremaster` or `exemplar`.")] = "retint",
     tuning: Annotated[str, typer.Option(help="`off`, `fast`, `quality`, or a number of iterations.")] = "quality",
     device: Annotated[
         str | None, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`; default: RETINT_DEVICE.")

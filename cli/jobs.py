@@ -34,7 +34,7 @@ def submit(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Wait, and download the result here: .mp4, .mkv or .mov.")
     ] = None,
-    model: Annotated[str, typer.Option(help="`retint` or `deepremaster`.")] = "retint",
+    model: Annotated[str, typer.Option(help="`retint`, `deepremaster` or `exemplar`.")] = "retint",
     tuning: Annotated[str, typer.Option(help="`off`, `fast`, `quality`, or a number of iterations.")] = "quality",
     quality: Annotated[int, typer.Option(help="H.264 CRF, 0 (lossless) to 51.")] = 18,
     codec: Annotated[str | None, typer.Option(help="`h264`, `ffv1` or `prores`; default: by container.")] = None,

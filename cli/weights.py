@@ -1,11 +1,14 @@
 """`retint weights`: weights that the service knows and does not ship."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.console import say, write_json, write_table
+
+if TYPE_CHECKING:
+    from models.catalog import PublishedFile
 
 app = typer.Typer(help="Fetch or import the weights of models that bring none.", no_args_is_help=True)
 
@@ -29,8 +32,9 @@ def list_weights(as_json: AsJson = False) -> None:
                     "title": entry.title,
                     "license": entry.license,
                     "license_url": entry.license_url,
-                    "url": entry.url,
-                    entry.algorithm: entry.digest,
+                    "source": entry.source,
+                    "files": list(entry.files),
+                    **_published(entry.published),
                     "path": str(path) if path else None,
                 }
                 for entry, path in rows
@@ -46,7 +50,7 @@ def list_weights(as_json: AsJson = False) -> None:
 
 @app.command("fetch")
 def fetch_weights(
-    name: Annotated[str, typer.Argument(help="Such as `deepremaster`.")],
+    name: Annotated[str, typer.Argument(help="`deepremaster` or `exemplar`.")],
     accept_license: Annotated[
         bool, typer.Option("--accept-license", help="You have read the licence of the weights and accept it.")
     ] = False,
@@ -70,15 +74,22 @@ def fetch_weights(
 
 @app.command("import")
 def import_weights(
-    name: Annotated[str, typer.Argument(help="Such as `deepremaster`.")],
-    file: Annotated[Path, typer.Argument(help="The weights, as published or as safetensors.")],
+    name: Annotated[str, typer.Argument(help="`deepremaster` or `exemplar`.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="The weights, as published (all files, or a zip of them) or as safetensors.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Take weights that you have, check them, convert them to safetensors."""
     from jobs.settings import Settings
-    from models.weights import import_file
+    from models.weights import import_files
 
-    _report(name, import_file(name, file, Settings().weights_folder), as_json=as_json)
+    _report(name, import_files(name, files, Settings().weights_folder), as_json=as_json)
+
+
+def _published(file: "PublishedFile | None") -> dict[str, str | None]:
+    """Where the weights are fetched, and their checksum; for a model whose weights are only imported, no address."""
+    return {"url": None} if file is None else {"url": file.url, file.algorithm: file.digest}
 
 
 def _report(name: str, path: Path, *, as_json: bool) -> None:

@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, Url
 
-ModelName = Literal["retint", "deepremaster"]
+ModelName = Literal["retint", "deepremaster", "exemplar"]
 TuningPreset = Literal["off", "fast", "quality"]
 Objective = Literal["lab", "rgb", "l", "ab"]
 Container = Literal["mp4", "mkv", "mov"]

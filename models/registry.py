@@ -87,9 +87,32 @@ def _load_deepremaster(device: torch.device, weights_folder: Path) -> Colorizer:
         raise WeightsInvalid(f"{error} Run `retint weights fetch deepremaster` to replace it.") from error
 
 
+def _describe_exemplar() -> ModelDescription:
+    from models.exemplar.colorizer import DESCRIPTION
+
+    return DESCRIPTION
+
+
+def _load_exemplar(device: torch.device, weights_folder: Path) -> Colorizer:
+    from models.exemplar.colorizer import ExemplarColorizer
+
+    path = installed("exemplar", weights_folder)
+    command = "`retint weights import exemplar vgg19_conv.pth nonlocal_net_iter_76000.pth colornet_iter_76000.pth`"
+    if path is None:
+        raise WeightsMissing(
+            f"The weights of exemplar are not in {weights_folder}. They are their authors' to give: get their archive,"
+            f" then run {command}."
+        )
+    try:
+        return ExemplarColorizer.load(path, device=device)
+    except WeightsInvalid as error:
+        raise WeightsInvalid(f"{error} Run {command} to replace it.") from error
+
+
 _ENTRIES: Mapping[str, _Entry] = MappingProxyType(
     {
         "retint": _Entry(describe=_describe_retint, load=_load_retint, ships_weights=True),
         "deepremaster": _Entry(describe=_describe_deepremaster, load=_load_deepremaster, ships_weights=False),
+        "exemplar": _Entry(describe=_describe_exemplar, load=_load_exemplar, ships_weights=False),
     }
 )

@@ -4,12 +4,12 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.catalog import CATALOG, KnownWeights
+from models.catalog import CATALOG, KnownWeights, PublishedFile
 from models.download import OnProgress, discard, download, ignore
 from models.errors import DownloadFailed, LicenseNotAccepted, ModelError, WeightsInvalid, WeightsMissing
 
@@ -59,9 +59,16 @@ def fetch(
         LicenseNotAccepted: `accept_license` is false; the message shows the license.
         DownloadFailed: the server did not deliver, or `folder` cannot be written.
         WeightsInvalid: what came has another checksum, or does not fit the model. It is deleted.
+        WeightsMissing: the model's weights are not published as a file to fetch; the message says where they are.
         ModelError: the catalog has no such model.
     """
     entry = known(name, catalog=catalog)
+    published = entry.published
+    if published is None:
+        raise WeightsMissing(
+            f"The weights of {name} come in an archive that cannot be fetched from here. Get it from {entry.source},"
+            f" then run: retint weights import {name} {' '.join(entry.files)} (or the archive itself, as a zip)"
+        )
     if not accept_license:
         raise LicenseNotAccepted(license_notice(entry))
     try:
@@ -70,35 +77,40 @@ def fetch(
             if present is not None and _is_intact(present, entry):
                 return present
             part = folder / f"{name}.part"
-            address = url or entry.url
-            download(address, part, at_most_bytes=2 * entry.bytes, on_progress=on_progress)
+            address = url or published.url
+            download(address, part, at_most_bytes=2 * published.bytes, on_progress=on_progress)
             try:
-                _check_digest(part, entry)
-                return _install(part, entry, folder=folder, source=address)
+                _check_digest(part, published, name=name)
+                return _install([part], entry, folder=folder, source=address)
             finally:
                 discard(part)
     except OSError as error:
         raise DownloadFailed(f"The weights cannot be kept in {folder}: {error.strerror or error}.") from error
 
 
-def import_file(name: str, path: Path, folder: Path, *, catalog: Catalog = CATALOG) -> Path:
-    """Take a file that the user has, as published or as safetensors, into `folder`; returns the safetensors file.
+def import_files(name: str, paths: Sequence[Path], folder: Path, *, catalog: Catalog = CATALOG) -> Path:
+    """Take files that the user has, as published or as safetensors, into `folder`; returns the safetensors file.
 
-    The file may be the user's own training: it must fit the model, not the published checksum.
+    They may be the user's own training: they must fit the model, not the published checksum.
 
     Raises:
         WeightsMissing: there is no such file.
-        WeightsInvalid: the file is damaged, does not fit the model, or holds code.
+        WeightsInvalid: a file is damaged, does not fit the model, or holds code.
         ModelError: the catalog has no such model, or `folder` cannot be written.
     """
     entry = known(name, catalog=catalog)
-    if not path.is_file():
-        raise WeightsMissing(f"There is no file {path} to import. Give the path of the weights of {name}.")
+    for path in paths:
+        if not path.is_file():
+            raise WeightsMissing(f"There is no file {path} to import. Give the path of the weights of {name}.")
     try:
         with _locked(folder, name):
-            return _install(path, entry, folder=folder, source=path.name)
+            return _install(paths, entry, folder=folder, source=", ".join(path.name for path in paths))
     except OSError as error:
-        raise ModelError(f"{path} cannot be imported into {folder}: {error.strerror or error}.") from error
+        raise ModelError(f"{_names(paths)} cannot be imported into {folder}: {error.strerror or error}.") from error
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths))
 
 
 def license_notice(entry: KnownWeights) -> str:
@@ -110,12 +122,12 @@ def license_notice(entry: KnownWeights) -> str:
     )
 
 
-def _check_digest(path: Path, entry: KnownWeights) -> None:
-    found = _digest(path, entry.algorithm)
-    if found != entry.digest:
+def _check_digest(path: Path, published: PublishedFile, *, name: str) -> None:
+    found = _digest(path, published.algorithm)
+    if found != published.digest:
         raise WeightsInvalid(
-            f"What was downloaded for {entry.name} is not the published file: its {entry.algorithm} is {found},"
-            f" expected {entry.digest}. It was deleted; fetch again, or from another --url."
+            f"What was downloaded for {name} is not the published file: its {published.algorithm} is {found},"
+            f" expected {published.digest}. It was deleted; fetch again, or from another --url."
         )
 
 
@@ -127,14 +139,14 @@ def _digest(path: Path, algorithm: str) -> str:
 
 def _is_intact(path: Path, entry: KnownWeights) -> bool:
     try:
-        entry.read(path)
+        entry.read([path])
     except WeightsInvalid:
         return False
     return True
 
 
-def _install(path: Path, entry: KnownWeights, *, folder: Path, source: str) -> Path:
-    tensors = entry.read(path)
+def _install(paths: Sequence[Path], entry: KnownWeights, *, folder: Path, source: str) -> Path:
+    tensors = entry.read(paths)
     metadata = {
         "format": "pt",
         "model": entry.name,
@@ -142,7 +154,7 @@ def _install(path: Path, entry: KnownWeights, *, folder: Path, source: str) -> P
         "license": entry.license,
         "license_url": entry.license_url,
         "source": source,
-        "source_sha256": _digest(path, "sha256"),
+        "source_sha256": ", ".join(_digest(path, "sha256") for path in paths),
     }
     target = path_of(entry.name, folder)
     _write(tensors, target, metadata=metadata)

@@ -10,8 +10,8 @@ LONGEST_SECONDS = 28 * 24 * 3600.0
 """Below the queue's own last resort, so that the user reads our sentence."""
 
 # About twenty times what two cores of 2020 need for a frame at the default working size.
-SECONDS_PER_FRAME: dict[ModelName, float] = {"retint": 6.0, "deepremaster": 60.0}
-SECONDS_PER_STEP: dict[ModelName, float] = {"retint": 10.0, "deepremaster": 300.0}
+SECONDS_PER_FRAME: dict[ModelName, float] = {"retint": 6.0, "deepremaster": 60.0, "exemplar": 120.0}
+SECONDS_PER_STEP: dict[ModelName, float] = {"retint": 10.0, "deepremaster": 300.0, "exemplar": 600.0}
 SECONDS_PER_MEGAPIXEL = 6.0
 """Of every frame stored: decoding, filling in the color at full size, encoding."""
 

@@ -13,11 +13,6 @@ HALVE: Triple = (1, 2, 2)
 """The stride that halves height and width and leaves time alone."""
 
 
-def scaled(channels: int, *, width: float) -> int:
-    """Channels of a layer at a width factor: `channels` at 1, never fewer than one."""
-    return max(1, round(channels * width))
-
-
 class StoredBatchNorm(nn.BatchNorm3d):
     """Batch norm that always runs on its stored statistics, while tuning too: one frame is no batch to learn from."""
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from models.deepremaster.attention import SourceReferenceAttention
-from models.deepremaster.blocks import HALVE, INPUT_MEAN, TempConv, Upsample, double_size, scaled, temporal_conv
+from models.deepremaster.blocks import HALVE, INPUT_MEAN, TempConv, Upsample, double_size, temporal_conv
+from models.width import scaled
 
 REFERENCE_MEAN = 0.48
 """Subtracted from references before the first layer (METHOD: the published network's own constant)."""

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from models.deepremaster.blocks import HALVE, INPUT_MEAN, TempConv, Upsample, scaled, temporal_conv
+from models.deepremaster.blocks import HALVE, INPUT_MEAN, TempConv, Upsample, temporal_conv
+from models.width import scaled
 
 
 class RestorationNetwork(nn.Module):

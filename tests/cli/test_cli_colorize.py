@@ -166,7 +166,7 @@ def test_what_follows_a_reference_must_be_a_frame_number(text: str) -> None:
         ({"tuning": "-3"}, "--tuning: there is no tuning `-3`; give "),
         ({"tuning": "999"}, "--tuning: Input should be less than or equal to 200, got 999; give off, fast, "),
         ({"quality": 60}, "--quality: Input should be less than or equal to 51, got 60."),
-        ({"model": "none"}, "--model: Input should be 'retint' or 'deepremaster', got none."),
+        ({"model": "none"}, "--model: Input should be 'retint', 'deepremaster' or 'exemplar', got none."),
         ({"working_size": 3}, "--working-size: Input should be greater than or equal to 64, got 3."),
     ],
 )

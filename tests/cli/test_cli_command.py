@@ -112,7 +112,7 @@ def test_a_worker_without_its_device_does_not_start(device: str, tmp_path: Path)
 
 def test_weights_are_listed_and_not_fetched_before_their_licence_is_accepted(tmp_path: Path) -> None:
     listed = json.loads(retint("weights", "list", "--json", RETINT_WEIGHTS_FOLDER=str(tmp_path)).stdout)
-    assert [(entry["name"], entry["path"]) for entry in listed] == [("deepremaster", None)]
+    assert [(entry["name"], entry["path"]) for entry in listed] == [("deepremaster", None), ("exemplar", None)]
     refused = retint("weights", "fetch", "deepremaster", RETINT_WEIGHTS_FOLDER=str(tmp_path))
     assert refused.returncode == 1
     assert "--accept-license" in refused.stderr

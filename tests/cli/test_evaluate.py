@@ -200,7 +200,7 @@ def test_the_device_is_the_setting_unless_one_is_given(
     [
         ("--tuning", "much", "--tuning: there is no tuning `much`"),
         ("--tuning", "201", "--tuning: Input should be less than or equal to 200"),
-        ("--model", "none", "--model: Input should be 'retint' or 'deepremaster'"),
+        ("--model", "none", "--model: Input should be 'retint', 'deepremaster' or 'exemplar'"),
         ("--input", "color", "--input: there is no input `color`; give luma or gray."),
     ],
 )

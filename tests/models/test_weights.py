@@ -14,10 +14,10 @@ import torch
 from safetensors import safe_open
 
 from models import registry
-from models.catalog import CATALOG, KnownWeights
+from models.catalog import CATALOG, KnownWeights, PublishedFile
 from models.download import ATTEMPTS, DownloadProgress
 from models.errors import DownloadFailed, LicenseNotAccepted, ModelError, WeightsInvalid, WeightsMissing
-from models.weights import fetch, import_file, installed
+from models.weights import fetch, import_files, installed
 
 CPU = torch.device("cpu")
 
@@ -90,18 +90,25 @@ def publisher(deepremaster_file: Path) -> Iterator[Publisher]:
 @pytest.fixture
 def catalog(publisher: Publisher) -> dict[str, KnownWeights]:
     """The real entry, for what this server publishes."""
-    entry = replace(
-        CATALOG["deepremaster"],
+    published = PublishedFile(
         url=publisher.url,
         bytes=len(publisher.content),
+        algorithm="md5",
         digest=hashlib.md5(publisher.content).hexdigest(),
     )
-    return {"deepremaster": entry}
+    return {"deepremaster": replace(CATALOG["deepremaster"], published=published)}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "weights"
+
+
+def with_file(catalog: dict[str, KnownWeights], **changes: object) -> dict[str, KnownWeights]:
+    """The same entry for another published file."""
+    entry = catalog["deepremaster"]
+    assert entry.published is not None
+    return {"deepremaster": replace(entry, published=replace(entry.published, **changes))}  # type: ignore[arg-type]
 
 
 def get(folder: Path, catalog: dict[str, KnownWeights], **options: object) -> Path:
@@ -114,8 +121,9 @@ def left_in(folder: Path) -> set[str]:
 
 def test_what_is_published_is_as_documented() -> None:
     entry = CATALOG["deepremaster"]
-    assert entry.url == "http://iizuka.cs.tsukuba.ac.jp/data/remasternet.pth.tar"
-    assert (entry.algorithm, entry.digest) == ("md5", "1219f5830e4a7208b1c7ba2f089a16c8")
+    assert entry.published is not None
+    assert entry.published.url == "http://iizuka.cs.tsukuba.ac.jp/data/remasternet.pth.tar"
+    assert (entry.published.algorithm, entry.published.digest) == ("md5", "1219f5830e4a7208b1c7ba2f089a16c8")
     assert entry.license == "CC-BY-NC-SA-4.0"
 
 
@@ -172,8 +180,8 @@ def test_another_checksum_is_refused_and_nothing_is_left(
 
 def test_a_sha256_is_checked_like_an_md5(folder: Path, catalog: dict[str, KnownWeights], publisher: Publisher) -> None:
     digest = hashlib.sha256(publisher.content).hexdigest()
-    good = {"deepremaster": replace(catalog["deepremaster"], algorithm="sha256", digest=digest)}
-    bad = {"deepremaster": replace(catalog["deepremaster"], algorithm="sha256", digest="0" * 64)}
+    good = with_file(catalog, algorithm="sha256", digest=digest)
+    bad = with_file(catalog, algorithm="sha256", digest="0" * 64)
     with pytest.raises(WeightsInvalid, match="sha256"):
         get(folder, bad)
     assert get(folder, good).is_file()
@@ -260,7 +268,7 @@ def test_an_answer_that_is_not_the_file_is_told_with_its_status(
 
 
 def test_an_answer_without_end_is_cut_off(folder: Path, catalog: dict[str, KnownWeights], publisher: Publisher) -> None:
-    small = {"deepremaster": replace(catalog["deepremaster"], bytes=1000)}
+    small = with_file(catalog, bytes=1000)
     with pytest.raises(DownloadFailed, match="more than 2000 bytes"):
         get(folder, small)
     assert left_in(folder) == set()
@@ -275,7 +283,7 @@ def test_an_address_that_leads_nowhere_is_told(folder: Path, catalog: dict[str, 
 def test_another_address_serves_the_same_file(
     folder: Path, catalog: dict[str, KnownWeights], publisher: Publisher
 ) -> None:
-    moved = {"deepremaster": replace(catalog["deepremaster"], url="http://127.0.0.1:1/gone")}
+    moved = with_file(catalog, url="http://127.0.0.1:1/gone")
     assert get(folder, moved, url=publisher.url).is_file()
 
 
@@ -284,9 +292,9 @@ def test_a_hostile_pickle_with_the_right_checksum_is_refused_and_not_run(
 ) -> None:
     witness = tmp_path / "was-run"
     publisher.content = pickle.dumps(Hostile(witness))
-    entry = replace(catalog["deepremaster"], digest=hashlib.md5(publisher.content).hexdigest())
+    replaced = with_file(catalog, digest=hashlib.md5(publisher.content).hexdigest())
     with pytest.raises(WeightsInvalid, match="never run"):
-        get(folder, {"deepremaster": entry})
+        get(folder, replaced)
     assert not witness.exists()
     assert left_in(folder) == set()
 
@@ -317,28 +325,28 @@ def test_two_fetches_at_once_do_not_write_the_same_file(
 
 
 def test_a_users_own_file_is_imported(folder: Path, deepremaster_file: Path) -> None:
-    path = import_file("deepremaster", deepremaster_file, folder)
+    path = import_files("deepremaster", [deepremaster_file], folder)
     assert path == installed("deepremaster", folder)
     assert registry.weights_present("deepremaster", folder)
     registry.load("deepremaster", device=CPU, weights_folder=folder)
     elsewhere = folder / "second"
-    assert import_file("deepremaster", path, elsewhere).is_file()
+    assert import_files("deepremaster", [path], elsewhere).is_file()
 
 
 def test_imports_of_nothing_and_of_something_else_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsMissing, match="no file"):
-        import_file("deepremaster", tmp_path / "absent.pth", folder)
+        import_files("deepremaster", [tmp_path / "absent.pth"], folder)
     other = tmp_path / "other.pth"
     torch.save({"a": torch.zeros(1)}, other)
     with pytest.raises(WeightsInvalid, match="not DeepRemaster's"):
-        import_file("deepremaster", other, folder)
+        import_files("deepremaster", [other], folder)
     with pytest.raises(ModelError, match="No weights are known by the name 'nothing'"):
-        import_file("nothing", other, folder)
+        import_files("nothing", [other], folder)
 
 
-def test_the_registry_describes_both_models_the_default_first() -> None:
+def test_the_registry_describes_all_models_the_default_first() -> None:
     descriptions = registry.describe()
-    assert [description.name for description in descriptions] == ["retint", "deepremaster"]
+    assert [description.name for description in descriptions] == ["retint", "deepremaster", "exemplar"]
     deepremaster = descriptions[1]
     assert (deepremaster.size_multiple, deepremaster.working_size, deepremaster.restores) == (16, 320, True)
     assert deepremaster.license == "CC-BY-NC-SA-4.0"
@@ -351,7 +359,7 @@ def test_absent_weights_say_how_they_are_fetched(folder: Path) -> None:
 
 
 def test_damaged_weights_say_how_they_are_replaced(folder: Path, deepremaster_file: Path) -> None:
-    path = import_file("deepremaster", deepremaster_file, folder)
+    path = import_files("deepremaster", [deepremaster_file], folder)
     path.write_bytes(path.read_bytes()[:5000])
     assert registry.weights_present("deepremaster", folder)
     with pytest.raises(WeightsInvalid, match="retint weights fetch deepremaster"):
@@ -364,5 +372,5 @@ def test_the_default_model_needs_no_weights_from_elsewhere(folder: Path) -> None
 
 
 def test_an_unknown_model_is_told_with_the_known_ones(folder: Path) -> None:
-    with pytest.raises(ModelError, match="there are retint, deepremaster"):
+    with pytest.raises(ModelError, match="there are retint, deepremaster, exemplar"):
         registry.load("other", device=CPU, weights_folder=folder)
