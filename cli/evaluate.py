@@ -9,6 +9,7 @@ import typer
 
 from cli.arguments import build_options
 from cli.errors import CommandError
+from cli.evaluate_paper import evaluate_paper
 
 if TYPE_CHECKING:
     from models.base import Colorizer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
+    context: typer.Context,
     clips: Annotated[
         list[Path],
         typer.Argument(
@@ -59,6 +61,16 @@ def evaluate(
             "--input", help="luma: the true colors' luma; gray: gray.* or mono.*. Absent: gray.* where it exists."
         ),
     ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(
+            help="paper: the paper's Tables 1, 2 and 4 instead, for all models whose weights are here, from one folder "
+            "with vid4/NAME and set8/NAME.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder for the tables as Markdown, JSON and a plot, with --table.")
+    ] = Path("paper-tables"),
 ) -> None:
     """Measure a model against clips whose colors are known, untuned beside tuned.
 
@@ -66,6 +78,10 @@ def evaluate(
 
     The frames of the references are left out of all means but CDC. Gain is the PSNR of RGB, tuned minus untuned.
     """
+    if table is not None:
+        _check_table(table, clips, context)
+        evaluate_paper(clips[0], out=out, device=device, frames=frames, json_file=json_file)
+        return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -110,6 +126,27 @@ def evaluate(
         json_file.write_text(
             json.dumps(report_of(results, asked | {"tuning": settings.tuning.model_dump()}), indent=2) + "\n"
         )
+
+
+_TAKEN_BY_TABLES = {"clips", "table", "out", "device", "frames", "json_file"}
+
+
+def _check_table(table: str, clips: list[Path], context: typer.Context) -> None:
+    """
+    Raises:
+        CommandError: there is no such table, or something was asked for that it would not heed.
+    """
+    if table != "paper":
+        raise CommandError(f"--table: there is no table `{table}`; give paper.")
+    if len(clips) != 1:
+        raise CommandError("--table paper is of one folder, which holds vid4 and set8.")
+    for parameter in context.command.params:
+        # Compared by name: the class of the source is no public part of typer.
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name not in _TAKEN_BY_TABLES and source is not None and source.name == "COMMANDLINE":
+            raise CommandError(
+                f"{parameter.opts[0]} does not go with --table paper, which says itself what is measured."
+            )
 
 
 def parse_input(text: str | None) -> "InputChoice | None":

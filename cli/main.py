@@ -10,8 +10,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from cli import bench, keys, weights
 from cli import jobs as jobs_commands
-from cli import keys, weights
 from cli.api import api
 from cli.colorize import colorize
 from cli.console import say, tell, write_json
@@ -38,6 +38,7 @@ app.command()(evaluate)
 app.add_typer(jobs_commands.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(weights.app, name="weights")
+app.add_typer(bench.app, name="bench")
 
 INTERRUPTED = 130
 """128 plus the number of SIGINT, as shells have it."""

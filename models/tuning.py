@@ -16,7 +16,7 @@ from models.objectives import Objective, ab_psnr_db, lightness_psnr_db, objectiv
 from models.rehearsal import rehearse
 
 PATIENCE = 5
-"""Steps without a better held-out part after which tuning stops."""
+"""Steps without a better held-out part after which jobs stop tuning."""
 MEASURED_VARIATIONS = (0, 1)
 """Samples of each reference that are measured and never trained on; models may make odd and even ones differently."""
 SMALLEST_GAIN_DB = 0.005
@@ -41,6 +41,8 @@ class TuningSettings:
     (NoisyTune, Wu et al. 2022; METHOD names it as future work of the paper)."""
     seed: int = 0
     """The same seed gives the same tuning on the same device."""
+    patience: int = PATIENCE
+    """Steps without a better held-out part after which tuning ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def tune(
     the result is never worse there than the pretrained network. With the objective `l` the best PSNR of L decides,
     among the weights that color no worse. Where a reference has frames nearby and the model rehearses, the best
     weights must also do better in a rehearsal (`rehearsal.rehearse`), or the pretrained ones are kept.
-    Tuning ends early when the best is `PATIENCE` steps old.
+    Tuning ends early when the best is `patience` steps old.
 
     `on_step` is called with step 0 and after every step; it may raise, which ends tuning with the weights in any state.
 
@@ -254,7 +256,7 @@ def _tune(run: _Run, *, on_step: Callable[[TuningStep], None], started: float) -
         on_step(curve[-1])
         if now.rank_db > best.rank_db + SMALLEST_GAIN_DB and now.ab_db >= untuned.ab_db:
             best, best_step, best_weights = now, step, run.weights()
-        elif step - best_step >= PATIENCE and step < settings.iterations:
+        elif step - best_step >= settings.patience and step < settings.iterations:
             stopped_early = True
             break
     run.put_back(best_weights)

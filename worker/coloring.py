@@ -87,7 +87,12 @@ class Finisher:
         """What restoration changed at the working size, added to the frame's luma; its finest detail stays."""
         depth, full_range = self.info.bit_depth, self.info.full_range
         luma = dequantize_luma(torch.from_numpy(frame.luma), bit_depth=depth, full_range=full_range)
-        before = self.canvas.crop(self.canvas.luma(frame, info=self.info))
-        change = resize_luma(self.canvas.crop(restored.cpu()) - before, (luma.shape[0], luma.shape[1]))
+        fed = self.canvas.luma(frame, info=self.info)
+        change = restored_change(self.canvas, fed=fed, restored=restored, like=luma)
         codes: Codes = quantize_luma(luma + change, bit_depth=depth, full_range=full_range).numpy()
         return codes
+
+
+def restored_change(canvas: Canvas, *, fed: torch.Tensor, restored: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """What restoration made of the luma `fed`, both at the working size, at the size of the video's luma `like`."""
+    return resize_luma(canvas.crop(restored.cpu()) - canvas.crop(fed), (like.shape[0], like.shape[1]))

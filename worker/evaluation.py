@@ -3,7 +3,7 @@
 import math
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,7 @@ from models.tuning import TuningReport, TuningSettings, tune
 from models.upsampling import resize_chroma, upsample_chroma
 from worker.analysis import ShotRange
 from worker.canvas import Canvas
+from worker.coloring import restored_change
 from worker.evaluation_clips import Clip, OpenClip, open_clip
 from worker.media.frames import LumaFrame, VideoInfo
 from worker.nearby import nearby_frames
@@ -54,6 +55,17 @@ class SeedResult:
     seed: int
     scores: Scores
     tuning: TuningReport
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A clip as it is colored after one tuning."""
+
+    scores: Scores
+    frames: int
+    """Measured: the references not counted."""
+    tuning: TuningReport | None
+    """None where it was off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +114,10 @@ class EvaluationSettings:
     """Frames whose colors are given: the first, and from two on the last, the others evenly between them."""
     seeds: int = 1
     """How often tuning is repeated, with seeds 0, 1, 2 and so on."""
+    lines: int | None = None
+    """Measure the clips as if they had been made this small before, see `open_clip`; None: at their own size."""
+    restore: bool = False
+    """Take the luma too from models that restore it; all others keep the film's."""
 
     @property
     def passes(self) -> int:
@@ -127,7 +143,7 @@ def evaluate_clip(
         OutOfMemory: the clip does not fit the device.
     """
     with (
-        open_clip(clip, frames=settings.frames) as opened,
+        open_clip(clip, frames=settings.frames, lines=settings.lines) as opened,
         TemporaryDirectory(prefix="retint-evaluate-") as scratch,
     ):
         run = _Run.prepare(opened, colorizer.description, settings=settings, scratch=Path(scratch), on_frame=on_frame)
@@ -139,6 +155,31 @@ def evaluate_clip(
     return ClipResult(clip.name, references, opened.frames - len(references), untuned, seeds, peak)
 
 
+def compare_tunings(
+    clip: Clip,
+    colorizer: Colorizer,
+    tunings: Sequence[TuningOptions],
+    *,
+    settings: EvaluationSettings,
+    on_frame: Callable[[], None] = lambda: None,
+) -> Iterator[Tuned]:
+    """Yield what `colorizer` makes of `clip` after each of `tunings`, every one from its weights as they are.
+
+    `settings.tuning` and `settings.seeds` are not looked at. Raises what `evaluate_clip` does.
+    """
+    with (
+        open_clip(clip, frames=settings.frames, lines=settings.lines) as opened,
+        TemporaryDirectory(prefix="retint-evaluate-") as scratch,
+    ):
+        run = _Run.prepare(opened, colorizer.description, settings=settings, scratch=Path(scratch), on_frame=on_frame)
+        frames = opened.frames - len(run.anchors)
+        for tuning in tunings:
+            tuned, report = colorizer, None
+            if tuning.iterations > 0:
+                tuned, report = run.tune(colorizer, tuning, seed=0)
+            yield Tuned(scores=run.measure(tuned), frames=frames, tuning=report)
+
+
 def frames_fed(clip: Clip, description: ModelDescription, *, settings: EvaluationSettings) -> int:
     """How many frames `evaluate_clip` feeds to the model, those that are colored both ways counted twice.
 
@@ -146,7 +187,7 @@ def frames_fed(clip: Clip, description: ModelDescription, *, settings: Evaluatio
         JobFailure: a video of the clip cannot be opened.
         ClipUnusable: the clip has no frame beside the references.
     """
-    with open_clip(clip, frames=settings.frames) as opened:
+    with open_clip(clip, frames=settings.frames, lines=settings.lines) as opened:
         anchors = reference_frames(opened, count=settings.references)
         return settings.passes * frames_to_feed(_shot(opened), anchors, propagates=description.propagates)
 
@@ -276,23 +317,26 @@ class _Run:
 
     def tune_and_measure(self, colorizer: Colorizer) -> Iterator[SeedResult]:
         """Yield what tuning of each seed makes of the clip."""
-        learned = [replace(anchor.reference, nearby=self._nearby(anchor.frame)) for anchor in self.anchors]
-        options = self.settings.tuning
         for seed in range(self.settings.seeds):
-            copy = colorizer.clone()
-            report = tune(
-                copy,
-                learned,
-                matrix=self.clip.info.matrix,
-                settings=TuningSettings(
-                    iterations=options.iterations,
-                    learning_rate=options.learning_rate or colorizer.description.learning_rate,
-                    objective=options.objective,
-                    weight_noise=options.weight_noise,
-                    seed=seed,
-                ),
-            )
+            copy, report = self.tune(colorizer, self.settings.tuning, seed=seed)
             yield SeedResult(seed=seed, scores=self.measure(copy), tuning=report)
+
+    def tune(self, colorizer: Colorizer, options: TuningOptions, *, seed: int) -> tuple[Colorizer, TuningReport]:
+        """A copy of `colorizer` that has learned the references."""
+        copy = colorizer.clone()
+        report = tune(
+            copy,
+            [replace(anchor.reference, nearby=self._nearby(anchor.frame)) for anchor in self.anchors],
+            matrix=self.clip.info.matrix,
+            settings=TuningSettings(
+                iterations=options.iterations,
+                learning_rate=options.learning_rate or colorizer.description.learning_rate,
+                objective=options.objective,
+                weight_noise=options.weight_noise,
+                seed=seed,
+            ),
+        )
+        return copy, report
 
     def measure(self, colorizer: Colorizer) -> Scores:
         """Color the clip and compare."""
@@ -301,7 +345,7 @@ class _Run:
             source=source,
             colorizer=colorizer,
             matrix=self.clip.info.matrix,
-            restore=False,
+            restore=self.settings.restore and colorizer.description.restores,
             to_luma=source.luma,
             spool_folder=self.scratch,
             before_frame=self.on_frame,
@@ -335,7 +379,8 @@ class _Run:
             yield result
 
     def _result(self, colored: ColoredFrame) -> Tensor:
-        """[3, H, W] uint8: the input's luma with the predicted chroma, at the source's own size, before any codec."""
+        """[3, H, W] uint8: the luma, the input's or the restored one, with the predicted chroma, at the source's own
+        size, before any codec."""
         info = self.clip.info
         luma = dequantize_luma(
             torch.from_numpy(colored.frame.luma), bit_depth=info.bit_depth, full_range=info.full_range
@@ -343,6 +388,9 @@ class _Run:
         chroma = self.canvas.crop(colored.prediction.chroma).float().cpu()
         low = resize_chroma(luma[None], (chroma.shape[-2], chroma.shape[-1]))[0]
         chroma = upsample_chroma(chroma, luma_low=low, luma_high=luma)
+        if colored.prediction.luma is not None:
+            fed = self.canvas.luma(colored.frame, info=info)
+            luma = luma + restored_change(self.canvas, fed=fed, restored=colored.prediction.luma, like=luma)
         rgb = ycbcr_to_rgb(torch.cat([luma[None], chroma]), matrix=info.matrix)
         return (rgb * 255.0).round().clamp(0, 255).to(torch.uint8)
 

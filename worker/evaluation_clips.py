@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import av
 import cv2
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jobs.errors import ClipUnusable, VideoUndecodable
 from worker.media.decode import SEEK_WORTHWHILE, Decoding, VideoReader, open_video
-from worker.media.frames import LumaFrame, VideoInfo
+from worker.media.frames import Codes, LumaFrame, VideoInfo
 from worker.media.timeline import Timeline
 from worker.propagation import FrameSource
 
@@ -102,9 +102,8 @@ def _clips_at(path: Path, *, source: InputChoice | None) -> list[Clip]:
         raise ClipUnusable(f"{path} is no clip; give a video, a folder of color frames, or a folder of such folders.")
     truth = _named(path, "truth")
     if truth is not None:
-        reference = path / "reference.png"
         mono = None if source == "luma" else _named(path, "gray") or _named(path, "mono")
-        return [Clip(name=path.name, truth=truth, mono=mono, reference=reference if reference.is_file() else None)]
+        return [Clip(name=path.name, truth=truth, mono=mono, reference=_reference(path))]
     if _pictures(path):
         return [Clip(name=path.name, truth=path, mono=None, reference=None)]
     inside = sorted(p for p in path.iterdir() if p.is_dir() or p.suffix.lower() in VIDEOS)
@@ -122,13 +121,24 @@ def _named(folder: Path, stem: str) -> Path | None:
     return next((p for p in sorted(folder.glob(f"{stem}.*")) if p.suffix.lower() in VIDEOS), None)
 
 
+def _reference(folder: Path) -> Path | None:
+    """`reference.png`, or the first picture in `references`."""
+    if (folder / "reference.png").is_file():
+        return folder / "reference.png"
+    inside = folder / "references"
+    return next(iter(_pictures(inside)), None) if inside.is_dir() else None
+
+
 def _pictures(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
 
 
 @contextmanager
-def open_clip(clip: Clip, *, frames: int | None) -> Iterator[OpenClip]:
+def open_clip(clip: Clip, *, frames: int | None, lines: int | None = None) -> Iterator[OpenClip]:
     """Open `clip` for reading the first `frames` of it (None: all).
+
+    With `lines` it is read as if it had been made smaller (or larger) before: the short side is scaled to so many
+    pixels and both sides are rounded to multiples of 16, as the public evaluation of DeepRemaster does (METHOD).
 
     Raises:
         ClipUnusable: a folder holds no pictures.
@@ -149,7 +159,55 @@ def open_clip(clip: Clip, *, frames: int | None) -> Iterator[OpenClip]:
             )
         opened = OpenClip(clip.name, count, truth, mono, info, clip.reference)
         opened.check_size(next(truth.pictures(0, 0)))
-        yield opened
+        yield opened if lines is None else _resized(opened, lines=lines)
+
+
+def _resized(clip: OpenClip, *, lines: int) -> OpenClip:
+    scale = lines / min(clip.info.height, clip.info.width)
+    height, width = (max(1, round(side * scale / 16)) * 16 for side in (clip.info.height, clip.info.width))
+    return replace(
+        clip,
+        truth=_ResizedColors(clip.truth, height=height, width=width),
+        mono=_ResizedSource(clip.mono, height=height, width=width),
+        info=replace(clip.info, height=height, width=width),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _ResizedColors:
+    colors: Colors
+    height: int
+    width: int
+
+    def __len__(self) -> int:
+        return len(self.colors)
+
+    def pictures(self, first: int, last: int) -> Iterator[Picture]:
+        for picture in self.colors.pictures(first, last):
+            yield np.asarray(_scaled(picture, height=self.height, width=self.width), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class _ResizedSource:
+    source: FrameSource
+    height: int
+    width: int
+
+    def frames(self, first: int = 0, last: int | None = None) -> Iterator[LumaFrame]:
+        return map(self._resized, self.source.frames(first, last))
+
+    def reversed_frames(self, first: int = 0, last: int | None = None) -> Iterator[LumaFrame]:
+        return map(self._resized, self.source.reversed_frames(first, last))
+
+    def _resized(self, frame: LumaFrame) -> LumaFrame:
+        return replace(frame, luma=_scaled(frame.luma, height=self.height, width=self.width))
+
+
+def _scaled(codes: Codes, *, height: int, width: int) -> Codes:
+    """Averaged where it shrinks, cubic where it grows, in the codes it comes in."""
+    shrinks = codes.shape[0] >= height and codes.shape[1] >= width
+    scaled: Any = cv2.resize(codes, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return cast("Codes", scaled)
 
 
 class LumaOfColors:

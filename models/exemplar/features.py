@@ -28,7 +28,7 @@ class FeatureNetwork(nn.Module):
                 inputs = outputs
 
     def forward(self, rgb: Tensor) -> list[Tensor]:
-        """The second convolution's output of blocks 2 to 5 for `rgb` [B, 3, H, W] in 0..1, each position at unit length.
+        """The second convolution's output of blocks 2 to 5 for `rgb` [B, 3, H, W] in 0..1, positions at unit length.
 
         [B, C, h, w] each, at 1/2, 1/4, 1/8 and 1/16 of the size, rounded down. (The published code also takes that of
         block 1, for a loss of its training.)
@@ -48,4 +48,5 @@ class FeatureNetwork(nn.Module):
 
 def unit_length(features: Tensor) -> Tensor:
     """Features [B, C, ...] divided by their length over the channels; nothing stays nothing."""
-    return features / (torch.linalg.vector_norm(features, dim=1, keepdim=True) + sys.float_info.epsilon)
+    length: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+    return features / (length + sys.float_info.epsilon)
