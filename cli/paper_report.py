@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from jobs.options import TuningOptions
 from worker.evaluation import Tuned
 from worker.paper_tables import (
     ITERATIONS,
@@ -19,6 +20,7 @@ from worker.paper_tables import (
     Place,
     Protocol,
     System,
+    is_whole,
 )
 
 _NUMBERS: Mapping[Dataset, str] = {"vid4": "Table 1: Vid4", "set8": "Table 2: Set8"}
@@ -123,22 +125,14 @@ def _ablation(tables: Tables, protocol: Protocol) -> str:
         row = [f"{titles[objective]} (`{objective}`)"]
         for dataset in tables.data:
             for steps in ITERATIONS:
-                system = next(
-                    each
-                    for each in SYSTEMS
-                    if (each.model, each.tuning.objective, each.tuning.iterations) == ("deepremaster", objective, steps)
-                )
+                system = System("deepremaster", TuningOptions(iterations=steps, objective=objective))
                 if system.model in tables.absent:
                     row.append("weights absent")
                 else:
                     row.append(_cell(tables.average(dataset, protocol, system)))
-        # Published are averages over whole data sets, which stand beside nothing less.
-        whole = [
-            PUBLISHED[0].averages[dataset] == PUBLISHED[0].average(dataset, tables.clips(dataset))
-            for dataset in tables.data
-        ]
-        for dataset, is_whole in zip(tables.data, whole, strict=True):
-            row.append(_cell(PUBLISHED_ABLATION[objective][dataset]) + ("" if is_whole else " (all clips)"))
+        for dataset in tables.data:
+            note = "" if is_whole(dataset, tables.clips(dataset)) else " (all clips)"
+            row.append(_cell(PUBLISHED_ABLATION[objective][dataset]) + note)
         rows.append(row)
     return _markdown_table(rows)
 

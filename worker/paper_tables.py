@@ -86,7 +86,7 @@ class Published:
     def average(self, dataset: Dataset, clips: Sequence[str]) -> Figures | None:
         """The published average where `clips` are all of the data set, else the mean of their published figures; None
         where these are not known."""
-        if sorted(clips) == sorted(CLIPS[dataset]) or (dataset == "set8" and len(clips) == SET8_CLIPS):
+        if is_whole(dataset, clips):
             return self.averages[dataset]
         known = [self.clips[clip] for clip in clips if clip in self.clips] if dataset == "vid4" else []
         if not known or len(known) < len(clips):
@@ -95,11 +95,14 @@ class Published:
         return Figures(sum(figures.psnr_db for figures in known) / len(known), sum(ssim) / len(ssim))
 
 
-CLIPS: Mapping[Dataset, tuple[str, ...]] = MappingProxyType(
-    {"vid4": ("calendar", "city", "foliage", "walk"), "set8": ()}
-)
-"""Names of the clips as published; those of Set8 are not in METHOD."""
+VID4_CLIPS = ("calendar", "city", "foliage", "walk")
 SET8_CLIPS = 8
+"""How many there are; METHOD does not name them."""
+
+
+def is_whole(dataset: Dataset, clips: Sequence[str]) -> bool:
+    """Whether `clips` are all that the published averages are of."""
+    return len(clips) == SET8_CLIPS if dataset == "set8" else sorted(clips) == sorted(VID4_CLIPS)
 
 
 def _published(
@@ -109,7 +112,7 @@ def _published(
     vid4: tuple[float, float],
     set8: tuple[float, float],
 ) -> Published:
-    named = zip(CLIPS["vid4"], clips, strict=True)
+    named = zip(VID4_CLIPS, clips, strict=True)
     return Published(
         title=title,
         beside=beside,

@@ -12,7 +12,7 @@ LONGEST_STRETCH = 600
 SHORTEST_STRETCH = 48
 STRETCH_PIXELS = 250_000_000
 """Pixels of all frames of a stretch together: a large frame takes as much longer as it is larger."""
-SLOWER = {"deepremaster": 10}
+SLOWER = {"deepremaster": 10, "exemplar": 20}
 """How many times as long as the default a model takes for a frame."""
 
 LONGEST_BACKWARD = 1500
