@@ -169,16 +169,15 @@ class ExemplarColorizer:
         return ask
 
     def _moved(self, reference: Reference, *, matrix: Matrix, variation: int) -> tuple[_Question, Tensor]:
-        """The reference moved by a random smooth motion, twice: asked is the later one."""
+        """The reference moved by a random smooth motion, as the frame after its own as the model colors that."""
         known = self._exemplar(reference.rgb)
         ycbcr = rgb_to_ycbcr(reference.rgb, matrix=matrix)
         still = F.avg_pool2d(ycbcr[None, 1:], 2)[0].permute(1, 2, 0).contiguous().cpu().numpy()
         codes = (reference.luma * 255.0).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
-        moved = move_reference(codes, still, variation=variation)
-        earlier, later = (torch.from_numpy(plane) / 255.0 for plane in (moved.previous_luma, moved.luma))
-        before = self._colored(earlier, [known], before=known.lab)
-        question = self._question(later, [known], before=before)
-        chroma = torch.from_numpy(moved.chroma).permute(2, 0, 1)[None].to(self._device)
+        moved, moved_chroma = move_reference(codes, still, variation=variation)
+        before = self._colored(reference.luma, [known], before=known.lab)
+        question = self._question(torch.from_numpy(moved) / 255.0, [known], before=before)
+        chroma = torch.from_numpy(moved_chroma).permute(2, 0, 1)[None].to(self._device)
         chroma = F.interpolate(_roomy(chroma, smallest=SMALLEST_SIDE // 2), scale_factor=2.0, mode="bilinear")[0]
         rgb = ycbcr_to_rgb(torch.cat([question.luma[None], chroma]), matrix=matrix).clamp(0.0, 1.0)
         return question, rgb_to_lab(rgb)
