@@ -6,6 +6,9 @@ import { button, confirm, h, icon, put } from "/page/dom.js";
 import { player } from "/page/player.js";
 import { VARIANTS, bytes, clock, confidence, facts, inOurWords, many, rate, titleOf } from "/page/words.js";
 
+const WORTH_IT = 1; // Of a suggested frame: as much as one frame that nobody trusts and then everybody does.
+const MOST_SUGGESTIONS = 12;
+
 export function result(main, job) {
   const title = titleOf(job);
   const remove = button("Delete", { glyph: "bin", kind: "quiet", onclick: async () => {
@@ -34,7 +37,7 @@ export function result(main, job) {
   async function compose() {
     const report = variant("report_json") ? await get(variant("report_json").href).catch(() => null) : null;
     if (closed) return;
-    const suggestions = (report?.weakest_frames ?? []).filter((one) => one.reference_would_help);
+    const suggestions = (report?.next_references ?? []).filter((one) => one.gain >= WORTH_IT).slice(0, MOST_SUGGESTIONS);
     const points = report?.confidence ?? job.confidence ?? [];
     if (variant("comparison")) {
       const add = button("Add a colored frame here", { glyph: "plus", kind: "small", disabled: job.options.keep_input === false, onclick: () => {
@@ -67,8 +70,8 @@ function measured(job, report, { suggestions, seek }) {
   return h("section", { class: "panel", "aria-labelledby": "measured-title" }, h("h2", { id: "measured-title" }, "Measured"),
     h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
     suggestions.length ? h("div", { class: "stack" }, h("h3", {}, "A colored frame would help here"),
-      h("ul", { class: "plain-list" }, suggestions.slice(0, 8).map((one) => h("li", { class: "row between" },
-        h("span", {}, `Shot ${one.shot + 1} · ${clock(one.frame / job.video.frame_rate)} · frame ${one.frame}`, h("span", { class: "muted" }, ` · ${confidence(one.confidence)} sure`)),
+      h("ul", { class: "plain-list" }, suggestions.map((one) => h("li", { class: "row between" },
+        h("span", {}, `Shot ${one.shot + 1} · ${clock(one.frame / job.video.frame_rate)} · frame ${one.frame}`, h("span", { class: "muted" }, ` · helps ${many(Math.round(one.gain), "frame")}`)),
         button("Look at it", { kind: "small", onclick: () => seek(one.frame) }))))) : null);
 }
 
