@@ -76,18 +76,19 @@ def _read_picture(path: Path) -> Rgb:
 
 
 def _read_strokes(path: Path, *, size: tuple[int, int]) -> Strokes:
-    read = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if read is None or read.ndim != 3 or read.shape[2] != 4 or read.dtype != np.uint8:
+    try:
+        read = read_image(path, transparent=True)
+    except ReferenceUndecodable as error:
         raise ReferenceUndecodable(
             "The strokes cannot be read; send a PNG of 8 bits with transparency, painted where a color is wanted."
-        )
+        ) from error
     if read.shape[:2] != size:
         # Nearest: between two strokes there is nothing painted, and no third color.
-        read = np.asarray(cv2.resize(read, (size[1], size[0]), interpolation=cv2.INTER_NEAREST))
+        read = np.asarray(cv2.resize(read, (size[1], size[0]), interpolation=cv2.INTER_NEAREST), np.uint8)
     painted = torch.from_numpy(read[..., 3] >= _OPAQUE)
     if not bool(painted.any()):
         raise ReferenceUndecodable("Nothing is painted in the strokes; paint at least one, and send them again.")
-    chroma = rgb_to_ycbcr(_planes(np.asarray(read[..., 2::-1], np.uint8)), matrix=_MATRIX)[1:]
+    chroma = rgb_to_ycbcr(_planes(read[..., :3]), matrix=_MATRIX)[1:]
     return Strokes(chroma=chroma, painted=painted)
 
 

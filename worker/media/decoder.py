@@ -20,7 +20,7 @@ class Decoder(Protocol):
     def frames(self, path: Path, examination: "Examination", *, first: int, last: int) -> "Iterator[LumaFrame]":
         """See `worker.media.decode.VideoReader.frames`."""
 
-    def read_image(self, path: Path, *, max_pixels: int) -> "Rgb":
+    def read_image(self, path: Path, *, max_pixels: int, transparent: bool = False) -> "Rgb":
         """See `worker.media.stills.read_image`."""
 
 

@@ -116,12 +116,13 @@ class _ReadFrames:
 class _ReadImage:
     path: Path
     max_pixels: int
+    transparent: bool
 
     def allowance(self) -> Allowance:
         return _allowance(self.path, frames=1)
 
     def do(self, channel: "_Channel") -> None:
-        picture = read_image(self.path, max_pixels=self.max_pixels)
+        picture = read_image(self.path, max_pixels=self.max_pixels, transparent=self.transparent)
         channel.send({"height": picture.shape[0], "width": picture.shape[1]}, picture.data.cast("B"))
 
 
@@ -178,14 +179,14 @@ class DecodingProcesses:
                     luma=answers.samples((info.height, info.width), dtype),
                 )
 
-    def read_image(self, path: Path, *, max_pixels: int) -> Rgb:
+    def read_image(self, path: Path, *, max_pixels: int, transparent: bool = False) -> Rgb:
         try:
-            with self._begin(_ReadImage(path.resolve(), max_pixels)) as answers:
+            with self._begin(_ReadImage(path.resolve(), max_pixels, transparent)) as answers:
                 head = answers.head()
                 height, width = int(head["height"]), int(head["width"])
                 if not 0 < height * width <= max_pixels:
                     raise _ended_by_force()
-                return answers.samples((height, width, 3), np.dtype(np.uint8))
+                return answers.samples((height, width, 4 if transparent else 3), np.dtype(np.uint8))
         except VideoUndecodable as error:
             raise ReferenceUndecodable(
                 f"The reference {path.name} could not be decoded within the limits of memory and time; save it anew as "

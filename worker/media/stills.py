@@ -90,16 +90,17 @@ def write_png(path: Path, rgb: Rgb) -> None:
         raise
 
 
-def read_image(path: Path, *, max_pixels: int = MAX_REFERENCE_PIXELS) -> Rgb:
+def read_image(path: Path, *, max_pixels: int = MAX_REFERENCE_PIXELS, transparent: bool = False) -> Rgb:
     """Read a reference: PNG, JPEG, WebP, TIFF, BMP or GIF of one frame.
 
-    The EXIF orientation is applied, transparency is dropped, 16 bits are rounded to 8, gray becomes equal R', G', B'.
+    The EXIF orientation is applied, transparency is dropped (`transparent`: it is the fourth channel, and what has none
+    is none that can be read), 16 bits are rounded to 8, gray becomes equal R', G', B'.
 
     Raises:
         ReferenceUndecodable: no picture, cut off or damaged, an animation, or of more than `max_pixels`.
     """
     if (decoder := current_decoder()) is not None:
-        return decoder.read_image(path, max_pixels=max_pixels)
+        return decoder.read_image(path, max_pixels=max_pixels, transparent=transparent)
     data = path.read_bytes()
     name = path.name
     header = read_header(data)
@@ -123,7 +124,8 @@ def read_image(path: Path, *, max_pixels: int = MAX_REFERENCE_PIXELS) -> Rgb:
     if not header.complete or header.width < 1 or header.height < 1:
         raise damaged
     try:
-        bgr = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        wanted = cv2.IMREAD_UNCHANGED if transparent else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+        bgr = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), wanted)
     except cv2.error as error:
         raise damaged from error
     if bgr is None:
@@ -134,4 +136,8 @@ def read_image(path: Path, *, max_pixels: int = MAX_REFERENCE_PIXELS) -> Rgb:
         raise ReferenceUndecodable(
             f"The reference {name} holds {bgr.dtype} samples; save it with 8 or 16 bits per channel."
         )
-    return np.ascontiguousarray(bgr[..., ::-1])
+    if not transparent:
+        return np.ascontiguousarray(bgr[..., ::-1])
+    if bgr.ndim != 3 or bgr.shape[2] != 4:
+        raise ReferenceUndecodable(f"The picture {name} has no transparency; save it as a PNG that has.")
+    return np.ascontiguousarray(bgr[..., [2, 1, 0, 3]])
