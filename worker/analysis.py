@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scenedetect import AdaptiveDetector, FrameTimecode
 
 from worker.media.frames import LumaFrame, VideoInfo
-from worker.signatures import FLAT_DEVIATION, SignatureFile, signature_of, similarities
+from worker.signatures import FLAT_DEVIATION, HEIGHT, SIZE, WIDTH, SignatureFile, signature_of, similarities
 
 ANALYSIS_WIDTH = 192
 """Width at which shots are detected: enough for cuts, and no more time than decoding takes."""
@@ -32,6 +32,8 @@ _SAME_PICTURE = 0.7
 """Correlation of signatures from which the pictures on both sides of a change are the same one, moved on: what came
 between them was a flash, or a fade to black and back."""
 
+_SURROUNDINGS = 3.0
+"""Standard deviation, in pixels of a signature, of the brightness that is taken off its details."""
 _LOOKED_AT = 75
 """Frames on each side in which pictures are looked for, where some show nothing: a fade of three seconds."""
 
@@ -145,7 +147,19 @@ def _goes_on(candidate: int, signatures: SignatureFile, *, frames: int) -> bool:
     if not len(before) or not len(behind):
         # From black or to black: nothing goes on.
         return False
-    return any(float(similarities(behind, one).max()) >= _SAME_PICTURE for one in before)
+    details = _details(behind)
+    return any(
+        float(((similarities(behind, one) + similarities(details, _details(one[None])[0])) / 2).max()) >= _SAME_PICTURE
+        for one in before
+    )
+
+
+def _details(signatures: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Signatures [N, 576] without the brightness of the surroundings: light above and dark below are in many
+    pictures."""
+    planes = signatures.reshape(-1, HEIGHT, WIDTH).astype(np.float32)
+    rest = [plane - cv2.GaussianBlur(plane, (0, 0), _SURROUNDINGS) for plane in planes]
+    return np.asarray(np.clip(np.rint(rest), -127, 127), np.int8).reshape(-1, SIZE)
 
 
 class _CutDetector:

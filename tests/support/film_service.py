@@ -83,17 +83,17 @@ class FilmService:
                 worker.kill()
             worker.wait(10)
 
-    def submit(self, video: Path, references: Sequence[Path], **options: object) -> str:
+    def submit(self, video: Path, pictures: Sequence[Path], /, **options: object) -> str:
         job_id = new_job_id()
         self.store.create(job_id)
         with self.store.open_input_writer(job_id, "video") as writer:
             writer.write(video.read_bytes())
-        for index, path in enumerate(references):
+        for index, path in enumerate(pictures):
             with self.store.open_input_writer(job_id, "reference", index) as writer:
                 writer.write(path.read_bytes())
         given = JobOptions.model_validate({"output": LOSSLESS, "tuning": "off", **options})
         job = Job(id=job_id, status="queued", options=given, created_at=datetime.now(UTC))
-        self.repository.create(job, Submission(reference_names=tuple(path.name for path in references)))
+        self.repository.create(job, Submission(reference_names=tuple(path.name for path in pictures)))
         self.queue.enqueue(job_id)
         return job_id
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
 from jobs.embedded_redis import embedded_redis
@@ -80,34 +81,20 @@ def test_what_an_earlier_job_has_made_is_taken_over_where_nothing_of_it_changed(
     earlier = service.submit(film.path, [first, second, third])
     assert service.wait_until_ended(earlier).status == "succeeded", service.log()
     assert len(service.told("piece_started", earlier)) == 4
-    # Another coloring of the second shot's frame; the last shot borrows from another one.
-    write_png(second, 255 - film.pictures[18])
-    places = [{"name": "18.png", "frame": 18}]
-    later = service.submit(film.path, [first, second, third], reuse=earlier, references=places)
+    assert [shot.reference for shot in service.repository.get(earlier).shots] == ["3.png", "18.png", "30.png", "18.png"]
+    # Another coloring of the second shot's frame: half as colorful, with the same luma.
+    luma = film.pictures[18] @ np.array([0.299, 0.587, 0.114])
+    write_png(second, np.rint((film.pictures[18] + luma[..., None]) / 2).astype(np.uint8))
+    later = service.submit(film.path, [first, second, third], reuse=earlier)
     job = service.wait_until_ended(later)
     assert job.status == "succeeded", job.error
-    assert [line.split("piece=")[1].split()[0] for line in service.told("piece_started", later)] == ["1"]
+    assert [line.split("piece=")[1].split()[0] for line in service.told("piece_started", later)] == ["1", "3"]
     assert packets(service.result(later))[:14] == packets(service.result(earlier))[:14]
     assert packets(service.result(later))[14:24] != packets(service.result(earlier))[14:24]
-    assert packets(service.result(later))[24:] == packets(service.result(earlier))[24:]
+    assert packets(service.result(later))[24:36] == packets(service.result(earlier))[24:36]
     assert [shot.confidence is not None for shot in job.shots] == [True] * 4
     # Where the earlier job is gone, everything is made anew.
     service.store.delete(earlier)
-    again = service.submit(film.path, [first, second, third], reuse=earlier, references=places)
+    again = service.submit(film.path, [first, second, third], reuse=earlier)
     assert service.wait_until_ended(again).status == "succeeded", service.log()
     assert len(service.told("piece_started", again)) == 4
-
-
-def test_a_long_shot_is_done_in_pieces_that_go_on_with_each_others_colors(
-    service: FilmService, make_film: Callable[..., Any], tmp_path: Path
-) -> None:
-    film = make_film(scenes=((1, 130),), width=64, height=48)
-    service.start_workers(2)
-    # So large a frame cost that the shortest stretches are made.
-    job_id = service.submit(film.path, stills(film, tmp_path, 20), shots="single")
-    job = service.wait_until_ended(job_id)
-    assert job.status == "succeeded", job.error
-    with av.open(str(service.result(job_id))) as container:
-        assert len(list(container.decode(video=0))) == 130
-    curve = [point["mean"] for point in json.loads(service.result(job_id, "report_json").read_text())["confidence"]]
-    assert curve[20] == max(curve)

@@ -14,7 +14,7 @@ from torch import Tensor
 from jobs.errors import OutOfMemory
 from models import errors as model_errors
 from models.base import Matrix, Prediction, Reference
-from tests.worker.test_pipeline import Painter, Watcher, run, task_of
+from tests.worker.test_pipeline import Painter, Watcher, chroma_of, lumas_of, mean_chroma, run, task_of
 from worker.analysis import ShotRange
 from worker.pieces import Piece, group, in_turn
 from worker.stretches import LONGEST_STRETCH, SHORTEST_STRETCH, longest_stretch, stretches_of
@@ -85,3 +85,23 @@ def test_what_no_size_can_hold_fails_as_such(make_film: Callable[..., Any], tmp_
     with pytest.raises(OutOfMemory):
         run(task_of(film, tmp_path, film.pictures[0], working_size=96), model=Full())
     assert np.any(film.lumas[0])
+
+
+def test_a_long_shot_is_done_in_pieces_that_go_on_with_each_others_colors(
+    make_film: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.planning.longest_stretch", lambda *_, **__: 16)
+    film, model = make_film(scenes=((1, 90),)), Painter()
+    files = run(task_of(film, tmp_path, film.pictures[40], shots="single"), model=model)
+    # Backward to the start in three, forward to the end in four, each from a frame that is colored.
+    assert sorted(model.fed) == [12, 13, 14, 14, 14, 14, 15]
+    assert all((one == two).all() for one, two in zip(lumas_of(files["video"].path), film.lumas, strict=True))
+    found = chroma_of(files["video"].path)
+    assert len(found) == 90
+    for frame in found:
+        assert frame == pytest.approx(mean_chroma(film.pictures[40]), abs=1.5)
+    curve = [point["mean"] for point in json.loads(files["report_json"].path.read_text())["confidence"]]
+    # No surer than what it is colored from; a little of it is rounded where it waits on disk.
+    assert (np.diff(curve[:41]) > -0.005).all()
+    assert (np.diff(curve[40:]) < 0.005).all()
+    assert max(curve[0], curve[-1]) < 0.8
