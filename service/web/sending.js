@@ -1,12 +1,13 @@
 // A film on its way to the service. It goes on while other views are shown.
 
-import { Problem, newName, send } from "/page/api.js";
+import { Problem, newName, pause, send } from "/page/api.js";
 import { button, chooser, confirm, h, put, say, show } from "/page/dom.js";
 import * as drafts from "/page/drafts.js";
 import { trouble } from "/page/trouble.js";
 import { Upload } from "/page/tus.js";
 import { bytes, left } from "/page/words.js";
 
+const MOST_TRIES = 8;
 let current = null;
 
 const looksLikeVideo = (file) => file.type.startsWith("video/") || /\.(mp4|m4v|mkv|mov|webm|avi|ts|m2ts|mts|mpg|mpeg)$/i.test(file.name);
@@ -90,10 +91,22 @@ async function search(uploadId, title) {
   const form = new FormData();
   form.append("video_upload", uploadId);
   form.append("options", JSON.stringify({ metadata: { title } }));
-  const answer = await send("/v1/keyframes", { method: "POST", body: form, headers: { "Idempotency-Key": newName() } });
-  const { id } = JSON.parse(answer.responseText);
+  const headers = { "Idempotency-Key": newName() }; // The same each time: an answer may be lost, too.
+  const { id } = JSON.parse((await patiently(() => send("/v1/keyframes", { method: "POST", body: form, headers }))).responseText);
   await drafts.save({ id, title, created: Date.now(), references: [], choices: {} });
   return id;
+}
+
+// Again and again where the connection breaks, as the upload before it.
+async function patiently(ask) {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await ask();
+    } catch (problem) {
+      if (problem.code !== "unreachable" || tries >= MOST_TRIES) throw problem;
+      await pause(1000 * tries);
+    }
+  }
 }
 
 export function sending(main) {
