@@ -14,7 +14,8 @@ if redis.call('HEXISTS', KEYS[2], ARGV[1] .. ':through') == 1 or (ARGV[3] == 're
 end
 -- What an execution before it had done is done again.
 redis.call('HINCRBYFLOAT', KEYS[2], 'work', -(redis.call('HGET', KEYS[2], ARGV[1] .. ':work') or 0))
-redis.call('HINCRBY', KEYS[2], 'frames', -(redis.call('HGET', KEYS[2], ARGV[1] .. ':frames') or 0))
+-- Subtracted: Redis 7 takes minus zero for no integer.
+redis.call('HINCRBY', KEYS[2], 'frames', 0 - (redis.call('HGET', KEYS[2], ARGV[1] .. ':frames') or 0))
 redis.call('HDEL', KEYS[2], ARGV[1] .. ':work', ARGV[1] .. ':frames')
 if owner and owner ~= '' then
   redis.call('HINCRBYFLOAT', KEYS[3], 'retint_executions_lost_total jobs', 1)
