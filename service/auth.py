@@ -17,6 +17,8 @@ PAGE_HEADER = "Retint-Page"
 """What the page sends with every call that changes something. A form or a picture of another site cannot send it, and
 a script of another site is not let to: that needs a permission (CORS) that this server never gives."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+OWN_SITES = frozenset({"same-origin", "none"})
+"""What browsers say of calls by a page of this server, and of addresses that a person typed."""
 
 bearer = HTTPBearer(auto_error=False, description="A key that `retint keys create NAME` has made.")
 
@@ -56,6 +58,21 @@ def identify_session(request: Request, *, sessions: SessionBook) -> str | None:
     if key_id is None:
         raise Unauthorized("The session is over, or its key was revoked; show a key again.")
     return key_id
+
+
+def refuse_other_sites(request: Request) -> None:
+    """Let no page of another site change anything where no key is asked for: a browser on this machine reaches the
+    server for any site that it shows, and says for which (Fetch Metadata, W3C). Programs send no such header.
+
+    Raises:
+        Unauthorized: the call changes something, and a page of another site makes it.
+    """
+    site = request.headers.get("sec-fetch-site", "none")
+    if request.method not in SAFE_METHODS and site not in OWN_SITES:
+        raise Unauthorized(
+            "A page of another site makes this call, and carries no key. Use the page of this server itself, or have "
+            "the server ask for keys: RETINT_AUTH=on."
+        )
 
 
 def is_open_to_others(settings: Settings) -> bool:

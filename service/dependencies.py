@@ -19,7 +19,7 @@ from jobs.sessions import SessionBook
 from jobs.settings import Settings
 from jobs.store import Store
 from jobs.tracing import Tracing
-from service.auth import asks_for_keys, bearer, identify, identify_session
+from service.auth import asks_for_keys, bearer, identify, identify_session, refuse_other_sites
 from service.event_hub import EventHub
 from service.traffic import Traffic
 from service.uploads import UploadsUnderWay
@@ -76,6 +76,7 @@ async def get_viewer(
     """The id of the key that the call carries, or that its session was opened with; None, which may see everything,
     where keys are not asked for."""
     if not asks_for_keys(services.settings):
+        refuse_other_sites(request)
         return None
     if credentials is None:
         look = partial(identify_session, request, sessions=services.sessions)

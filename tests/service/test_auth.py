@@ -167,3 +167,15 @@ async def test_without_keys_the_description_speaks_of_none(app: FastAPI) -> None
     document = app.openapi()
     assert "securitySchemes" not in document["components"]
     assert all("security" not in operation for path in document["paths"].values() for operation in path.values())
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_a_page_of_another_site_changes_nothing_where_no_key_is_asked_for(
+    client: httpx.AsyncClient, site: str
+) -> None:
+    """A browser on this machine reaches a server on loopback for any site that it shows."""
+    refused = await client.post("/v1/jobs", files=job_files(), headers={"Sec-Fetch-Site": site})
+    assert_problem(refused, 401, "unauthorized")
+    assert (await client.get("/v1/jobs", headers={"Sec-Fetch-Site": site})).json()["data"] == []
+    own = await client.post("/v1/jobs", files=job_files(), headers={"Sec-Fetch-Site": "same-origin"})
+    assert own.status_code == 202
