@@ -76,7 +76,7 @@ def _settle(*, repository: JobRepository, queue: JobQueue, store: Store, now: da
 
 
 def _settle_absent(job_id: str, *, repository: JobRepository, queue: JobQueue, store: Store, now: datetime) -> None:
-    """Fail an open job that no worker has and none will take; queue one that never got into the queue."""
+    """Queue a job that waits and is not in the queue; fail one that no worker has and none will take."""
     if queue.is_alive(job_id):
         return
     try:
@@ -85,7 +85,9 @@ def _settle_absent(job_id: str, *, repository: JobRepository, queue: JobQueue, s
         return
     if job.status in TERMINAL_STATUSES or now - job.created_at < GRACE:
         return
-    if job.status == "queued" and not queue.is_known(job_id):
+    # What the queue remembers may be the end of an execution before this try: one that failed the job, and was not yet
+    # gone when somebody had it tried again.
+    if job.status == "queued" and not queue.is_lost(job_id):
         queue.enqueue(job_id)
         with log_lines_about(job_id, repository):
             log.warning("job_queued_late")

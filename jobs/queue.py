@@ -136,10 +136,6 @@ class JobQueue:
         running = self._redis.zrangebyscore(self._queue.started_job_registry.key, time.time(), "+inf")
         return any(one.startswith(f"{entry}:".encode()) for one in cast("list[bytes]", running))
 
-    def is_known(self, job_id: str) -> bool:
-        """Whether the queue still remembers the job, alive or not."""
-        return QueuedJob.exists(job_id, connection=self._redis)
-
     def is_lost(self, entry: str) -> bool:
         """Whether the workers of a job, or of a piece, died on every try."""
         queued = self._fetch(entry)

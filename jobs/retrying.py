@@ -15,9 +15,11 @@ def retry_job(job_id: str, *, repository: JobRepository, queue: JobQueue) -> Non
     job = repository.get(job_id)
     if job.status == "failed" and not job.options.keep_input:
         raise JobNotFailed(f"The upload of {job_id} was not kept, as `keep_input` said. Submit it again.")
-    state = repository.pieces.look(job_id)
+    if job.status == "failed":
+        state = repository.pieces.look(job_id)
+        # Before it waits: one that waits and was given up has failed, as housekeeping sees it.
+        queue.forget_lost(job_id, range(len(state.after)) if state is not None else ())
     if not repository.reopen(job_id):
         raise JobNotFailed(f"{job_id} is {repository.get(job_id).status}; only a job that has failed is tried again.")
-    queue.forget_lost(job_id, range(len(state.after)) if state is not None else ())
     repository.pieces.forget(job_id)
     queue.enqueue(job_id)
