@@ -109,13 +109,19 @@ class ForkingWorker(Worker):
     # The process of an execution
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
-        die_with_parent(signal.SIGKILL, parent_pid=self.pid)
-        if self._handing_back:
+        """Ends the process whatever happens: what is raised out of it would go on as a second worker in here."""
+        try:
+            die_with_parent(signal.SIGKILL, parent_pid=self.pid)
+            if self._handing_back:
+                os._exit(1)
+            if self._workplace.confined:
+                # Now, while there is no thread yet and the GPU is not used: what is forked here can be forked again.
+                use_decoder(DecodingProcesses())
+            super().main_work_horse(job, queue)
+        except BaseException:
+            log.exception("execution_not_started", job_id=_task_of(job).job_id)
+        finally:
             os._exit(1)
-        if self._workplace.confined:
-            # Now, while there is no thread yet and the GPU is not used: what is forked from here can be forked again.
-            use_decoder(DecodingProcesses())
-        super().main_work_horse(job, queue)
 
     def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
         ASSIGNMENT.set(Assignment(execution_id=execution.id, workplace=self._workplace))

@@ -1,5 +1,6 @@
 """Films and pictures decoded in processes that can do nothing else; real processes, confined by the real kernel."""
 
+import errno
 import os
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from jobs.errors import JobFailure, ReferenceUndecodable, VideoTooLong, VideoUndecodable, VideoUnsupported
+from jobs.errors import Internal, JobFailure, ReferenceUndecodable, VideoTooLong, VideoUndecodable, VideoUnsupported
 from worker.media import decoding_process
 from worker.media.confinement import Allowance, why_not_confined
 from worker.media.decode import open_video
@@ -139,6 +140,31 @@ def test_ranges_of_a_film_are_read_by_one_process_after_the_other(make_video: An
         forward, backward = (own.frames(path, examination, first=first, last=11) for first in (0, 6))
         assert (next(forward).index, next(backward).index) == (0, 6)
         assert len(decoders(own)) == 2
+
+
+def refused_fork() -> int:
+    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+def test_a_process_that_cannot_be_started_is_not_the_films_fault(
+    make_video: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_video("clip.mkv").path
+    me, fork = os.getpid(), os.fork
+    monkeypatch.setattr(os, "fork", lambda: fork() if os.getpid() == me else refused_fork())
+    with closing(DecodingProcesses()) as own:
+        for _ in range(2):
+            with pytest.raises(JobFailure, match="No process could be started to decode in: Resource temp") as refused:
+                own.examine(path, limits=None, on_packet=lambda _: None)
+            assert refused.value.code == Internal.code
+
+
+def test_a_starter_that_fails_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding_process, "use_decoder", lambda _: refused_fork())
+    with closing(DecodingProcesses()) as own:
+        ended = os.waitid(os.P_PID, own._starter, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 1)
 
 
 def decoders(processes: DecodingProcesses) -> list[psutil.Process]:

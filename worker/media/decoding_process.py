@@ -269,6 +269,8 @@ class _Answers:
             while view:
                 view = view[os.write(self._question, view) :]
         except BrokenPipeError as error:
+            # It ended before it was asked: what it may have said of that is the better reason.
+            self.head()
             raise _ended_by_force() from error
 
     def head(self) -> Head:
@@ -343,19 +345,36 @@ def _failure(code: str, detail: str) -> JobFailure:
 
 def _start_processes(control: socket.socket, *, parent: int) -> NoReturn:
     """The process that the others are forked from, as long as its parent lives."""
-    die_with_parent(signal.SIGKILL, parent_pid=parent)
-    os.closerange(3, control.fileno())
-    os.closerange(control.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    use_decoder(None)
+    try:
+        die_with_parent(signal.SIGKILL, parent_pid=parent)
+        os.closerange(3, control.fileno())
+        os.closerange(control.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        use_decoder(None)
+        _start_as_asked(control)
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
+def _start_as_asked(control: socket.socket) -> None:
     me = os.getpid()
     while True:
         word, descriptors, _, _ = socket.recv_fds(control, 1, 2)
         if not word:
-            os._exit(0)
-        if os.fork() == 0:
+            return
+        child: int | None = None
+        try:
+            child = os.fork()
+        except OSError as error:
+            detail = f"No process could be started to decode in: {error.strerror}."
+            with suppress(BrokenPipeError):  # nobody wants to know
+                _Channel(*descriptors).send({"failure": Internal.code, "detail": detail})
+        if child == 0:
             control.close()
             _decode(_Channel(*descriptors), parent=me)
         for descriptor in descriptors:
