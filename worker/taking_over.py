@@ -22,7 +22,11 @@ class TakingOver:
         # The file that others are found by comes last.
         for name in sorted(self._earlier.kept(), key=lambda name: name.startswith(ANALYSIS_NAMES[-1])):
             if name.startswith(ANALYSIS_NAMES):
-                self._take(name)
+                try:
+                    self._take(name)
+                except FileNotFoundError:
+                    # The earlier job was deleted meanwhile.
+                    return
 
     def take_pieces(self, plan: FilmPlan) -> None:
         """Those of the plan that the earlier job has: their keys are made of all that goes into them."""
