@@ -129,6 +129,9 @@ class _Assembly:
             peak_memory_megabytes=max(
                 peak_megabytes(), self._plan.peak_memory_megabytes, *(one.peak_memory_megabytes for one in self._notes)
             ),
+            frames_colored=sum(
+                work.frames for piece, work in self._plan.colorings if self._notes[piece.number].seconds > 0
+            ),
         )
         if "report" in self._wanted:
             (folder / "report.html").write_text(report_page(report, stills=stills), encoding="utf-8")

@@ -49,7 +49,7 @@ def plan_or_assemble(
                 taking.take_analyses()
             plan = plan_film(task, model=model, progress=progress, checkpoints=checkpoints, scratch=Path(scratch))
             if taking is not None:
-                taking.take_pieces(plan)
+                taking.take_pieces(plan.pieces)
     journal = Journal.of(plan)
     sums: dict[int, list[StretchSum]] = {}
     through = keys_through(checkpoints.kept())

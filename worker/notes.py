@@ -19,6 +19,7 @@ class TuningNotes(StrictModel):
     weights: str
     """Name of the kept file; so are those below."""
     seconds: float
+    """What it took in this job: 0 where it was taken over from another; so is the memory below."""
     peak_memory_megabytes: float
     """Of the process that did it, so far."""
     working_size: int | None = None

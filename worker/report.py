@@ -59,7 +59,7 @@ class Speed(StrictModel):
     seconds_by_phase: dict[Phase, float]
     """Decoding, coloring and encoding a frame follow each other, so that `colorizing` holds all three."""
     frames_per_second: float
-    """Of coloring, tuning not counted."""
+    """Of coloring what was not taken over from another job, tuning not counted; 0 where that is nothing."""
     peak_memory_megabytes: float
     """Of the process that took most."""
 
@@ -88,8 +88,9 @@ def build_report(
     model: ModelDescription,
     phase_seconds: dict[Phase, float],
     peak_memory_megabytes: float,
+    frames_colored: int,
 ) -> Report:
-    """The report of a finished job."""
+    """The report of a finished job, which colored so many frames itself."""
     return Report(
         options=options,
         model=ReportedModel(name=model.name, title=model.title, license=model.license),
@@ -100,7 +101,7 @@ def build_report(
         weakest_frames=_weakest_frames(journal),
         next_references=_next_references(journal),
         warnings=list(journal.warnings),
-        speed=_speed(phase_seconds, peak_memory_megabytes, frames=len(journal.confidences)),
+        speed=_speed(phase_seconds, peak_memory_megabytes, frames=frames_colored),
         versions=_versions(),
     )
 

@@ -65,14 +65,14 @@ def _embeddable(json: str) -> str:
 
 
 def _summary(report: Report) -> str:
-    video = report.video
+    video, rate = report.video, report.speed.frames_per_second
     gains = [shot.tuning.gain_db for shot in report.shots if shot.tuning is not None]
     tuned = f"tuning gained {np.mean(gains):.2f} dB on held-out parts of the references" if gains else "tuning off"
     return (
         f"<p>{video.width}x{video.height}, {video.frames} frames, {video.duration_seconds:.1f} s; "
         f"{_count(len(report.shots), 'shot')}, {_count(len(report.references), 'reference')}; "
-        f"model {escape(report.model.name)}; {tuned}; "
-        f"{report.speed.frames_per_second:.1f} frames per second.</p>"
+        f"model {escape(report.model.name)}; {tuned}"
+        f"{f'; {rate:.1f} frames per second' if rate > 0 else ''}.</p>"
     )
 
 

@@ -1,11 +1,12 @@
 """Takes over what an earlier job of the same film has made, where it would be made the same again."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.linking import link_or_copy
 from worker.checkpoints import Checkpoints
-from worker.film_plan import FilmPlan
-from worker.notes import TuningNotes, keys_through, notes_name, read_notes
+from worker.notes import ColoringNotes, TuningNotes, keys_through, notes_name, read_notes, write_notes
+from worker.pieces import Piece
 from worker.planning import ANALYSIS_NAMES
 
 
@@ -28,20 +29,27 @@ class TakingOver:
                     # The earlier job was deleted meanwhile.
                     return
 
-    def take_pieces(self, plan: FilmPlan) -> None:
-        """Those of the plan that the earlier job has: their keys are made of all that goes into them."""
+    def take_pieces(self, pieces: Sequence[Piece]) -> None:
+        """Those that the earlier job has: their keys are made of all that goes into them."""
         through = keys_through(self._earlier.kept())
-        for piece in plan.pieces:
+        for piece in pieces:
             if piece.key not in through:
                 continue
             try:
                 notes = read_notes(piece, self._earlier)
                 files = [notes.weights] if isinstance(notes, TuningNotes) else notes.files
-                for name in (*files, notes_name(piece)):
+                for name in files:
                     self._take(name)
             except FileNotFoundError:
                 # The earlier job was deleted meanwhile.
                 return
+            self._note(piece, notes)
+
+    def _note(self, piece: Piece, notes: TuningNotes | ColoringNotes) -> None:
+        """What the earlier job took for it is no figure of this one."""
+        path = self._scratch / f"taken-{notes_name(piece)}"
+        path.write_bytes(write_notes(notes.model_copy(update={"seconds": 0.0, "peak_memory_megabytes": 0.0})))
+        self._own.keep(notes_name(piece), path)
 
     def _take(self, name: str) -> None:
         path = self._scratch / f"taken-{name}"

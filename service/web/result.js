@@ -64,7 +64,7 @@ function measured(job, report, { suggestions, seek }) {
   const rows = [
     ["How sure the colors are", mean === null ? "" : `${confidence(mean)} on average`],
     ["Learned from your frames", gains.length ? `${(gains.reduce((sum, gain) => sum + gain, 0) / gains.length).toFixed(2)} dB closer to them` : ""],
-    ["Speed", report ? rate(report.speed.frames_per_second) : job.progress.fps ? rate(job.progress.fps) : ""],
+    ["Speed", report ? report.speed.frames_per_second && rate(report.speed.frames_per_second) : job.progress.fps ? rate(job.progress.fps) : ""],
     ["Colored frames", job.references.map((one) => one.name).join(", ")],
   ].filter(([, value]) => value);
   return h("section", { class: "panel", "aria-labelledby": "measured-title" }, h("h2", { id: "measured-title" }, "Measured"),

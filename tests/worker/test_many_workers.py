@@ -93,6 +93,13 @@ def test_what_an_earlier_job_has_made_is_taken_over_where_nothing_of_it_changed(
     assert packets(service.result(later))[14:24] != packets(service.result(earlier))[14:24]
     assert packets(service.result(later))[24:36] == packets(service.result(earlier))[24:36]
     assert [shot.confidence is not None for shot in job.shots] == [True] * 4
+    # What is taken over took this job nothing.
+    same = service.submit(film.path, [first, second, third], reuse=later)
+    assert service.wait_until_ended(same).status == "succeeded", service.log()
+    told = json.loads(service.result(same, "report_json").read_text())["speed"]
+    assert told["seconds_by_phase"].get("tuning", 0) == told["seconds_by_phase"].get("colorizing", 0) == 0
+    assert told["seconds_by_phase"]["encoding"] > 0
+    assert told["frames_per_second"] == 0
     # Where the earlier job is gone, everything is made anew.
     service.store.delete(earlier)
     again = service.submit(film.path, [first, second, third], reuse=earlier)

@@ -71,6 +71,7 @@ def report_of(made: Journal) -> Report:
         model=MODEL,
         phase_seconds={"tuning": 1.5, "colorizing": 4.0, "encoding": 1.0},
         peak_memory_megabytes=700.0,
+        frames_colored=20,
     )
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from worker.checkpoints import FolderCheckpoints
+from worker.notes import ColoringNotes, notes_name, read_notes, write_notes
+from worker.pieces import Coloring, Piece
+from worker.stretches import Stretch
 from worker.taking_over import TakingOver
 
 
@@ -49,4 +52,21 @@ def test_a_look_at_every_frame_is_taken_as_far_as_the_earlier_job_is_there(
     TakingOver(Vanishing(earlier, reads=reads), FolderCheckpoints(own), scratch=scratch).take_analyses()
     # The shots are what a look is found by.
     assert FolderCheckpoints(own).kept() == sorted(["signatures-k", "shots-k.json"][:reads])
+    assert list(scratch.iterdir()) == []
+
+
+def test_what_a_piece_took_stays_with_the_job_that_made_it(folders: tuple[Path, Path, Path]) -> None:
+    earlier, own, scratch = folders
+    stretch = Stretch(0, 1, forward="reference")
+    piece = Piece(0, Coloring(0, (stretch,), keeps_first=False, keeps_last=False), after=(), key="k", cost=1.0)
+    made = ColoringNotes(
+        **{"confidences": [0.5, 0.25], "video": "k.mkv", "comparison": None, "frames": None, "first": None},
+        **{"last": None, "seconds": 3.0, "peak_memory_megabytes": 700.0, "working_size": 48},
+    )
+    (earlier / "k.mkv").write_text("film")
+    (earlier / notes_name(piece)).write_bytes(write_notes(made))
+    TakingOver(FolderCheckpoints(earlier), FolderCheckpoints(own), scratch=scratch).take_pieces([piece])
+    taken = read_notes(piece, FolderCheckpoints(own))
+    assert taken == made.model_copy(update={"seconds": 0.0, "peak_memory_megabytes": 0.0})
+    assert (own / "k.mkv").read_text() == "film"
     assert list(scratch.iterdir()) == []
