@@ -21,6 +21,7 @@ from jobs.options import JobOptions
 from jobs.queue import JobQueue
 from jobs.record import Job, Progress
 from jobs.repository import JobRepository
+from jobs.retrying import retry_job
 from jobs.settings import Settings
 
 MakeJob = Callable[..., Job]
@@ -172,6 +173,49 @@ def test_a_waiting_job_that_never_reached_the_queue_is_queued(
     make_job()  # on its way
     sweep(repository, queue, store, now())
     assert queue.waiting_ids() == [old.id]
+
+
+def test_a_job_that_is_retried_before_its_execution_is_gone_is_tried_again(
+    repository: JobRepository, queue: JobQueue, store: FolderStore, redis: Redis, settings: Settings, make_job: MakeJob
+) -> None:
+    job = make_job(created_at=now() - timedelta(minutes=5))
+    queue.enqueue(job.id)
+    Queue(settings.queue_name, connection=redis, serializer="json").remove(job.id)
+    queued_job(redis, job.id).set_status(JobStatus.STARTED)
+    assert repository.claim(job.id, "a")
+    assert repository.fail(job.id, "a", VideoUndecodable("It is no video."))
+    retry_job(job.id, repository=repository, queue=queue)
+    queued_job(redis, job.id).set_status(JobStatus.FINISHED)
+    sweep(repository, queue, store, now())
+    assert repository.get(job.id).status == "queued"
+    assert queue.waiting_ids() == [job.id]
+
+
+def test_a_sweep_while_a_lost_job_is_retried_does_not_fail_it(
+    repository: JobRepository,
+    queue: JobQueue,
+    store: FolderStore,
+    redis: Redis,
+    make_job: MakeJob,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = make_job(created_at=now() - timedelta(minutes=5))
+    queue.enqueue(job.id)
+    queue_of_rq = Queue(queued_job(redis, job.id).origin, connection=redis, serializer="json")
+    queue_of_rq.remove(job.id)
+    queued_job(redis, job.id).set_status(JobStatus.FAILED)
+    assert repository.fail(job.id, None, VideoUndecodable("It is no video."))
+    reopen = repository.reopen
+
+    def reopen_and_sweep(job_id: str) -> bool:
+        reopened = reopen(job_id)
+        sweep(repository, queue, store, now())
+        return reopened
+
+    monkeypatch.setattr(repository, "reopen", reopen_and_sweep)
+    retry_job(job.id, repository=repository, queue=queue)
+    assert repository.get(job.id).status == "queued"
+    assert queue.waiting_ids() == [job.id]
 
 
 def test_living_jobs_are_left_alone(
