@@ -17,6 +17,7 @@ from models.errors import DeviceUnavailable
 from worker.forking import ForkingWorker, work_until_stopped
 from worker.gpu_claim import claim_gpu
 from worker.media.confinement import why_not_confined
+from worker.media.decoding_process import CPU_SECONDS, MEMORY_BYTES
 from worker.publishing import CatalogPublisher
 from worker.store_wait import wait_for_store
 from worker.work import Colorize
@@ -47,7 +48,7 @@ def run_worker(settings: Settings, *, colorize: Colorize | None = None) -> None:
     redis = connect(redis_url)
     repository = JobRepository(redis, settings.queue_name, retention_seconds=settings.retention_seconds)
     queue = JobQueue(redis, settings)
-    problem = why_not_confined()
+    problem = why_not_confined(memory_bytes=MEMORY_BYTES, cpu_seconds=CPU_SECONDS)
     if problem is not None:
         log.warning("decoder_not_confined", cause=problem, then="films are decoded with all rights that the worker has")
     workplace = Workplace(settings, repository, store, queue, colorize, confined=problem is None)

@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,17 +17,18 @@ import psutil
 import pytest
 
 from jobs.errors import Internal, JobFailure, ReferenceUndecodable, VideoTooLong, VideoUndecodable, VideoUnsupported
-from worker.media import decoding_process
+from worker.media import confinement, decoding_process
 from worker.media.confinement import Allowance, why_not_confined
 from worker.media.decode import open_video
 from worker.media.decoder import use_decoder
-from worker.media.decoding_process import DecodingProcesses
+from worker.media.decoding_process import CPU_SECONDS, MEMORY_BYTES, DecodingProcesses
 from worker.media.probe import examine
 from worker.media.stills import read_image, write_png
 from worker.task import Limits
 
-PROBLEM = why_not_confined()
+PROBLEM = why_not_confined(memory_bytes=MEMORY_BYTES, cpu_seconds=CPU_SECONDS)
 pytestmark = pytest.mark.skipif(PROBLEM is not None, reason=f"processes cannot be confined here: {PROBLEM}")
+ROOT = Path(__file__).resolve().parents[2]
 LIMITS = Limits(max_pixels=64 * 48, max_duration_seconds=4.0, max_frames=100)
 
 
@@ -180,6 +182,40 @@ def test_pictures_are_those_of_this_process(tmp_path: Path, confined: DecodingPr
     path.write_bytes(b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>")
     with pytest.raises(ReferenceUndecodable, match="not a picture that can be read"):
         read_image(path)
+
+
+# Where the operator has set limits
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_DATA, (2 * 1024**3,) * 2)
+resource.setrlimit(resource.RLIMIT_CPU, (300, 300))
+from worker.media.confinement import Allowance, _limit, why_not_confined
+from worker.media.decoding_process import CPU_SECONDS, MEMORY_BYTES, DecodingProcesses
+print(why_not_confined(memory_bytes=MEMORY_BYTES, cpu_seconds=CPU_SECONDS))
+print(DecodingProcesses().examine(Path(sys.argv[1]), limits=None, on_packet=lambda _: None).info.frames)
+_limit(Allowance(Path(sys.argv[1]), MEMORY_BYTES, CPU_SECONDS))  # what root raises, others may not raise
+print(resource.getrlimit(resource.RLIMIT_DATA)[1] // 1024**3, resource.getrlimit(resource.RLIMIT_CPU)[1])
+"""
+
+
+def test_a_limit_lower_than_ours_stays_and_films_are_decoded(make_video: Any) -> None:
+    path = make_video("clip.mkv", frames=12).path
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.split() == ["None", "12", "2", "300"], done.stderr
+
+
+def test_whatever_keeps_a_process_from_being_confined_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for restrict, told in ((refuse_limit, "not allowed to raise"), (os.abort, "the process that tried it died")):
+        monkeypatch.setattr(confinement, "_limit", lambda _, restrict=restrict: restrict())
+        problem = why_not_confined(memory_bytes=MEMORY_BYTES, cpu_seconds=CPU_SECONDS)
+        assert problem is not None
+        assert told in problem
+
+
+def refuse_limit() -> None:
+    raise ValueError("not allowed to raise maximum limit")
 
 
 # What a decoder that was taken over can do

@@ -72,25 +72,25 @@ def confine(allowance: Allowance, *, keep: Sequence[int]) -> None:
     _restrict_calls(seccomp)
 
 
-def why_not_confined() -> str | None:
-    """What keeps processes here from being confined, found out by trying; None where nothing does. Call it before there
-    are threads."""
+def why_not_confined(*, memory_bytes: int, cpu_seconds: int) -> str | None:
+    """What keeps processes here from being confined, found out by trying with the limits that they will have; None
+    where nothing does. Call it before there are threads."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        text = ""
+        status = 1
         try:
-            confine(Allowance(Path(os.devnull), memory_bytes=2**30, cpu_seconds=60), keep=[writer])
-        except (NotConfined, OSError) as error:
-            text = str(error)
+            confine(Allowance(Path(os.devnull), memory_bytes, cpu_seconds), keep=[writer])
+            status = 0
+        except Exception as error:
+            os.write(writer, str(error).encode()[:4096])
         finally:
-            os.write(writer, text.encode())
-            os._exit(0)
+            os._exit(status)
     os.close(writer)
-    problem = os.read(reader, 4096).decode()
+    problem = os.read(reader, 4096).decode(errors="replace")
     os.close(reader)
-    os.waitpid(child, 0)
-    return problem or None
+    _, status = os.waitpid(child, 0)
+    return None if status == 0 else problem or "the process that tried it died"
 
 
 def landlock_version() -> int:
@@ -105,9 +105,16 @@ def _limit(allowance: Allowance) -> None:
     # Of private memory, not of addresses: libraries for GPUs are mapped by the gigabyte and never touched here.
     had = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
     memory = had + allowance.memory_bytes
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (allowance.cpu_seconds, allowance.cpu_seconds))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _lower(resource.RLIMIT_DATA, memory)
+    _lower(resource.RLIMIT_CPU, allowance.cpu_seconds)
+    _lower(resource.RLIMIT_CORE, 0)
+
+
+def _lower(kind: int, wanted: int) -> None:
+    """For good; a limit that the operator has set lower stays."""
+    hard = resource.getrlimit(kind)[1]
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(kind, (limit, limit))
 
 
 class _Ruleset(ctypes.Structure):
