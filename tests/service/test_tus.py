@@ -40,7 +40,13 @@ def settings(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> 
     if request.param == "s3":
         storage = request.getfixturevalue("object_storage").settings()
     return Settings(
-        redis_url=redis_url, data_folder=tmp_path, queue_name=f"test-{uuid4().hex}", min_free_bytes=0, **storage
+        redis_url=redis_url,
+        data_folder=tmp_path,
+        queue_name=f"test-{uuid4().hex}",
+        min_free_bytes=0,
+        # What fits every disk that the tests run on.
+        max_upload_bytes=64 * 2**20,
+        **storage,
     )
 
 
