@@ -112,7 +112,7 @@ class Pieces:
     def look(self, job_id: str) -> PiecesState | None:
         """None where the job has no pieces."""
         stored = cast("dict[bytes, bytes]", self._redis.hgetall(self._keys.pieces(job_id)))
-        if not stored:
+        if b"run" not in stored:
             return None
         through = (name.split(b":")[0] for name in stored if name.endswith(b":through"))
         return PiecesState(
@@ -175,12 +175,16 @@ class Pieces:
         return sorted(int(member) for member in members)
 
     def add_confidence(self, job_id: str, number: int, sums: Sequence[StretchSum]) -> list[StretchSum]:
-        """Note what a piece adds to the curve of the film; returns what all of them have added."""
+        """Note what a piece adds to the curve of the film; returns what all of them have added, nothing where the job
+        has no pieces any more."""
         key = self._keys.pieces(job_id)
         with self._redis.pipeline() as pipeline:
             pipeline.hset(key, f"{number}:confidence", _SUMS.dump_json(list(sums)).decode())
             pipeline.hgetall(key)
             stored = cast("dict[bytes, bytes]", pipeline.execute()[-1])
+        if b"run" not in stored:
+            self._redis.hdel(key, f"{number}:confidence")
+            return []
         texts = (text for name, text in stored.items() if name.endswith(b":confidence"))
         return [one for text in texts for one in _SUMS.validate_json(text)]
 

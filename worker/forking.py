@@ -189,6 +189,9 @@ class ForkingWorker(Worker):
         owner = execution.id if execution is not None else None
         if task.piece is not None:
             owner = repository.pieces.run_of(task.job_id)
+            if not owner:
+                # The job has ended since, or is tried again: this piece is not what it waits for.
+                return
         if repository.fail(task.job_id, owner, WorkerLost(WORKER_LOST_DETAIL)):
             self._jobs.stop(task.job_id)
 

@@ -74,6 +74,10 @@ class _Execution:
         except (JobCanceled, JobNotFound, JobExpired):
             log.info("piece_given_up")
         except JobFailure as failure:
+            if not self._is_owned():
+                # Another has the piece, and may do better: this worker's disk or network is not its own.
+                log.info("piece_given_up", code=failure.code)
+                return
             log.warning("job_failed", code=failure.code, detail=failure.detail)
             self._fail(failure)
         except Exception:

@@ -108,4 +108,5 @@ class PieceObserver(Watch):
             self._repository.update(self._job_id, self._run_id, tuning=tuning)
 
     def _fail(self, failure: TimedOut) -> None:
-        self._repository.fail(self._job_id, self._run_id, failure)
+        if self._repository.pieces.is_owned(self._job_id, self._number, self._execution_id):
+            self._repository.fail(self._job_id, self._run_id, failure)

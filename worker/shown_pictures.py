@@ -26,10 +26,11 @@ class ShownPictures:
             self._waiting[frame] = picture
 
     def store(self) -> bool:
-        """Store what waits, and tell whether anything did. A picture that cannot be stored is no reason to give up the
+        """Store what waits, and tell whether anything was stored. A picture that cannot be is no reason to give up the
         job."""
         with self._lock:
             pictures, self._waiting = self._waiting, {}
+        before = len(self.stored)
         for frame, picture in pictures.items():
             try:
                 self._store.write_still(self._job_id, frame, picture)
@@ -37,4 +38,4 @@ class ShownPictures:
                 log.warning("still_not_stored", job_id=self._job_id, frame=frame, cause=str(error))
                 continue
             self.stored.add(frame)
-        return bool(pictures)
+        return len(self.stored) > before
