@@ -104,6 +104,10 @@ class Colorizer(Protocol):
         """The weights that test-time tuning trains."""
         ...
 
+    def weights(self) -> Iterator[Tensor]:
+        """Everything that the output depends on beside what is fed, trained or not, always in the same order."""
+        ...
+
     def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> Example:
         """A labelled sample made from the reference.
 

@@ -265,8 +265,8 @@ class _Cutting:
 def _fingerprint(model: Colorizer) -> str:
     """Of the weights as they are before tuning."""
     digest = hashlib.sha256()
-    for parameter in model.tunable_parameters():
-        digest.update(parameter.detach().cpu().float().numpy().tobytes())
+    for weight in model.weights():
+        digest.update(weight.detach().cpu().float().numpy().tobytes())
     return digest.hexdigest()
 
 

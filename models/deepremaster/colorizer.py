@@ -78,6 +78,10 @@ class DeepRemasterColorizer:
         with memory_checked("A second copy of DeepRemaster's weights"):
             return type(self)(copy.deepcopy(self._restoration), copy.deepcopy(self._colorization))
 
+    def weights(self) -> Iterator[Tensor]:
+        for module in (self._restoration, self._colorization):
+            yield from module.state_dict().values()
+
     def tunable_parameters(self) -> list[nn.Parameter]:
         """Every weight of R and of C."""
         return [*self._restoration.parameters(), *self._colorization.parameters()]

@@ -115,6 +115,10 @@ class ExemplarColorizer:
             coloring = copy.deepcopy(self._networks.coloring)
         return type(self)(Networks(self._networks.features, self._networks.matching, coloring))
 
+    def weights(self) -> Iterator[Tensor]:
+        for module in (self._networks.features, self._networks.matching, self._networks.coloring):
+            yield from module.state_dict().values()
+
     def tunable_parameters(self) -> list[nn.Parameter]:
         return list(self._networks.coloring.parameters())
 

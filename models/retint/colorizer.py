@@ -137,6 +137,10 @@ class RetintColorizer:
         # The trunk is never trained, so that copies may share it.
         return type(self)(self._trunk, copy.deepcopy(self._network), device=self._device)
 
+    def weights(self) -> Iterator[Tensor]:
+        for module in (self._trunk, self._network):
+            yield from module.state_dict().values()
+
     def tunable_parameters(self) -> list[nn.Parameter]:
         # What pictures are matched by: of that a single picture can tell enough.
         return list(self._network.description.parameters())

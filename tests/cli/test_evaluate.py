@@ -59,6 +59,9 @@ class Gray:
         for luma in lumas:
             yield Prediction(chroma=torch.zeros(2, *luma.shape), confidence=torch.ones_like(luma))
 
+    def weights(self) -> Iterator[torch.Tensor]:
+        return iter(self.tunable_parameters())
+
     def tunable_parameters(self) -> list[nn.Parameter]:
         return [self.weight]
 

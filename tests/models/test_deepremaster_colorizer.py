@@ -149,3 +149,8 @@ def test_the_cpus_own_want_of_memory_is_told_alike() -> None:
 def test_a_size_that_is_no_multiple_of_sixteen_is_refused(deepremaster: DeepRemasterColorizer) -> None:
     with pytest.raises(ValueError, match="multiples of 16"):
         list(deepremaster.colorize([torch.zeros(40, 64)], [reference()], matrix="bt601"))
+
+
+def test_weights_are_all_that_shape_the_output_stored_statistics_included(deepremaster: DeepRemasterColorizer) -> None:
+    tuned = {parameter.data_ptr() for parameter in deepremaster.tunable_parameters()}
+    assert tuned < {weight.data_ptr() for weight in deepremaster.weights()}

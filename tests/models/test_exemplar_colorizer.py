@@ -184,3 +184,8 @@ def test_a_sample_of_a_reference_without_neighbors_is_one_moved(exemplar: Exempl
     alone = replace(smooth_reference(), nearby=())
     _, truth = exemplar.example(alone, matrix="bt601", variation=1)()
     assert not torch.allclose(truth, rgb_to_lab(alone.rgb), atol=1.0)
+
+
+def test_weights_are_those_of_all_three_nets_not_of_the_tuned_one_alone(exemplar: ExemplarColorizer) -> None:
+    tuned = {parameter.data_ptr() for parameter in exemplar.tunable_parameters()}
+    assert tuned < {weight.data_ptr() for weight in exemplar.weights()}

@@ -233,3 +233,10 @@ def test_a_clone_shares_only_what_is_never_trained() -> None:
     copy = original.clone()
     ours = {id(p) for p in original.tunable_parameters()}
     assert not ours & {id(p) for p in copy.tunable_parameters()}
+
+
+def test_weights_are_all_that_shape_the_output(colorizer: RetintColorizer) -> None:
+    tuned = {parameter.data_ptr() for parameter in colorizer.tunable_parameters()}
+    every = {weight.data_ptr() for weight in colorizer.weights()}
+    assert tuned < every
+    assert len(every) > 100  # the features that pictures are matched by, and what fuses the offers

@@ -49,6 +49,9 @@ class Tint:
     ) -> Iterator[Prediction]:
         raise AssertionError("tuning asks for examples alone")
 
+    def weights(self) -> Iterator[torch.Tensor]:
+        return iter(self.tunable_parameters())
+
     def tunable_parameters(self) -> list[nn.Parameter]:
         return [self.ab]
 

@@ -101,6 +101,9 @@ class Still:
             assert luma.shape == references[0].luma.shape
             yield Prediction(chroma=chroma + self.offset.detach(), confidence=torch.ones_like(luma))
 
+    def weights(self) -> Iterator[torch.Tensor]:
+        return iter(self.tunable_parameters())
+
     def tunable_parameters(self) -> list[nn.Parameter]:
         return [self.offset]
 

@@ -112,6 +112,9 @@ class Painter:
                 luma=(luma + 0.1).clamp(0, 1) if restore else None,
             )
 
+    def weights(self) -> Iterator[torch.Tensor]:
+        return iter(self.tunable_parameters())
+
     def tunable_parameters(self) -> list[nn.Parameter]:
         return [self.weight]
 
@@ -329,6 +332,9 @@ def test_a_tiny_film_is_colored_untuned_by_the_default_model(
 
 def test_why_a_shot_was_not_tuned_is_a_warning(make_film: Callable[..., Any], tmp_path: Path) -> None:
     class Untaught(Painter):
+        def weights(self) -> Iterator[torch.Tensor]:
+            return iter(self.tunable_parameters())
+
         def tunable_parameters(self) -> list[nn.Parameter]:
             return []
 

@@ -89,6 +89,9 @@ class Recorder:
         size = (HEIGHT // 2, WIDTH // 2)
         return Prediction(chroma=torch.full((2, *size), color / 2), confidence=torch.full(size, confidence))
 
+    def weights(self) -> Iterator[torch.Tensor]:
+        return iter(self.tunable_parameters())
+
     def tunable_parameters(self) -> list[nn.Parameter]:
         return []
 

@@ -44,6 +44,9 @@ class Learner:
     ) -> Iterator[Prediction]:
         raise AssertionError("nothing is colored here")
 
+    def weights(self) -> Iterator[torch.Tensor]:
+        return iter(self.tunable_parameters())
+
     def tunable_parameters(self) -> list[nn.Parameter]:
         return [self.weight]
 
