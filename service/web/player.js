@@ -45,6 +45,7 @@ export function player({ address, film, points, shots, suggestions, actions = []
   let mediaTime = 0;
   let start = null;
   let wanted = null;
+  let told = NaN; // when the frame stands, in the video's own time, that the browser last told of
   let closed = false;
 
   function place(at) { return (1000 * at) / Math.max(1, last); }
@@ -68,8 +69,11 @@ export function player({ address, film, points, shots, suggestions, actions = []
     if (closed) return;
     // The first frame need not stand at zero: sound may begin before it.
     if (facts && start === null && video.currentTime < 0.5 / rate) start = facts.mediaTime;
-    mediaTime = (facts?.mediaTime ?? video.currentTime) - (start ?? 0);
-    frame = Math.min(last, Math.max(0, Math.round(mediaTime * rate - (facts ? 0 : 0.5))));
+    told = facts?.mediaTime ?? NaN;
+    const since = (facts?.mediaTime ?? video.currentTime) - (start ?? 0);
+    frame = Math.min(last, Math.max(0, Math.round(since * rate - (facts ? 0 : 0.5))));
+    // The clock stands in the middle of a frame, which says nothing of whether it or the next one is meant.
+    mediaTime = facts ? since : frame / rate;
     show(wait, false);
     draw();
     tell();
@@ -94,8 +98,8 @@ export function player({ address, film, points, shots, suggestions, actions = []
     const next = wanted;
     wanted = null;
     if (next !== null && Math.abs((start ?? 0) + (next + 0.5) / rate - video.currentTime) > 0.75 / rate && next < last) seek(next);
-    if (!("requestVideoFrameCallback" in video)) shown();
-    else tell();
+    // Browsers do not always tell of a frame that they show after a seek; it is there to be drawn all the same.
+    if (Math.abs(told - video.currentTime) < 1 / rate) { draw(); tell(); } else shown();
   });
   video.addEventListener("loadeddata", () => { if (!("requestVideoFrameCallback" in video)) shown(); else draw(); });
   video.addEventListener("error", () => { say(wait, "This browser cannot play the film. It can be downloaded below."); show(wait, true); });
