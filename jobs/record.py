@@ -181,7 +181,7 @@ class TaskRecord(StrictModel):
     progress: Progress = Progress()
     """How far it is."""
     queue_position: int | None = None
-    """How many are before it; null once it is being worked on."""
+    """How many jobs wait before it; null once it is being worked on."""
     video: VideoFacts | None = None
     """Null before the video is probed."""
     variants: list[Variant] = Field(default_factory=list)

@@ -94,6 +94,7 @@ class JobRepository:
         self._keys = RecordKeys(prefix)
         self.pieces = Pieces(redis, prefix)
         self._create = redis.register_script(files("jobs").joinpath("create.lua").read_text())
+        self._places = redis.register_script(files("jobs").joinpath("places.lua").read_text())
         self._transition = redis.register_script(files("jobs").joinpath("transition.lua").read_text())
 
     # Reading
@@ -386,16 +387,22 @@ class JobRepository:
         """What is stored of a record that `viewer` may see, and where it is in the queue."""
         with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.hgetall(self._keys.record(record_id))
-            pipeline.lpos(self._keys.queue, record_id)
             pipeline.get(self._keys.expired(record_id))
-            stored, position, expired_owner = pipeline.execute()
+            stored, expired_owner = pipeline.execute()
         if not stored and expired_owner is not None and viewer in (None, expired_owner.decode()):
             raise _expired(record_id)
         if not stored or viewer not in (None, decode_owner(stored)) or kind not in (None, decode_kind(stored)):
             raise job_not_found(record_id)
         if _is_over(decode_expiry(stored)):
             raise _expired(record_id)
-        return stored, position
+        return stored, self._places_of({record_id: stored}).get(record_id)
+
+    def _places_of(self, stored: Mapping[str, Mapping[bytes, bytes]]) -> dict[str, int]:
+        """How many wait before each record that is queued."""
+        ids = [record_id for record_id, fields in stored.items() if fields.get(b"status") == b"queued"]
+        if not ids:
+            return {}
+        return dict(zip(ids, self._places(keys=[self._keys.queue, self._keys.queued], args=ids), strict=True))
 
     def _change(
         self,
@@ -428,10 +435,12 @@ class JobRepository:
         with self._redis.pipeline(transaction=False) as pipeline:
             for job_id in ids:
                 pipeline.hgetall(self._keys.record(job_id))
-                pipeline.lpos(self._keys.queue, job_id)
-            answers = pipeline.execute()
-        records = zip(ids, answers[::2], answers[1::2], strict=True)
-        jobs = [cast("Job", decode_record(job_id, stored, position=at)) for job_id, stored, at in records if stored]
+            records = {job_id: stored for job_id, stored in zip(ids, pipeline.execute(), strict=True) if stored}
+        places = self._places_of(records)
+        jobs = [
+            cast("Job", decode_record(job_id, stored, position=places.get(job_id)))
+            for job_id, stored in records.items()
+        ]
         return [job for job in jobs if not _is_over(job.expires_at)]
 
 

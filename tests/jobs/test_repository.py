@@ -164,6 +164,22 @@ def test_the_queue_position_is_counted_from_zero(repository: JobRepository, queu
     assert repository.get(jobs[0].id).queue_position is None
 
 
+def test_pieces_of_a_job_that_is_being_done_are_no_jobs_that_wait(
+    repository: JobRepository, queue: JobQueue, make_job: MakeJob
+) -> None:
+    running, first, second = (make_job() for _ in range(3))
+    assert repository.claim(running.id, "a")
+    queue.enqueue_piece(running.id, 0)
+    queue.enqueue(first.id)
+    queue.enqueue_piece(running.id, 1)
+    # It is put together next.
+    queue.enqueue(running.id)
+    queue.enqueue(second.id)
+    assert [repository.get(job.id).queue_position for job in (running, first, second)] == [None, 0, 1]
+    assert [repository.look(job.id).queue_position for job in (running, first, second)] == [None, 0, 1]
+    assert [job.queue_position for job in repository.list().data] == [1, 0, None]
+
+
 def test_a_job_that_a_worker_is_just_taking_is_the_next(
     repository: JobRepository, queue: JobQueue, redis: Redis, settings: Settings, make_job: MakeJob
 ) -> None:

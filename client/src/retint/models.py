@@ -119,7 +119,7 @@ class Task:
     phase: Phase | None = None
     progress: Progress = Progress()
     queue_position: int | None = None
-    """How many are before it; None once it is being worked on."""
+    """How many jobs wait before it; None once it is being worked on."""
     options: Mapping[str, Any] = field(default_factory=dict)
     video: VideoFacts | None = None
     variants: tuple[Variant, ...] = ()
