@@ -1,10 +1,16 @@
 """Films and pictures decoded in processes that can do nothing else; real processes, confined by the real kernel."""
 
+import ctypes
 import errno
+import fcntl
+import mmap
 import os
+import resource
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -311,6 +317,75 @@ def use_descriptors(_: Path) -> list[str]:
     return held[2:]
 
 
+def call(name: str, *arguments: int) -> int:
+    """A call of the kernel that no library makes for Python."""
+    number = ctypes.CDLL("libseccomp.so.2").seccomp_syscall_resolve_name(name.encode())
+    result = int(ctypes.CDLL(None, use_errno=True).syscall(number, *map(ctypes.c_long, arguments)))
+    if result == -1:
+        raise OSError(ctypes.get_errno(), name)
+    return result
+
+
+def signal_starter(name: str) -> int:
+    """With signal 0, which is checked and not sent. The information says that a user's process sends it."""
+    information = ctypes.create_string_buffer((0).to_bytes(8, "little") + (-1).to_bytes(4, "little", signed=True), 128)
+    starter, where = os.getppid(), ctypes.addressof(information)
+    arguments = {
+        "kill": (starter, 0),
+        "tkill": (starter, 0),
+        "tgkill": (starter, starter, 0),
+        "rt_sigqueueinfo": (starter, 0, where),
+        "rt_tgsigqueueinfo": (starter, starter, 0, where),
+    }
+    return call(name, *arguments[name])
+
+
+def kill_by_tgkill(_: Path) -> int:
+    return signal_starter("tgkill")
+
+
+def kill_by_queue(_: Path) -> int:
+    return signal_starter("rt_sigqueueinfo")
+
+
+def kill_by_thread_queue(_: Path) -> int:
+    return signal_starter("rt_tgsigqueueinfo")
+
+
+def kill_by_descriptor(_: Path) -> int:
+    return call("pidfd_send_signal", 2, 0, 0, 0)  # 2 is none: the kernel would say so
+
+
+def kill_by_pipe(_: Path) -> int:
+    return call("fcntl", 2, fcntl.F_SETOWN | 1 << 32, os.getppid())
+
+
+def limit_starter(_: Path) -> object:
+    return resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (256, 256))
+
+
+def read_limits_of_starter(_: Path) -> object:
+    return resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE)
+
+
+def lift_own_limit(_: Path) -> object:
+    return resource.prlimit(0, resource.RLIMIT_CPU, (-1, -1))
+
+
+def slow_starter(_: Path) -> object:
+    return os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)
+
+
+def start_process(_: Path) -> object:
+    if (child := os.fork()) == 0:
+        os._exit(0)
+    return child
+
+
+def take_shared_memory(_: Path) -> object:
+    return mmap.mmap(-1, 2**29)
+
+
 def test_a_decoder_that_was_taken_over_reaches_its_own_file_and_nothing_else(
     tmp_path: Path, processes: DecodingProcesses
 ) -> None:
@@ -319,7 +394,9 @@ def test_a_decoder_that_was_taken_over_reaches_its_own_file_and_nothing_else(
     (tmp_path / "secret").write_text("secret")
     attempts = (
         read_own, read_neighbor, list_folder, write_own, make_file, remove_own, read_environment, open_socket,
-        open_unix_socket, run_program, replace_program, kill_starter, take_memory, use_descriptors,
+        open_unix_socket, run_program, replace_program, kill_starter, kill_by_tgkill, kill_by_queue,
+        kill_by_thread_queue, kill_by_descriptor, kill_by_pipe, limit_starter, read_limits_of_starter, lift_own_limit,
+        slow_starter, start_process, take_shared_memory, take_memory, use_descriptors,
     )  # fmt: skip
     results = dict(zip((a.__name__ for a in attempts), attacked(processes, Attack(path, attempts)), strict=True))
     assert results == {
@@ -335,10 +412,43 @@ def test_a_decoder_that_was_taken_over_reaches_its_own_file_and_nothing_else(
         "run_program": "PermissionError",
         "replace_program": "PermissionError",
         "kill_starter": "PermissionError",
+        "kill_by_tgkill": "PermissionError",
+        "kill_by_queue": "PermissionError",
+        "kill_by_thread_queue": "PermissionError",
+        "kill_by_descriptor": "PermissionError",
+        "kill_by_pipe": "PermissionError",
+        "limit_starter": "PermissionError",
+        "read_limits_of_starter": "PermissionError",
+        "lift_own_limit": "PermissionError",
+        "slow_starter": "PermissionError",
+        "start_process": "PermissionError",
+        "take_shared_memory": "PermissionError",
         "take_memory": "MemoryError",
         "use_descriptors": "[]",
     }
     assert path.read_text() == "film"
+
+
+def signal_itself(_: Path) -> None:
+    signal.raise_signal(signal.SIGURG)  # which does nothing
+
+
+def start_thread(_: Path) -> bool:
+    begun = threading.Event()
+    thread = threading.Thread(target=begun.set)
+    thread.start()
+    thread.join()
+    return begun.is_set()
+
+
+def read_own_limit(_: Path) -> int:
+    return resource.getrlimit(resource.RLIMIT_CPU)[1]
+
+
+def test_what_libraries_do_to_their_own_process_goes_on(tmp_path: Path, processes: DecodingProcesses) -> None:
+    attempts = (signal_itself, start_thread, read_own_limit)
+    (path := tmp_path / "film").touch()
+    assert attacked(processes, Attack(path, attempts)) == ["None", "True", "60"]
 
 
 def spin(_: Path) -> None:

@@ -4,6 +4,9 @@ Landlock (Linux 5.13 and newer) and seccomp work without privileges, in containe
 """
 
 import ctypes
+import errno
+import fcntl
+import mmap
 import os
 import resource
 import sys
@@ -26,16 +29,23 @@ _MODULES = ("stdlib", "platstdlib", "purelib", "platlib")
 _PR_SET_NO_NEW_PRIVS = 38  # <sys/prctl.h>
 
 _SCMP_ACT_ALLOW = 0x7FFF0000  # <seccomp.h>
-_SCMP_ACT_EPERM = 0x00050000 | 1
+_SCMP_ACT_ERRNO = 0x00050000
+_SCMP_CMP_NE, _SCMP_CMP_MASKED_EQ = 1, 7
+_CLONE_THREAD = 0x00010000  # <linux/sched.h>
+_F_SETOWN_EX = 15  # <asm-generic/fcntl.h>
+_32_BITS = 0xFFFFFFFF
 _FORBIDDEN = (
     # Ways out of the machine and to other processes.
     "socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "sendto", "sendmsg", "sendmmsg",
-    "io_uring_setup", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_open", "pidfd_getfd", "kill", "tkill",
+    "io_uring_setup", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_open", "pidfd_getfd",
     "shmget", "shmat", "msgget", "semget", "mq_open",
+    # What other processes of this user would feel.
+    "kill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal", "setpriority", "ioprio_set",
+    "sched_setscheduler", "sched_setparam", "sched_setattr", "sched_setaffinity",
     # Other programs, and what only attacks need.
-    "execve", "execveat", "prctl", "setrlimit", "bpf", "perf_event_open", "userfaultfd", "keyctl", "add_key",
-    "request_key", "mount", "umount2", "pivot_root", "unshare", "setns", "chroot", "init_module", "finit_module",
-    "kexec_load", "open_by_handle_at", "memfd_create", "personality",
+    "fork", "vfork", "execve", "execveat", "prctl", "setrlimit", "bpf", "perf_event_open", "userfaultfd", "keyctl",
+    "add_key", "request_key", "mount", "umount2", "pivot_root", "unshare", "setns", "chroot", "init_module",
+    "finit_module", "kexec_load", "open_by_handle_at", "memfd_create", "memfd_secret", "personality",
 )  # fmt: skip
 
 
@@ -117,6 +127,17 @@ def _lower(kind: int, wanted: int) -> None:
     resource.setrlimit(kind, (limit, limit))
 
 
+class _Comparison(ctypes.Structure):
+    """`struct scmp_arg_cmp`: one argument of a call, all 64 bits of it, of which the kernel may heed 32 alone."""
+
+    _fields_ = (
+        ("argument", ctypes.c_uint),
+        ("operation", ctypes.c_int),
+        ("value", ctypes.c_uint64),
+        ("masked", ctypes.c_uint64),
+    )
+
+
 class _Ruleset(ctypes.Structure):
     """`struct landlock_ruleset_attr`."""
 
@@ -173,9 +194,36 @@ def _load_seccomp() -> ctypes.CDLL:
 
 def _restrict_calls(library: ctypes.CDLL) -> None:
     rules = library.seccomp_init(_SCMP_ACT_ALLOW)
-    for name in _FORBIDDEN:
+
+    def forbid(name: str, where: _Comparison | None = None, *, error: int = errno.EPERM) -> None:
         number = library.seccomp_syscall_resolve_name(name.encode())
-        if library.seccomp_rule_add_array(rules, _SCMP_ACT_EPERM, number, 0, None) != 0:
+        count, compared = (0, None) if where is None else (1, ctypes.byref(where))
+        if library.seccomp_rule_add_array(rules, _SCMP_ACT_ERRNO | error, number, count, compared) != 0:
             raise NotConfined(f"seccomp knows no way to forbid {name}")
+
+    for name in _FORBIDDEN:
+        forbid(name)
+    # Signals to itself: `abort` sends one.
+    forbid("tgkill", _is_not(0, os.getpid()))
+    for command in (fcntl.F_SETOWN, _F_SETOWN_EX, fcntl.F_SETSIG):  # to whom signals go that a pipe causes
+        forbid("fcntl", _has(1, _32_BITS, command))
+    # Limits may be read, its own alone.
+    forbid("prlimit64", _is_not(0, 0))
+    forbid("prlimit64", _is_not(2, 0))
+    # Threads, which share its limits; another process would have as much again. The flags of clone3 are out of a
+    # filter's reach: without it, libraries use clone.
+    forbid("clone", _has(0, _CLONE_THREAD, 0))
+    forbid("clone3", error=errno.ENOSYS)
+    # Memory that RLIMIT_DATA does not count.
+    shared = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS
+    forbid("mmap", _has(3, shared, shared))
     if (failure := library.seccomp_load(rules)) != 0:
         raise NotConfined(f"seccomp: {os.strerror(-failure)}")
+
+
+def _is_not(argument: int, value: int) -> _Comparison:
+    return _Comparison(argument, _SCMP_CMP_NE, value)
+
+
+def _has(argument: int, mask: int, value: int) -> _Comparison:
+    return _Comparison(argument, _SCMP_CMP_MASKED_EQ, mask, value)
