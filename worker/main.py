@@ -17,7 +17,7 @@ from models.errors import DeviceUnavailable
 from worker.forking import ForkingWorker, work_until_stopped
 from worker.gpu_claim import claim_gpu
 from worker.media.confinement import why_not_confined
-from worker.media.decoding_process import CPU_SECONDS, MEMORY_BYTES
+from worker.media.decoding_child import CPU_SECONDS, MEMORY_BYTES
 from worker.publishing import CatalogPublisher
 from worker.store_wait import wait_for_store
 from worker.work import Colorize

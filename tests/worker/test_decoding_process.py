@@ -23,11 +23,12 @@ import psutil
 import pytest
 
 from jobs.errors import Internal, JobFailure, ReferenceUndecodable, VideoTooLong, VideoUndecodable, VideoUnsupported
-from worker.media import confinement, decoding_process
+from worker.media import confinement, decoding_child, decoding_process
 from worker.media.confinement import Allowance, why_not_confined
 from worker.media.decode import open_video
 from worker.media.decoder import use_decoder
-from worker.media.decoding_process import CPU_SECONDS, MEMORY_BYTES, DecodingProcesses
+from worker.media.decoding_child import CPU_SECONDS, MEMORY_BYTES
+from worker.media.decoding_process import DecodingProcesses
 from worker.media.probe import examine
 from worker.media.stills import read_image, write_png
 from worker.task import Limits
@@ -117,7 +118,7 @@ def test_opening_ends_where_the_caller_raises(make_video: Any, monkeypatch: pyte
 
     path = make_video("clip.mkv", frames=400).path
     # The decoder speaks every tenth of a second, which so short a film does not take.
-    monkeypatch.setattr(decoding_process, "WORD_SECONDS", 0.0)
+    monkeypatch.setattr(decoding_child, "WORD_SECONDS", 0.0)
     with closing(DecodingProcesses()) as talkative, pytest.raises(Enough):
         talkative.examine(path, limits=None, on_packet=enough)
 
@@ -168,7 +169,7 @@ def test_a_process_that_cannot_be_started_is_not_the_films_fault(
 
 
 def test_a_starter_that_fails_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding_process, "use_decoder", lambda _: refused_fork())
+    monkeypatch.setattr(decoding_child, "use_decoder", lambda _: refused_fork())
     with closing(DecodingProcesses()) as own:
         ended = os.waitid(os.P_PID, own._starter, os.WEXITED | os.WNOWAIT)
         assert ended is not None
@@ -198,7 +199,8 @@ from pathlib import Path
 resource.setrlimit(resource.RLIMIT_DATA, (2 * 1024**3,) * 2)
 resource.setrlimit(resource.RLIMIT_CPU, (300, 300))
 from worker.media.confinement import Allowance, _limit, why_not_confined
-from worker.media.decoding_process import CPU_SECONDS, MEMORY_BYTES, DecodingProcesses
+from worker.media.decoding_child import CPU_SECONDS, MEMORY_BYTES
+from worker.media.decoding_process import DecodingProcesses
 print(why_not_confined(memory_bytes=MEMORY_BYTES, cpu_seconds=CPU_SECONDS))
 print(DecodingProcesses().examine(Path(sys.argv[1]), limits=None, on_packet=lambda _: None).info.frames)
 _limit(Allowance(Path(sys.argv[1]), MEMORY_BYTES, CPU_SECONDS))  # what root raises, others may not raise
@@ -372,8 +374,8 @@ def lift_own_limit(_: Path) -> object:
     return resource.prlimit(0, resource.RLIMIT_CPU, (-1, -1))
 
 
-def slow_starter(_: Path) -> object:
-    return os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)
+def slow_starter(_: Path) -> None:
+    os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)
 
 
 def start_process(_: Path) -> object:
@@ -502,7 +504,7 @@ def test_a_lie_is_a_failure_of_the_job_and_never_believed(
 ) -> None:
     path = make_video("clip.mkv").path
     examination = open_video(path)._examination
-    monkeypatch.setattr(decoding_process, "_ReadFrames", lambda path, *_: Lie(path, head, payload))
+    monkeypatch.setattr(decoding_process, "ReadFrames", lambda path, *_: Lie(path, head, payload))
     with pytest.raises(JobFailure):
         list(processes.frames(path, examination, first=0, last=3))
 
