@@ -188,6 +188,15 @@ class WebhookOptions(StrictModel):
         return written
 
 
+Shots = Annotated[
+    Literal["auto", "single"] | list[Annotated[int, Field(ge=1)]],
+    Field(
+        description="`auto` finds cuts and fades, no dissolves; `single` makes one shot of all; or the first frame of "
+        "every shot but the first."
+    ),
+]
+
+
 class JobOptions(StrictModel):
     """Everything has a default: an empty object is a whole job."""
 
@@ -208,10 +217,7 @@ class JobOptions(StrictModel):
         list[ReferenceOptions],
         Field(max_length=64, description="Where references stand; those not named are placed by matching luma."),
     ] = []
-    shots: Annotated[
-        Literal["auto", "single"] | list[Annotated[int, Field(ge=1)]],
-        Field(description="`auto`, `single`, or the first frame of every shot but the first."),
-    ] = "auto"
+    shots: Shots = "auto"
     output: Annotated[OutputOptions, Field(description="The colored video's file.")] = OutputOptions()
     variants: Annotated[
         list[VariantName],
@@ -271,10 +277,7 @@ class KeyframeOptions(StrictModel):
         Field(max_length=64, description="These frames, in place of those worth coloring; nothing is searched then."),
     ] = []
 
-    shots: Annotated[
-        Literal["auto", "single"] | list[Annotated[int, Field(ge=1)]],
-        Field(description="`auto`, `single`, or the first frame of every shot but the first."),
-    ] = "auto"
+    shots: Shots = "auto"
     metadata: Annotated[
         dict[str, str],
         Field(max_length=32, description="Yours; returned with the answer. `title` names the download."),
