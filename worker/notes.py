@@ -19,7 +19,8 @@ class TuningNotes(StrictModel):
     weights: str
     """Name of the kept file; so are those below."""
     seconds: float
-    """What it took in this job: 0 where it was taken over from another; so is the memory below."""
+    """What it took in this job, before its files were kept: 0 where it was taken over from another; so is the memory
+    below."""
     peak_memory_megabytes: float
     """Of the process that did it, so far."""
     working_size: int | None = None

@@ -174,11 +174,12 @@ class _Bench:
         )
         path = self._scratch / "weights"
         write_tuned(colorizer, path)
+        seconds = time.monotonic() - self._started
         return TuningNotes(
             record=as_record(report),
             note=report.note,
             weights=self._keep(piece, path),
-            seconds=time.monotonic() - self._started,
+            seconds=seconds,
             peak_memory_megabytes=peak_megabytes(),
             working_size=self._working_size,
         )
@@ -226,6 +227,7 @@ class _Bench:
                 if finished.frame.index in pictured:
                     picture = picture_of(finished, info=self._info, quarter_turns=turns)
                     self._meter.showed(finished.frame.index, picture)
+        seconds = time.monotonic() - self._started
         return ColoringNotes(
             confidences=confidences,
             video=self._keep(piece, video),
@@ -233,7 +235,7 @@ class _Bench:
             frames=None if archive is None else self._keep(piece, packed),
             first=self._keep_carried(piece, "first", coloring.first if work.keeps_first else None),
             last=self._keep_carried(piece, "last", coloring.last if work.keeps_last else None),
-            seconds=time.monotonic() - self._started,
+            seconds=seconds,
             peak_memory_megabytes=peak_megabytes(),
             working_size=self._working_size,
         )
