@@ -79,19 +79,22 @@ def _settle_absent(job_id: str, *, repository: JobRepository, queue: JobQueue, s
     """Queue a job that waits and is not in the queue; fail one that no worker has and none will take."""
     if queue.is_alive(job_id):
         return
+    # First whose it is: who takes it before it is failed may do better.
+    status, execution_id = repository.status(job_id)
     try:
         job = repository.get_record(job_id)
     except (JobNotFound, JobExpired):
         return
-    if job.status in TERMINAL_STATUSES or now - job.created_at < GRACE:
+    if job.status in TERMINAL_STATUSES or job.status != status or now - job.created_at < GRACE:
         return
+    owner = execution_id if status == "processing" else None
     # What the queue remembers may be the end of an execution before this try: one that failed the job, and was not yet
     # gone when somebody had it tried again.
     if job.status == "queued" and not queue.is_lost(job_id):
         queue.enqueue(job_id)
         with log_lines_about(job_id, repository):
             log.warning("job_queued_late")
-    elif repository.fail(job_id, None, WorkerLost(WORKER_LOST_DETAIL)):
+    elif repository.fail(job_id, owner, WorkerLost(WORKER_LOST_DETAIL)):
         store.drop_leftovers(job_id, published="")
         drop_unwanted_input(job_id, repository=repository, store=store)
         with log_lines_about(job_id, repository):

@@ -19,7 +19,7 @@ from jobs.folder_store import FolderStore
 from jobs.housekeeping import sweep, sweep_files
 from jobs.options import JobOptions
 from jobs.queue import JobQueue
-from jobs.record import Job, Progress
+from jobs.record import Job, Progress, Record
 from jobs.repository import JobRepository
 from jobs.retrying import retry_job
 from jobs.settings import Settings
@@ -150,6 +150,29 @@ def test_a_processing_job_that_the_queue_forgot_is_lost(
     error = repository.get(job.id).error
     assert error is not None
     assert error.code == "worker_lost"
+
+
+@pytest.mark.parametrize("first", ["processing", "queued"])
+def test_a_job_that_is_taken_while_it_is_looked_at_is_left_to_who_took_it(
+    repository: JobRepository,
+    queue: JobQueue,
+    store: FolderStore,
+    make_job: MakeJob,
+    monkeypatch: pytest.MonkeyPatch,
+    first: str,
+) -> None:
+    job = make_job(created_at=now() - timedelta(minutes=5))
+    if first == "processing":
+        repository.claim(job.id, "a")
+    read = repository.get_record
+
+    def read_late(job_id: str) -> Record:
+        repository.claim(job_id, "b")
+        return read(job_id)
+
+    monkeypatch.setattr(repository, "get_record", read_late)
+    sweep(repository, queue, store, now())
+    assert repository.status(job.id) == ("processing", "b")
 
 
 def test_a_lost_job_keeps_no_upload_that_was_not_to_be_kept(
