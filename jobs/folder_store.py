@@ -159,13 +159,22 @@ class FolderStore:
         return [path.name for path in _visible(self._job(job_id) / "kept")]
 
     @contextmanager
-    def fetch(self, job_id: str, name: str) -> Iterator[Path]:
-        path = self._job(job_id) / "kept" / checked_kept_name(name)
-        path.stat()
-        yield path
+    def fetch(
+        self, job_id: str, names: Sequence[str], *, check: Callable[[], None] = ignore
+    ) -> Iterator[Sequence[Path]]:
+        paths = [self._job(job_id) / "kept" / checked_kept_name(name) for name in names]
+        for path in paths:
+            check()
+            path.stat()
+        yield paths
 
-    def drop_kept(self, job_id: str) -> None:
-        self.trash.discard(self._job(job_id) / "kept")
+    def drop_kept(self, job_id: str, names: Sequence[str] | None = None) -> None:
+        folder = self._job(job_id) / "kept"
+        if names is None:
+            self.trash.discard(folder)
+            return
+        for name in names:
+            (folder / checked_kept_name(name)).unlink(missing_ok=True)
 
     def write_still(self, job_id: str, frame: int, picture: bytes) -> None:
         path = self._still(job_id, frame)

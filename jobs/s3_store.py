@@ -105,18 +105,25 @@ class S3Store:
         return [found.key.removeprefix(folder) for found in self.bucket.list(folder)]
 
     @contextmanager
-    def fetch(self, job_id: str, name: str) -> Iterator[Path]:
-        key = f"{_kept(job_id)}{checked_kept_name(name)}"
-        place = f"kept-{uuid4().hex}"
-        path = self._scratch.take(place) / name
+    def fetch(
+        self, job_id: str, names: Sequence[str], *, check: Callable[[], None] = ignore
+    ) -> Iterator[Sequence[Path]]:
+        # One place for all of them: each holds a descriptor, and a long film has more pieces than a process has those.
+        name_of_place = f"kept-{uuid4().hex}"
+        place = self._scratch.take(name_of_place)
         try:
-            self.bucket.download(key, path)
-            yield path
+            for name in names:
+                check()
+                self.bucket.download(f"{_kept(job_id)}{checked_kept_name(name)}", place / name)
+            yield [place / name for name in names]
         finally:
-            self._scratch.give_back(place)
+            self._scratch.give_back(name_of_place)
 
-    def drop_kept(self, job_id: str) -> None:
-        self._delete(_kept(job_id))
+    def drop_kept(self, job_id: str, names: Sequence[str] | None = None) -> None:
+        if names is None:
+            self._delete(_kept(job_id))
+        else:
+            self.bucket.delete([f"{_kept(job_id)}{checked_kept_name(name)}" for name in names])
 
     def write_still(self, job_id: str, frame: int, picture: bytes) -> None:
         # Asked once: it is only to be looked at while the job runs, and whoever tells of the job must not be held up.

@@ -147,11 +147,17 @@ class Store(Protocol):
     def kept(self, job_id: str) -> Sequence[str]:
         """Names of what is kept, sorted."""
 
-    def fetch(self, job_id: str, name: str) -> AbstractContextManager[Path]:
-        """A kept file while inside, for reading only. Raises `FileNotFoundError` where there is none."""
+    def fetch(
+        self, job_id: str, names: Sequence[str], *, check: Callable[[], None] = ignore
+    ) -> AbstractContextManager[Sequence[Path]]:
+        """Kept files, in that order, while inside; for reading only. `check` is called before each, and may raise.
 
-    def drop_kept(self, job_id: str) -> None:
-        """Remove all that is kept."""
+        Raises:
+            FileNotFoundError: one is not there.
+        """
+
+    def drop_kept(self, job_id: str, names: Sequence[str] | None = None) -> None:
+        """Remove what is kept under these names; all where None."""
 
     def write_still(self, job_id: str, frame: int, picture: bytes) -> None:
         """Keep a small picture of a frame, in place of an earlier one; it goes with the job."""

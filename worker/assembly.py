@@ -1,7 +1,7 @@
 """Puts a film together from its finished pieces, and tells about it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from jobs.options import VariantName
@@ -63,26 +63,24 @@ class _Assembly:
         colored = [notes for notes in self._notes if isinstance(notes, ColoringNotes)]
         output, beside, archive = film.output, film.comparison, film.frame_archive
         video = self._task.folder / f"video.{container}"
-        with self._fetched([notes.video for notes in colored]) as segments:
+        with self._fetched(notes.video for notes in colored) as segments:
             output.join(video, segments, on_frame=self._progress.check)
         self._journal.warnings += output.warnings
         files = [VariantFile("video", video, VIDEO_TYPES[container])]
         if beside is not None:
             comparison = self._task.folder / "comparison.mp4"
-            with self._fetched([notes.comparison or "" for notes in colored]) as segments:
+            with self._fetched(notes.comparison or "" for notes in colored) as segments:
                 beside.join(comparison, segments, on_frame=self._progress.check)
             files.append(VariantFile("comparison", comparison, "video/mp4"))
         if archive is not None:
             frames = self._task.folder / "frames.zip"
-            with self._fetched([notes.frames or "" for notes in colored]) as segments:
+            with self._fetched(notes.frames or "" for notes in colored) as segments:
                 archive.join(frames, segments, on_frame=self._progress.check)
             files.append(VariantFile("frames", frames, "application/zip"))
         return files
 
-    @contextmanager
-    def _fetched(self, names: Sequence[str]) -> Iterator[list[Path]]:
-        with ExitStack() as stack:
-            yield [stack.enter_context(self._film.checkpoints.fetch(name)) for name in names]
+    def _fetched(self, names: Iterable[str]) -> AbstractContextManager[Sequence[Path]]:
+        return self._film.checkpoints.fetch_all([*names], check=self._progress.check)
 
     def _pictures(self) -> tuple[BeforeAfter | None, list[BeforeAfter]]:
         """The preview at full size, and what the report shows."""

@@ -1,6 +1,6 @@
 """What a job has made so far and keeps, so that nothing is done twice."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +25,10 @@ class Checkpoints(Protocol):
         """The file, for reading, while inside. Raises `FileNotFoundError` where it is not kept."""
         ...
 
+    def fetch_all(self, names: Sequence[str], *, check: Callable[[], None]) -> AbstractContextManager[Sequence[Path]]:
+        """As `fetch`, of many files, in that order; `check` is called before each, and may raise."""
+        ...
+
 
 class FolderCheckpoints:
     """In a folder of one process's own."""
@@ -43,3 +47,7 @@ class FolderCheckpoints:
         path = self._folder / name
         path.stat()
         yield path
+
+    @contextmanager
+    def fetch_all(self, names: Sequence[str], *, check: Callable[[], None]) -> Iterator[Sequence[Path]]:  # noqa: ARG002
+        yield [self._folder / name for name in names]

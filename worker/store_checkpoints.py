@@ -1,7 +1,7 @@
 """What a job keeps in the store, for an execution that may write there as long as the work is its own."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from jobs.errors import JobCanceled
@@ -25,5 +25,10 @@ class StoreCheckpoints:
     def kept(self) -> Sequence[str]:
         return self._store.kept(self._job_id)
 
-    def fetch(self, name: str) -> AbstractContextManager[Path]:
-        return self._store.fetch(self._job_id, name)
+    @contextmanager
+    def fetch(self, name: str) -> Iterator[Path]:
+        with self._store.fetch(self._job_id, [name]) as (path,):
+            yield path
+
+    def fetch_all(self, names: Sequence[str], *, check: Callable[[], None]) -> AbstractContextManager[Sequence[Path]]:
+        return self._store.fetch(self._job_id, names, check=check)

@@ -181,10 +181,14 @@ def test_what_is_kept_is_there_for_others_and_goes_with_the_job(store: Store, tm
         store.keep("job_1", name, tmp_path / "made")
         assert not (tmp_path / "made").exists()
     assert store.kept("job_1") == ["plan.json", "shot-1.mkv"]
-    with store.fetch("job_1", "plan.json") as path:
-        assert path.read_text() == "new"
-    with pytest.raises(FileNotFoundError), store.fetch("job_1", "shot-2.mkv"):
+    asked: list[str] = []
+    with store.fetch("job_1", ["shot-1.mkv", "plan.json"], check=lambda: asked.append("whether to go on")) as paths:
+        assert [path.read_text() for path in paths] == ["one", "new"]
+        assert len(asked) == 2
+    with pytest.raises(FileNotFoundError), store.fetch("job_1", ["plan.json", "shot-2.mkv"]):
         pass
+    store.drop_kept("job_1", ["shot-1.mkv", "never-kept"])
+    assert store.kept("job_1") == ["plan.json"]
     store.drop_kept("job_1")
     assert store.kept("job_1") == []
     store.delete("job_1")
