@@ -1,7 +1,7 @@
 """How the pieces of jobs stand, in Redis: who does which, which are through, and how far the job is with that."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import cast
@@ -57,6 +57,14 @@ class PlannedWork:
 
 
 @dataclass(frozen=True, slots=True)
+class PieceOwner:
+    """An execution, and the piece that it says it has."""
+
+    number: int
+    execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class PiecesState:
     """How the pieces of one job stand."""
 
@@ -85,6 +93,7 @@ class Pieces:
         self._redis = redis
         self._keys = RecordKeys(prefix)
         scripts = files("jobs")
+        self._add_confidence = redis.register_script(scripts.joinpath("piece_confidence.lua").read_text())
         self._begin = redis.register_script(scripts.joinpath("pieces_begin.lua").read_text())
         self._claim = redis.register_script(scripts.joinpath("piece_claim.lua").read_text())
         self._count = redis.register_script(scripts.joinpath("count.lua").read_text())
@@ -164,28 +173,25 @@ class Pieces:
         ]
         return cast("int", self._tell(keys=used, args=arguments)) == 1
 
-    def add_stills(self, job_id: str, frames: Iterable[int]) -> list[int]:
+    def add_stills(self, job_id: str, frames: Collection[int]) -> list[int]:
         """Frames that can be seen, those that other pieces made included."""
         key = self._keys.piece_stills(job_id)
         with self._redis.pipeline() as pipeline:
-            pipeline.sadd(key, *frames)
-            pipeline.expire(key, FORGOTTEN_SECONDS)
+            if frames:
+                pipeline.sadd(key, *frames)
+                pipeline.expire(key, FORGOTTEN_SECONDS)
             pipeline.smembers(key)
             members = pipeline.execute()[-1]
         return sorted(int(member) for member in members)
 
-    def add_confidence(self, job_id: str, number: int, sums: Sequence[StretchSum]) -> list[StretchSum]:
-        """Note what a piece adds to the curve of the film; returns what all of them have added, nothing where the job
-        has no pieces any more."""
-        key = self._keys.pieces(job_id)
-        with self._redis.pipeline() as pipeline:
-            pipeline.hset(key, f"{number}:confidence", _SUMS.dump_json(list(sums)).decode())
-            pipeline.hgetall(key)
-            stored = cast("dict[bytes, bytes]", pipeline.execute()[-1])
-        if b"run" not in stored:
-            self._redis.hdel(key, f"{number}:confidence")
-            return []
-        texts = (text for name, text in stored.items() if name.endswith(b":confidence"))
+    def add_confidence(
+        self, job_id: str, number: int, execution_id: str, sums: Sequence[StretchSum]
+    ) -> list[StretchSum]:
+        """Note what a piece adds to the curve of the film; returns what all of them have added, nothing where the piece
+        is not the execution's any more."""
+        told = _SUMS.dump_json(list(sums)).decode()
+        used = [self._keys.record(job_id), self._keys.pieces(job_id)]
+        texts = cast("list[bytes]", self._add_confidence(keys=used, args=[number, execution_id, told]))
         return [one for text in texts for one in _SUMS.validate_json(text)]
 
     def count(self, counts: Mapping[str, float], *, token: str) -> None:

@@ -18,7 +18,7 @@ from jobs.idempotency import KEPT_SECONDS, Lease, Made
 from jobs.identifiers import job_not_found
 from jobs.metrics import JOB_WAIT
 from jobs.options import StrictModel
-from jobs.pieces import Pieces
+from jobs.pieces import PieceOwner, Pieces
 from jobs.record import (
     Coloring,
     ConfidencePoint,
@@ -272,10 +272,11 @@ class JobRepository:
         }
         return self._change(job_id, ("failed",), fields)
 
-    def release(self, job_id: str, execution_id: str) -> bool:
-        """Put a job whose execution died back to `queued`."""
+    def release(self, job_id: str, execution_id: str, *, piece: PieceOwner | None = None) -> bool:
+        """Put a job whose execution died, or whose plan is of no use, back to `queued`; with `piece`, only while that
+        execution has that piece of it."""
         fields = {"status": "queued", "started_at": None, "phase": None, "progress": Progress()}
-        return self._change(job_id, ("processing",), fields, owner=execution_id)
+        return self._change(job_id, ("processing",), fields, owner=execution_id, piece=piece)
 
     def update(
         self,
@@ -327,16 +328,23 @@ class JobRepository:
         return done or self.status(job_id) == ("succeeded", execution_id)
 
     def fail(
-        self, job_id: str, execution_id: str | None, error: JobFailure, *, counts: Mapping[str, float] = NOTHING
+        self,
+        job_id: str,
+        execution_id: str | None,
+        error: JobFailure,
+        *,
+        piece: PieceOwner | None = None,
+        counts: Mapping[str, float] = NOTHING,
     ) -> bool:
         """The job has failed, as its execution says or, with None, whoever owns it; False where it had ended before.
 
-        It keeps its phase, which says where it failed. `counts` are added to the metrics.
+        With `piece` only while that execution has that piece of it: another that has it now may do better. The job
+        keeps its phase, which says where it failed. `counts` are added to the metrics.
         """
         failure = JobError(code=error.code, title=error.title, detail=error.detail)
         fields = self._ending("failed") | {"error": failure}
-        allowed: tuple[Status, ...] = ("processing",) if execution_id else OPEN
-        return self._change(job_id, allowed, fields, owner=execution_id, counts=counts)
+        allowed: tuple[Status, ...] = OPEN if execution_id is None else ("processing",)
+        return self._change(job_id, allowed, fields, owner=execution_id, piece=piece, counts=counts)
 
     def cancel(self, job_id: str) -> bool:
         """The job is canceled; False where it had ended before, or is gone."""
@@ -412,17 +420,22 @@ class JobRepository:
         *,
         owner: str | None = None,
         new_owner: str = "",
+        piece: PieceOwner | None = None,
         counts: Mapping[str, float] = NOTHING,
     ) -> bool:
+        if owner == "":
+            # Nobody's execution. To the script it would be everybody's.
+            return False
         expires_at = fields.get("expires_at")
         expiry = str(expires_at.timestamp()) if isinstance(expires_at, datetime) else ""
         arguments: list[str] = [job_id, json.dumps(allowed), owner or "", new_owner, expiry]
         arguments += [json.dumps(dict(counts)), json.dumps(JOB_WAIT.bound_names)]
+        arguments += ["", ""] if piece is None else [str(piece.number), piece.execution_id]
         for name, value in encode_fields(fields).items():
             arguments += [name, value]
         keys = self._keys
         used = [keys.record(job_id), keys.open, keys.expiries, keys.events(job_id), keys.webhooks, keys.queued]
-        used.append(keys.metrics)
+        used += [keys.metrics, keys.pieces(job_id)]
         return cast("int", self._transition(keys=used, args=arguments)) == 1
 
     def _ending(self, status: Status) -> dict[str, object]:

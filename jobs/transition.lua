@@ -3,9 +3,9 @@
 -- be told of it (event streams, webhooks) cannot miss it.
 --
 -- KEYS: record, open records (those of an owner are in a key of that name, a colon and the owner), expiries, events,
---       webhooks, queued records, metrics
+--       webhooks, queued records, metrics, pieces
 -- ARGV: id, allowed statuses (JSON), owner or '', new owner or '', expiry or '', what else to count (JSON object),
---       bounds of the histograms of times (JSON), field, value, ...
+--       bounds of the histograms of times (JSON), piece or '', who must have that piece, field, value, ...
 -- Returns 1 done, 0 refused, -1 no such record.
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then
@@ -23,6 +23,9 @@ end
 if ARGV[3] ~= '' and redis.call('HGET', KEYS[1], 'execution') ~= ARGV[3] then
   return 0
 end
+if ARGV[8] ~= '' and redis.call('HGET', KEYS[8], ARGV[8] .. ':owner') ~= ARGV[9] then
+  return 0
+end
 if ARGV[4] ~= '' then
   redis.call('HSET', KEYS[1], 'execution', ARGV[4])
 end
@@ -32,7 +35,7 @@ local heavy_fields = {video = true, references = true, shots = true, variants = 
   stills = true}
 local heavy, changes = {}, {}
 local new_status = status
-for i = 8, #ARGV, 2 do
+for i = 10, #ARGV, 2 do
   local name, value = ARGV[i], ARGV[i + 1]
   redis.call('HSET', KEYS[1], name, value)
   if heavy_fields[name] then

@@ -14,7 +14,7 @@ import structlog
 from rq import Worker, worker_registration
 
 from jobs.connection import REDIS_AWAY
-from jobs.dispatch import WORKER_LOST_DETAIL
+from jobs.dispatch import WORKER_LOST_DETAIL, advance
 from jobs.errors import WorkerLost
 from jobs.log_context import log_lines_about
 from jobs.process import die_with_parent
@@ -186,12 +186,11 @@ class ForkingWorker(Worker):
 
     def _fail_as_lost(self, task: _Task, execution: Execution | None) -> None:
         repository = self._workplace.repository
-        owner = execution.id if execution is not None else None
         if task.piece is not None:
-            owner = repository.pieces.run_of(task.job_id)
-            if not owner:
-                # The job has ended since, or is tried again: this piece is not what it waits for.
-                return
+            # It finds that the queue has given the piece up, and whether the job waits for it still.
+            advance(task.job_id, repository=repository, queue=self._jobs)
+            return
+        owner = execution.id if execution is not None else None
         if repository.fail(task.job_id, owner, WorkerLost(WORKER_LOST_DETAIL)):
             self._jobs.stop(task.job_id)
 

@@ -9,6 +9,7 @@ import structlog
 from jobs.dispatch import advance
 from jobs.errors import Internal, JobCanceled, JobExpired, JobFailure, JobNotFound
 from jobs.log_context import log_lines_of
+from jobs.pieces import PieceOwner
 from jobs.record import Job, Shot
 from jobs.tracing import open_tracing
 from jobs.uploads import drop_unwanted_input
@@ -62,6 +63,7 @@ class _Execution:
         self._workplace = workplace
         self._repository = workplace.repository
         self._figures = figures
+        self._piece = PieceOwner(number, execution_id)
         self._run = persist(lambda: self._repository.pieces.run_of(job_id))
 
     def run(self) -> None:
@@ -74,18 +76,13 @@ class _Execution:
         except (JobCanceled, JobNotFound, JobExpired):
             log.info("piece_given_up")
         except JobFailure as failure:
-            if not self._is_owned():
-                # Another has the piece, and may do better: this worker's disk or network is not its own.
-                log.info("piece_given_up", code=failure.code)
-                return
-            log.warning("job_failed", code=failure.code, detail=failure.detail)
             self._fail(failure)
         except Exception:
             if not self._is_owned():
                 # Its files were taken away under its hands.
                 log.info("piece_given_up")
                 return
-            log.exception("job_failed", code=Internal.code)
+            log.exception("piece_failed", code=Internal.code)
             self._fail(internal_failure(self._job_id))
         finally:
             self._figures.ended()
@@ -153,7 +150,7 @@ class _Execution:
         if isinstance(piece.work, Coloring) and isinstance(notes, ColoringNotes) and self._is_owned():
             sums = curve_sums(notes.confidences, first=piece.work.first, frames=frames)
             pieces = self._repository.pieces
-            every = persist(lambda: pieces.add_confidence(self._job_id, self._number, sums))
+            every = persist(lambda: pieces.add_confidence(self._job_id, self._number, self._execution_id, sums))
             curve = shown_curve(every, frames=frames)
             persist(lambda: self._repository.update(self._job_id, self._run, confidence=curve))
 
@@ -168,15 +165,19 @@ class _Execution:
     def _plan_again(self) -> None:
         """The plan is of another version of this program, or gone."""
         repository, queue = self._repository, self._workplace.queue
-        log.warning("job_planned_again")
-        if persist(lambda: repository.release(self._job_id, self._run)):
+        if persist(lambda: repository.release(self._job_id, self._run, piece=self._piece)):
+            log.warning("job_planned_again")
             persist(lambda: queue.enqueue(self._job_id))
 
     def _fail(self, failure: JobFailure) -> None:
         self._figures.failed(failure.code)
         counts = self._figures.ended()
         repository, workplace = self._repository, self._workplace
-        if persist(lambda: repository.fail(self._job_id, self._run, failure, counts=counts)):
+        if not persist(lambda: repository.fail(self._job_id, self._run, failure, piece=self._piece, counts=counts)):
+            # Another has the piece, and may do better: this worker's disk or network is not its own.
+            log.info("piece_given_up", code=failure.code)
+        else:
+            log.warning("job_failed", code=failure.code, detail=failure.detail)
             # The others would notice by themselves; those that wait need not begin.
             persist(lambda: workplace.queue.forget_piece(self._job_id, self._number))
             persist(lambda: workplace.queue.stop(self._job_id))

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from jobs.errors import TimedOut
+from jobs.pieces import PieceOwner
 from jobs.record import Phase, TuningUnderWay
 from jobs.repository import JobRepository
 from jobs.store import Store
@@ -108,5 +109,4 @@ class PieceObserver(Watch):
             self._repository.update(self._job_id, self._run_id, tuning=tuning)
 
     def _fail(self, failure: TimedOut) -> None:
-        if self._repository.pieces.is_owned(self._job_id, self._number, self._execution_id):
-            self._repository.fail(self._job_id, self._run_id, failure)
+        self._repository.fail(self._job_id, self._run_id, failure, piece=PieceOwner(self._number, self._execution_id))

@@ -1,6 +1,7 @@
-"""Pieces of jobs that are forgotten while a worker still has something to say of them."""
+"""Pieces of jobs that are forgotten, or another's, while a worker still has something to say of them."""
 
-from jobs.pieces import PlannedWork, StretchSum
+from jobs.errors import StorageFull
+from jobs.pieces import PieceOwner, PlannedWork, StretchSum
 from jobs.repository import JobRepository
 from tests.jobs.conftest import MakeJob
 
@@ -21,8 +22,36 @@ def test_what_comes_too_late_brings_no_pieces_back(repository: JobRepository, ma
     job, pieces = make_job(), repository.pieces
     assert repository.claim(job.id, "a")
     assert pieces.begin(job.id, "a", WORK)
-    assert pieces.add_confidence(job.id, 0, SUMS) == SUMS
+    assert pieces.claim(job.id, 0, "b")
+    assert pieces.add_confidence(job.id, 0, "a", SUMS) == []
+    assert pieces.add_confidence(job.id, 0, "b", SUMS) == SUMS
     pieces.forget(job.id)
-    assert pieces.add_confidence(job.id, 0, SUMS) == []
+    assert pieces.add_confidence(job.id, 0, "b", SUMS) == []
     assert pieces.look(job.id) is None
     assert pieces.run_of(job.id) == ""
+
+
+def test_only_who_has_a_piece_ends_its_job_or_has_it_planned_again(
+    repository: JobRepository, make_job: MakeJob
+) -> None:
+    job, pieces, full = make_job(), repository.pieces, StorageFull("The disk is full.")
+    assert repository.claim(job.id, "a")
+    assert pieces.begin(job.id, "a", WORK)
+    assert pieces.claim(job.id, 0, "late")
+    assert pieces.claim(job.id, 0, "b")
+    assert not repository.fail(job.id, "a", full, piece=PieceOwner(0, "late"))
+    assert not repository.release(job.id, "a", piece=PieceOwner(0, "late"))
+    # Who finds the job without pieces does not know who owns it, and may end nothing.
+    for nobody in ("", "another"):
+        assert not repository.fail(job.id, nobody, full, piece=PieceOwner(0, "b"))
+        assert not repository.fail(job.id, nobody, full)
+        assert not repository.release(job.id, nobody)
+    assert repository.status(job.id) == ("processing", "a")
+    assert repository.fail(job.id, "a", full, piece=PieceOwner(0, "b"))
+
+
+def test_a_piece_without_a_picture_shows_those_of_the_others(repository: JobRepository, make_job: MakeJob) -> None:
+    job = make_job()
+    assert repository.pieces.add_stills(job.id, []) == []
+    assert repository.pieces.add_stills(job.id, [7, 3]) == [3, 7]
+    assert repository.pieces.add_stills(job.id, []) == [3, 7]
