@@ -1,5 +1,6 @@
 """Tunes a copy of the pretrained network on a set of references, and keeps what it has learned in a file."""
 
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -27,9 +28,14 @@ def tuning_settings(options: TuningOptions, description: ModelDescription) -> Tu
 
 
 def write_tuned(colorizer: Colorizer, path: Path) -> None:
-    """Write the weights that tuning changes."""
-    weights = [parameter.detach().cpu() for parameter in colorizer.tunable_parameters()]
-    torch.save(weights, path)
+    """Write the weights that tuning changes.
+
+    Raises:
+        OSError: the disk is full, among others; torch itself would say so in a `RuntimeError` like any other.
+    """
+    packed = BytesIO()
+    torch.save([parameter.detach().cpu() for parameter in colorizer.tunable_parameters()], packed)
+    path.write_bytes(packed.getbuffer())
 
 
 @torch.no_grad()
