@@ -43,6 +43,7 @@ RetintError
 │   ├── ReferenceNotColor        reference_not_color
 │   ├── ReferenceUnplaced        reference_unplaced
 │   ├── WeightsMissing           weights_missing
+│   ├── WeightsDiffer            weights_differ
 │   ├── OutOfMemory              out_of_memory
 │   ├── WorkerLost               worker_lost
 │   ├── TimedOut                 timed_out
@@ -272,6 +273,10 @@ class FrameNotFound(JobFailure):
 
 class WeightsMissing(JobFailure):
     code, title = "weights_missing", "The model's weights are not installed"
+
+
+class WeightsDiffer(JobFailure):
+    code, title = "weights_differ", "The workers have different weights"
 
 
 class OutOfMemory(JobFailure):

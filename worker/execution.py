@@ -133,6 +133,9 @@ def _work_and_publish(job_id: str, execution_id: str, workplace: Workplace, figu
     if outcome.keyframes:
         persist(lambda: repository.update(job_id, execution_id, keyframes=outcome.keyframes))
     _finish(job_id, execution_id, [variant for _, variant in ready], workplace, figures)
+    if outcome.leftovers:
+        with tidying():
+            store.drop_kept(job_id, outcome.leftovers)
     return True
 
 

@@ -15,7 +15,7 @@ from worker.media.timeline import Timeline
 from worker.pieces import Coloring, Piece
 from worker.plan import ShotPlan
 
-FORMAT = 1
+FORMAT = 2
 """Of the plan and of all that is kept beside it: another one is not read."""
 PLAN_NAME = "plan.json"
 
@@ -65,6 +65,8 @@ class FilmPlan:
     shots: tuple[ShotPlan, ...]
     pieces: tuple[Piece, ...]
     warnings: tuple[str, ...]
+    weights: str
+    """Fingerprint of the model that it was planned with: all pieces are done with the same."""
     seconds: dict[Phase, float]
     """What planning took, by phase."""
     peak_memory_megabytes: float

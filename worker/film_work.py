@@ -6,17 +6,17 @@ from tempfile import TemporaryDirectory
 
 from jobs.pieces import PlannedWork, StretchSum
 from jobs.settings import Settings
-from models.base import select_device
+from models.base import Colorizer, select_device
 from models.registry import describe, load
 from worker.assembly import assemble
 from worker.checkpoints import Checkpoints
-from worker.film_plan import FilmPlan
+from worker.film_plan import PLAN_NAME, FilmPlan
 from worker.journal import Journal, video_facts
-from worker.notes import ColoringNotes, keys_through, read_notes
+from worker.notes import ColoringNotes, keys_through, notes_name, read_notes
 from worker.observer import Observer
 from worker.piece_work import Film
 from worker.pieces import Coloring
-from worker.planning import kept_plan, plan_film
+from worker.planning import ANALYSIS_NAMES, fingerprint_of, kept_plan, plan_film
 from worker.progress import ANALYSIS_COST, Progress
 from worker.report import curve_sums
 from worker.taking_over import TakingOver
@@ -39,17 +39,11 @@ def plan_or_assemble(
     """
     progress = Progress(observer)
     plan = kept_plan(checkpoints)
-    if plan is None:
-        with TemporaryDirectory(prefix="scratch-", dir=task.folder) as scratch:
-            model = load(
-                task.options.model, device=select_device(settings.device), weights_folder=settings.weights_folder
-            )
-            taking = None if earlier is None else TakingOver(earlier, checkpoints, scratch=Path(scratch))
-            if taking is not None:
-                taking.take_analyses()
-            plan = plan_film(task, model=model, progress=progress, checkpoints=checkpoints, scratch=Path(scratch))
-            if taking is not None:
-                taking.take_pieces(plan.pieces)
+    if plan is None or not _is_through(plan, checkpoints):
+        model = load(task.options.model, device=select_device(settings.device), weights_folder=settings.weights_folder)
+        # Where it is tried again with other weights, none of its pieces are those any more.
+        if plan is None or plan.weights != fingerprint_of(model):
+            plan = _plan(task, model=model, progress=progress, checkpoints=checkpoints, earlier=earlier)
     journal = Journal.of(plan)
     sums: dict[int, list[StretchSum]] = {}
     through = keys_through(checkpoints.kept())
@@ -66,7 +60,38 @@ def plan_or_assemble(
     if any(piece.key not in through for piece in plan.pieces):
         return HandOver(_planned_work(plan, through, journal, sums))
     description = next(model for model in describe() if model.name == task.options.model)
-    return Outcome(assemble(Film(task, plan, checkpoints), description=description, progress=progress))
+    files = assemble(Film(task, plan, checkpoints), description=description, progress=progress)
+    return Outcome(files, leftovers=_leftovers(plan, checkpoints))
+
+
+def _is_through(plan: FilmPlan, checkpoints: Checkpoints) -> bool:
+    return keys_through(checkpoints.kept()).issuperset(piece.key for piece in plan.pieces)
+
+
+def _plan(
+    task: ColorizationTask,
+    *,
+    model: Colorizer,
+    progress: Progress,
+    checkpoints: Checkpoints,
+    earlier: Checkpoints | None,
+) -> FilmPlan:
+    with TemporaryDirectory(prefix="scratch-", dir=task.folder) as scratch:
+        taking = None if earlier is None else TakingOver(earlier, checkpoints, scratch=Path(scratch))
+        if taking is not None:
+            taking.take_analyses()
+        plan = plan_film(task, model=model, progress=progress, checkpoints=checkpoints, scratch=Path(scratch))
+        if taking is not None:
+            taking.take_pieces(plan.pieces)
+    return plan
+
+
+def _leftovers(plan: FilmPlan, checkpoints: Checkpoints) -> tuple[str, ...]:
+    """What tries that failed, and earlier plans, have left behind."""
+    used = {PLAN_NAME, *(reference.picture for reference in plan.references)}
+    for piece in plan.pieces:
+        used |= {notes_name(piece), *read_notes(piece, checkpoints).files}
+    return tuple(name for name in checkpoints.kept() if name not in used and not name.startswith(ANALYSIS_NAMES))
 
 
 def _planned_work(

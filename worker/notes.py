@@ -26,6 +26,11 @@ class TuningNotes(StrictModel):
     working_size: int | None = None
     """Short side of the frames fed, where it had to be smaller than planned."""
 
+    @property
+    def files(self) -> list[str]:
+        """Names of all kept files that these notes speak of."""
+        return [self.weights]
+
 
 class ColoringNotes(StrictModel):
     kind: Literal["coloring"] = "coloring"
@@ -43,7 +48,6 @@ class ColoringNotes(StrictModel):
 
     @property
     def files(self) -> list[str]:
-        """Names of all kept files that these notes speak of."""
         return [name for name in (self.video, self.comparison, self.frames, self.first, self.last) if name is not None]
 
 

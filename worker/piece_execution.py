@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from jobs.dispatch import advance
-from jobs.errors import Internal, JobCanceled, JobExpired, JobFailure, JobNotFound
+from jobs.errors import Internal, JobCanceled, JobExpired, JobFailure, JobNotFound, WeightsDiffer
 from jobs.log_context import log_lines_of
 from jobs.pieces import PieceOwner
 from jobs.record import Job, Shot
@@ -27,6 +27,11 @@ from worker.workplace import Workplace, internal_failure, opened_input
 if TYPE_CHECKING:
     from worker.piece_work import Film
     from worker.pieces import Piece
+
+_OTHER_WEIGHTS = (
+    "A worker has other weights of the model {model} than the one that planned the film, so that its colors would not "
+    "be those of the other shots. Have the operator install the same weights on all workers, and try the job again."
+)
 
 log = structlog.stdlib.get_logger("retint.worker")
 
@@ -115,6 +120,7 @@ class _Execution:
         from worker.journal import video_facts
         from worker.notes import keys_through
         from worker.piece_work import do_piece, shown_shot
+        from worker.planning import fingerprint_of
 
         settings, piece = self._workplace.settings, film.plan.pieces[self._number]
         facts = video_facts(film.plan.info).model_copy(update={"frames": piece.frames})
@@ -135,6 +141,8 @@ class _Execution:
             )
             # Kept by an execution that died before it could say so.
             if piece.key not in keys_through(film.checkpoints.kept()):
+                if fingerprint_of(model) != film.plan.weights:
+                    raise WeightsDiffer(_OTHER_WEIGHTS.format(model=job.options.model))
                 do_piece(piece, film, model=model, meter=observer, scratch=film.task.folder)
             shot = shown_shot(piece, film)
         persist(observer.flush)

@@ -70,6 +70,14 @@ def tuning_that_fits(task: ColorizationTask, canvas: Canvas) -> TuningOptions:
     return TuningOptions(iterations=0) if min(canvas.height, canvas.width) < SMALLEST_TUNED else wanted
 
 
+def fingerprint_of(model: Colorizer) -> str:
+    """Of all weights; of a model that was not tuned yet it tells which one it is."""
+    digest = hashlib.sha256()
+    for weight in model.weights():
+        digest.update(weight.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class _Planning:
     task: ColorizationTask
@@ -114,6 +122,7 @@ class _Planning:
                 *self._about_restoring(),
                 *self._about_tuning(canvas),
             ),
+            weights=fingerprint_of(self.model),
             seconds=self.progress.phase_seconds,
             peak_memory_megabytes=peak_megabytes(),
         )
@@ -196,7 +205,7 @@ class _Cutting:
         self._references = references
         self._tuning = tuning_that_fits(task, canvas)
         self._common = (
-            *(FORMAT, _version(), film, self._description.name, _fingerprint(model)),
+            *(FORMAT, _version(), film, self._description.name, fingerprint_of(model)),
             *(canvas.height, canvas.width, self._info.matrix),
         )
         self._shots: Sequence[ShotPlan] = ()
@@ -260,14 +269,6 @@ class _Cutting:
             *(plan.trust, asdict(plan.shot), asdict(coloring)),
         )
         return Piece(number, coloring, tuple(after), key, cost=coloring.feeds * COLORING_COST)
-
-
-def _fingerprint(model: Colorizer) -> str:
-    """Of the weights as they are before tuning."""
-    digest = hashlib.sha256()
-    for weight in model.weights():
-        digest.update(weight.detach().cpu().float().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _version() -> str:

@@ -37,8 +37,7 @@ class TakingOver:
                 continue
             try:
                 notes = read_notes(piece, self._earlier)
-                files = [notes.weights] if isinstance(notes, TuningNotes) else notes.files
-                for name in files:
+                for name in notes.files:
                     self._take(name)
             except FileNotFoundError:
                 # The earlier job was deleted meanwhile.

@@ -35,6 +35,8 @@ class Outcome:
     """Where they were asked for."""
     pictures: tuple[Path, ...] = ()
     """Of the keyframes, published beside the files."""
+    leftovers: tuple[str, ...] = ()
+    """Names of what is kept for executions to come and nobody will read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,7 @@ const NEXT = {
   video_undecodable: "film", video_unsupported: "film", video_too_large: "film", video_too_long: "film",
 };
 
-const PASSING = ["worker_lost", "timed_out", "internal", "storage_full", "storage_unavailable", "out_of_memory"];
+const PASSING = ["worker_lost", "timed_out", "internal", "storage_full", "storage_unavailable", "out_of_memory", "weights_differ"];
 
 function over(main, first) {
   const top = head(first, button("Delete", { glyph: "bin", onclick: async () => {
