@@ -25,18 +25,21 @@ def parse_reference(text: str) -> tuple[Path, int | None]:
     return Path(file), int(frame)
 
 
-def check_files(sources: Sequence[Path], *, targets: Sequence[Path], force: bool) -> None:
-    """`sources` are the video and its references; `targets` is what will be written.
+def check_files(
+    videos: Sequence[Path], *, references: Sequence[Path] = (), targets: Sequence[Path] = (), force: bool = False
+) -> None:
+    """`targets` is what will be written.
 
     Raises:
         CommandError: a source cannot be read so, or a target cannot be written without harm.
     """
+    sources = [*videos, *references]
     for source in sources:
         if source.is_dir():
             raise CommandError(f"{source} is a folder; expected a file.")
         if not source.is_file():
             raise CommandError(f"There is no file {source}.")
-    names = [path.name for path in sources[1:]]
+    names = [path.name for path in references]
     for name in names:
         if names.count(name) > 1:
             raise CommandError(f"Two references are named {name}; give them different file names.")

@@ -45,7 +45,7 @@ def colorize(
     references = [parse_reference(text) for text in reference]
     targets = {"video": out, "comparison": comparison, _report_variant(report): report}
     wanted = {name: path for name, path in targets.items() if path is not None}
-    check_files([video, *(path for path, _ in references)], targets=list(wanted.values()), force=force)
+    check_files([video], references=[path for path, _ in references], targets=list(wanted.values()), force=force)
     options = build_options(
         model=model,
         tuning=tuning,

@@ -21,6 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, no progress ba
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job.")]
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
+UNSENT = "No job was made unless all was sent; `retint jobs list` shows it."
 STATUSES = ("queued", "processing", "succeeded", "failed", "canceled")
 
 
@@ -49,7 +50,7 @@ def submit(
 
     references = [parse_reference(text) for text in reference]
     paths = [path for path, _ in references]
-    check_files([video, *paths], targets=[out] if out else [], force=force)
+    check_files([video], references=paths, targets=[out] if out else [], force=force)
     options = build_options(
         model=model,
         tuning=tuning,
@@ -60,32 +61,60 @@ def submit(
         references=references,
     )
     with _client(server) as client:
-        with (
-            interruptible("No job was made unless all was sent; `retint jobs list` shows it."),
-            ProgressBar(enabled=not as_json) as bar,
-        ):
+        with interruptible(UNSENT), ProgressBar(enabled=not as_json) as bar:
             job = client.submit(
                 video,
                 paths,
                 options=options.model_dump(mode="json", exclude_unset=True, exclude_none=True),
                 on_upload=lambda done, total: bar.transferred("uploading", done=done, total=total),
             )
-        if out is not None:
-            if not as_json:
-                tell(f"Job {job.id}")
-            advice = f"The job is not: `retint jobs watch {job.id}`, then `retint jobs download {job.id} -o {out}`."
-            with interruptible(advice), ProgressBar(enabled=not as_json) as bar:
-                job = client.wait(job.id, on_progress=lambda state: show_progress(bar, state))
-                client.download(
-                    job.id,
-                    "video",
-                    out,
-                    on_download=lambda done, total: bar.transferred("downloading", done=done, total=total),
-                )
-    if as_json:
-        write_json(job.raw)
-    else:
-        say(str(out) if out is not None else job.id)
+        _await_result(client, job, out=out, as_json=as_json)
+
+
+@app.command()
+def resubmit(
+    job_id: JobId,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reference",
+            "-r",
+            metavar="FILE[@FRAME]",
+            help="A colored frame more, or in place of one of the same file name; may be given again.",
+        ),
+    ] = None,
+    omit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="File name of a reference to leave out; may be given again."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Wait, and download the result here, in the format that JOB asked for."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite OUT.")] = False,
+    server: Server = DEFAULT_SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Color the video of a job again with other references: only the shots that they touch are made anew."""
+    from cli.arguments import check_files, parse_reference
+    from cli.progress_bar import ProgressBar
+
+    references = [parse_reference(text) for text in reference or ()]
+    paths, omitted = [path for path, _ in references], omit or []
+    places = [{"name": path.name, "frame": frame} for path, frame in references if frame is not None]
+    check_files([], references=paths, targets=[out] if out else [], force=force)
+    if not paths and not omitted:
+        raise CommandError("Nothing is to change: give a reference with -r, or leave one out with --omit.")
+    with _client(server) as client:
+        with interruptible(UNSENT), ProgressBar(enabled=not as_json) as bar:
+            job = client.resubmit(
+                job_id,
+                paths,
+                omit=omitted,
+                options={"references": places},
+                on_upload=lambda done, total: bar.transferred("uploading", done=done, total=total),
+            )
+        _await_result(client, job, out=out, as_json=as_json)
 
 
 @app.command("list")
@@ -219,6 +248,28 @@ def delete(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = Fal
         write_json({"id": job_id, "deleted": True})
     else:
         say(f"{job_id} deleted")
+
+
+def _await_result(client: "Client", job: "Job", *, out: Path | None, as_json: bool) -> None:
+    """Follow a new job to its end and fetch its film where `out` names a file; say what came of it."""
+    from cli.progress_bar import ProgressBar
+
+    if out is not None:
+        if not as_json:
+            tell(f"Job {job.id}")
+        advice = f"The job is not: `retint jobs watch {job.id}`, then `retint jobs download {job.id} -o {out}`."
+        with interruptible(advice), ProgressBar(enabled=not as_json) as bar:
+            job = client.wait(job.id, on_progress=lambda state: show_progress(bar, state))
+            client.download(
+                job.id,
+                "video",
+                out,
+                on_download=lambda done, total: bar.transferred("downloading", done=done, total=total),
+            )
+    if as_json:
+        write_json(job.raw)
+    else:
+        say(str(out) if out is not None else job.id)
 
 
 def show_progress(bar: "ProgressBar", job: "Job") -> None:

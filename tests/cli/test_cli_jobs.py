@@ -135,3 +135,33 @@ def test_a_problem_of_the_server_reaches_the_user(server: FakeServer) -> None:
     server.answers = [problem(404, "job_not_found")]
     with pytest.raises(NotFound, match="A detail"):
         retint(server, "show", "job_1")
+
+
+def test_resubmit_sends_what_is_to_change_and_no_video(server: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "frame.png").write_bytes(b"frame")
+
+    def respond(request: Received) -> Answer:
+        if request.method == "POST":
+            return json_answer({"id": "job_2", "status": "queued", "created_at": "2026-01-02T03:04:05Z"}, status=202)
+        return job_answer(options={"tuning": "fast"})
+
+    server.respond = respond
+    done = retint(server, "resubmit", "job_1", "-r", f"{tmp_path}/frame.png@7", "--omit", "old.png")
+    assert done.stdout == "job_2\n"
+    asked, sent = server.received
+    assert asked.path == "/v1/jobs/job_1"
+    start = sent.body.index(b"{")
+    assert json.loads(sent.body[start : sent.body.index(b"\r\n", start)]) == {
+        "tuning": "fast",
+        "references": [{"name": "frame.png", "frame": 7}],
+        "reuse": "job_1",
+        "omit_references": ["old.png"],
+    }
+    assert b'filename="frame.png"' in sent.body
+
+
+def test_resubmit_asks_what_is_to_change(server: FakeServer) -> None:
+    done = CliRunner().invoke(app, ["jobs", "resubmit", "job_1"], env={"RETINT_SERVER": server.url})
+    assert done.exit_code != 0
+    assert "--omit" in str(done.exception)
+    assert server.received == []

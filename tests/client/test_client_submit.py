@@ -1,5 +1,6 @@
 """From a video and its references to one job, against a server that answers badly."""
 
+import json
 import os
 import tracemalloc
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 import retint
-from fake_server import Answer, FakeServer, json_answer, problem
+from fake_server import JOB, Answer, FakeServer, job_answer, json_answer, problem
 from retint.resumable import LEAST_BYTES, MOST_BYTES
 from upload_server import UploadServer
 
@@ -236,3 +237,47 @@ def test_neither_the_video_nor_a_reference_is_ever_held(client: Any, server: Fak
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak < 4 * MEBIBYTE
+
+
+def test_a_job_is_made_of_the_video_of_an_earlier_one(client: Any, server: FakeServer, frame: Path) -> None:
+    places = [{"name": "frame.png", "frame": 1}, {"name": "old.png", "frame": 2}, {"name": "kept.png", "frame": 3}]
+    earlier = {"tuning": "fast", "output": {"container": "mkv"}, "references": places, "webhook": {"url": "https://x"}}
+    sent: list[Any] = []
+
+    def respond(request: Any) -> Answer:
+        if request.method == "GET":
+            return job_answer(options=earlier)
+        sent.append(request)
+        return LOST if len(sent) == 1 else json_answer({**JOB, "id": "job_2"}, status=202)
+
+    server.respond = respond
+    told: list[tuple[int, int]] = []
+    job = client.resubmit(
+        "job_1",
+        [frame],
+        omit=["old.png"],
+        options={"metadata": {"take": "2"}, "references": [{"name": "frame.png", "frame": 9}]},
+        on_upload=lambda done, total: told.append((done, total)),
+    )
+    assert job.id == "job_2"
+    assert len({request.headers["Idempotency-Key"] for request in sent}) == 1, "sent again, it makes no second job"
+    body = sent[-1].body
+    assert b'name="video' not in body
+    assert b'filename="frame.png"\r\nContent-Type: image/png\r\n\r\n' + b"r" * 1000 in body
+    start = body.index(b"{")
+    assert json.loads(body[start : body.index(b"\r\n", start)]) == {
+        "tuning": "fast",
+        "output": {"container": "mkv"},
+        "references": [{"name": "kept.png", "frame": 3}, {"name": "frame.png", "frame": 9}],
+        "metadata": {"take": "2"},
+        "reuse": "job_1",
+        "omit_references": ["old.png"],
+    }
+    assert told[-1] == (1000, 1000)
+
+
+def test_an_earlier_job_that_is_not_there_is_told_at_once(client: Any, server: FakeServer, frame: Path) -> None:
+    server.answers = [problem(404, "job_not_found")]
+    with pytest.raises(retint.NotFound):
+        client.resubmit("job_1", [frame])
+    assert len(server.received) == 1

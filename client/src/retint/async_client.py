@@ -21,7 +21,7 @@ from retint.partial import PartialFile, find_variant
 from retint.pictures import archive_of, unpack
 from retint.polling import Poll, wait_for
 from retint.resumable import upload_file
-from retint.submitting import search_keyframes, submit_job
+from retint.submitting import resubmit_job, search_keyframes, submit_job
 from retint.threads import in_thread
 from retint.upload_meter import UploadProgress
 from retint.watching import Watch
@@ -64,6 +64,20 @@ class AsyncClient:
         """Make a job of a video and its colored frames; see `Client.submit`."""
         return await self._hold(
             submit_job(video, references, options=options, on_upload=on_upload, patience=self._patience)
+        )
+
+    async def resubmit(
+        self,
+        job_id: str,
+        references: Sequence[str | Path] = (),
+        *,
+        omit: Sequence[str] = (),
+        options: Mapping[str, Any] | None = None,
+        on_upload: UploadProgress | None = None,
+    ) -> Job:
+        """Make another job of the video of an earlier one; see `Client.resubmit`."""
+        return await self._hold(
+            resubmit_job(job_id, references, omit=omit, options=options, on_upload=on_upload, patience=self._patience)
         )
 
     async def upload(self, video: str | Path, *, on_upload: UploadProgress | None = None) -> Upload:

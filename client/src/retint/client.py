@@ -20,7 +20,7 @@ from retint.partial import PartialFile, find_variant
 from retint.pictures import archive_of, unpack
 from retint.polling import Poll, wait_for
 from retint.resumable import upload_file
-from retint.submitting import search_keyframes, submit_job
+from retint.submitting import resubmit_job, search_keyframes, submit_job
 from retint.upload_meter import UploadProgress
 from retint.watching import Watch
 
@@ -73,6 +73,31 @@ class Client:
             RateLimited: the key has no room for another job, and got none within the client's patience.
         """
         return self._hold(submit_job(video, references, options=options, on_upload=on_upload, patience=self._patience))
+
+    def resubmit(
+        self,
+        job_id: str,
+        references: Sequence[str | Path] = (),
+        *,
+        omit: Sequence[str] = (),
+        options: Mapping[str, Any] | None = None,
+        on_upload: UploadProgress | None = None,
+    ) -> Job:
+        """Make another job of the video of an earlier one: `references` come to those that it had, or in place of those
+        of the same file name, and those named in `omit` are left out. The video is not sent again, and only the shots
+        that this changes are made anew.
+
+        The earlier job's options stay, but for its webhook and for those that `options` gives; of `references`, which
+        say where pictures stand, those of other names stay too.
+
+        Raises:
+            NotFound: there is no such job.
+            InvalidRequest: its video, or its references, are not kept any more.
+            FileUnreadable, RateLimited: as `submit`.
+        """
+        return self._hold(
+            resubmit_job(job_id, references, omit=omit, options=options, on_upload=on_upload, patience=self._patience)
+        )
 
     def upload(self, video: str | Path, *, on_upload: UploadProgress | None = None) -> Upload:
         """Send a video that several jobs, or keyframes and a job, are to be made of. The server keeps it for a day.

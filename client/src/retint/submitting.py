@@ -36,6 +36,43 @@ def submit_job(
     return _submit(JOBS, video, references, options=options, on_upload=on_upload, patience=patience)
 
 
+def resubmit_job(
+    job_id: str,
+    references: Sequence[str | Path],
+    *,
+    omit: Sequence[str],
+    options: Mapping[str, Any] | None,
+    on_upload: UploadProgress | None,
+    patience: float,
+) -> Steps[Job]:
+    """Raises:
+    APIError, ConnectionFailed: the server refuses it, has no such job, or could not take it within the patience.
+    FileUnreadable: a file cannot be read, or has another length now.
+    """
+    outage = Outage(patience=patience)
+    earlier = yield from persist(lambda: JOBS.get(job_id), outage=outage)
+    outage.over()
+    wanted = _options_again(earlier, given=options or {}, omit=omit)
+    with closing(Form([Path(path) for path in references], options=wanted)) as form:
+        meter = UploadMeter(form.reference_bytes, on_upload)
+        body = form.body(on_sent=meter.reached)
+        create = partial(JOBS.create, body, idempotency_key=str(uuid4()))
+        return (yield from persist(create, outage=outage, passing=PASSING))
+
+
+def _options_again(job: Job, *, given: Mapping[str, Any], omit: Sequence[str]) -> dict[str, Any]:
+    """The job's options and those that are given in their place; of references, those that stand for the same name."""
+    # A webhook's secret is not shown, so that it cannot be asked for again.
+    options = {name: value for name, value in job.options.items() if name != "webhook"} | dict(given)
+    places = [*given.get("references", ())]
+    gone = {*omit, *(place["name"] for place in places)}
+    options["references"] = [
+        *(place for place in job.options.get("references", ()) if place["name"] not in gone),
+        *places,
+    ]
+    return options | {"reuse": job.id, "omit_references": [*omit]}
+
+
 def search_keyframes(
     video: str | Path | Upload,
     *,
