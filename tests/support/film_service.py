@@ -1,5 +1,6 @@
 """Workers of the real pipeline on one Redis server and one store, and jobs for them, as tests need them."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from redis import Redis
+from rq import Worker
 
 from jobs.cancellation import cancel_job
 from jobs.connection import connect
@@ -39,6 +41,7 @@ class FilmService:
         self.queue = JobQueue(self.redis, self.settings)
         self.store: Store = open_store(self.settings)
         self.workers: list[subprocess.Popen[bytes]] = []
+        self._mood = folder / "mood.json"
         self._environment = {
             **os.environ,
             "RETINT_REDIS_URL": redis_url,
@@ -58,10 +61,16 @@ class FilmService:
         self.stop_workers()
         self.redis.close()
 
-    def start_worker(self, *, seconds_per_frame: float = 0.0, **environment: str) -> "subprocess.Popen[bytes]":
+    def be(self, **mood: object) -> None:
+        """How the workers are from now on; see `slow_worker.py`."""
+        half = self._mood.with_suffix(".half")
+        half.write_text(json.dumps(mood))
+        half.rename(self._mood)
+
+    def start_worker(self, **environment: str) -> "subprocess.Popen[bytes]":
         with (self.folder / f"worker-{len(self.workers)}.log").open("wb") as log:
             worker = subprocess.Popen(
-                [sys.executable, str(ROOT / "tests" / "support" / "slow_worker.py"), str(seconds_per_frame)],
+                [sys.executable, str(ROOT / "tests" / "support" / "slow_worker.py"), str(self._mood)],
                 env={**self._environment, **environment},
                 stdout=log,
                 stderr=log,
@@ -69,12 +78,18 @@ class FilmService:
         self.workers.append(worker)
         return worker
 
-    def start_workers(self, count: int, *, seconds_per_frame: float = 0.0) -> None:
-        """Start so many and wait until they take jobs."""
-        before = self.queue.worker_count()
-        for _ in range(count):
-            self.start_worker(seconds_per_frame=seconds_per_frame)
-        wait_until(lambda: self.queue.worker_count() == before + count, seconds=60, what="the workers register")
+    def have_workers(self, count: int) -> None:
+        """Start as many as are missing, and wait until they take jobs."""
+        for _ in range(count - len(self.living())):
+            self.start_worker()
+        wait_until(self.all_register, seconds=120, what="the workers register")
+
+    def living(self) -> "list[subprocess.Popen[bytes]]":
+        return [worker for worker in self.workers if worker.poll() is None]
+
+    def all_register(self) -> bool:
+        registered = {worker.pid for worker in Worker.all(self.redis) if worker.pid is not None}
+        return registered.issuperset(worker.pid for worker in self.living())
 
     def stop_workers(self) -> None:
         for worker in self.workers:
@@ -126,10 +141,9 @@ class FilmService:
     def horses(self) -> dict[int, int]:
         """Processes that work for jobs now, by the worker that forked each."""
         found = {}
-        for worker in self.workers:
-            if worker.poll() is None:
-                children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
-                found.update((worker.pid, child) for child in map(int, children) if is_running(child))
+        for worker in self.living():
+            children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+            found.update((worker.pid, child) for child in map(int, children) if is_running(child))
         return found
 
 

@@ -1,53 +1,94 @@
-"""Runs a real worker with the real pipeline, slowed down by so many seconds per frame: `python slow_worker.py SECONDS`.
+"""Runs a real worker with the real pipeline, in a mood that tests change while it runs: `python slow_worker.py MOOD`.
 
-Tests need to meet pieces of tiny films while they are done. RETINT_TEST_SLOW_PHASE makes frames slow in another phase
-than `colorizing`; in the phase RETINT_TEST_FULL_IN files grow no larger than a kilobyte, as on a full disk, as long as
-the file RETINT_TEST_FULL_WHILE is there.
+MOOD is a JSON file, which need not be there:
+
+    {"slow": {"colorizing": 0.12}}    seconds that each step of a phase takes longer: a packet that is found, a frame
+                                      that is looked at, fed or joined, a step of tuning, all of publishing
+    {"full_from": "tuning"}           from that phase on files grow no larger than a kilobyte, as on a full disk
+    {"other_weights": true}           what is begun from now on has other weights than what was before
 """
 
-import os
+import json
 import resource
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import torch
 from torch import Tensor
 
 import models.registry
+from jobs.record import Phase
 from jobs.settings import Settings
-from models.base import Colorizer, Matrix, Prediction, Reference
+from models.base import Colorizer
 from worker.main import run_worker
 
-SECONDS = float(sys.argv[1])
-load = models.registry.load
+MOOD = Path(sys.argv[1])
+PHASES = get_args(Phase)
 
 
-SLOW_PHASE = os.environ.get("RETINT_TEST_SLOW_PHASE", "colorizing")
-FULL_IN = os.environ.get("RETINT_TEST_FULL_IN")
-FULL_WHILE = Path(os.environ.get("RETINT_TEST_FULL_WHILE", "/nowhere"))
+def mood() -> dict[str, Any]:
+    try:
+        return dict(json.loads(MOOD.read_text()))
+    except FileNotFoundError:
+        return {}
 
 
-def slowed(frames: Iterable[Any]) -> Iterator[Any]:
-    for frame in frames:
-        time.sleep(SECONDS)
-        yield frame
+def pause(phase: Phase | None) -> None:
+    seconds = mood().get("slow", {}).get(phase, 0.0)
+    if seconds:
+        time.sleep(seconds)
 
 
-def fill_disk(phase: str) -> None:
-    """Let writing fail from here on where the phase is the one asked for, and succeed again elsewhere."""
-    full = phase == FULL_IN and FULL_WHILE.exists()
+def fill_disk(phase: Phase) -> None:
+    """Let writing fail where the disk is full from an earlier phase on, or from this one."""
+    since = mood().get("full_from")
+    full = since is not None and PHASES.index(phase) >= PHASES.index(since)
     # SIGXFSZ would kill the process before write() could say so.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024 if full else hard, hard))
 
 
-class Slow:
-    """A colorizer that takes its time."""
+def after(kind: type, method: str, then: Callable[..., None]) -> None:
+    """Have something done after every call of a method, with its arguments."""
+    plain = getattr(kind, method)
+
+    def both(meter: Any, *given: Any, **named: Any) -> None:
+        plain(meter, *given, **named)
+        then(meter, *given, **named)
+
+    setattr(kind, method, both)
+
+
+def enter(_: object, phase: Phase) -> None:
+    fill_disk(phase)
+    if phase == "publishing":
+        pause(phase)
+
+
+def joined(progress: Any) -> None:
+    if progress._phase == "encoding":
+        pause("encoding")
+
+
+def change_ways() -> None:
+    from worker.piece_reporting import PieceObserver
+    from worker.progress import Progress
+
+    for kind in (Progress, PieceObserver):
+        after(kind, "enter", enter)
+    after(Progress, "found", lambda *_: pause("probing"))
+    after(Progress, "analyzed", lambda *_: pause("detecting_shots"))
+    after(Progress, "check", joined)
+    after(PieceObserver, "tuned_step", lambda _: pause("tuning"))
+    after(PieceObserver, "fed", lambda _: pause("colorizing"))
+
+
+class Other:
+    """A colorizer that is another one, and gives the same colors."""
 
     def __init__(self, inner: Colorizer) -> None:
         self._inner = inner
@@ -55,59 +96,24 @@ class Slow:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def clone(self) -> "Slow":
-        return Slow(self._inner.clone())
-
-    def colorize(
-        self, lumas: Iterable[Tensor], references: Sequence[Reference], *, matrix: Matrix, restore: bool = False
-    ) -> Iterator[Prediction]:
-        for prediction in self._inner.colorize(lumas, references, matrix=matrix, restore=restore):
-            time.sleep(SECONDS)
-            yield prediction
+    def weights(self) -> list[Tensor]:
+        return [weight + 1 for weight in self._inner.weights()]
 
 
-def load_slow(name: str, *, device: torch.device, weights_folder: Path) -> Any:
-    return Slow(load(name, device=device, weights_folder=weights_folder))
-
-
-def slow_down() -> None:
-    import worker.assembly
+def change_weights() -> None:
     import worker.film_work
-    import worker.piece_work
-    import worker.planning
-    import worker.progress
-    from worker.piece_reporting import PieceObserver
-    from worker.progress import Progress
 
-    if SLOW_PHASE == "colorizing" and SECONDS:
-        models.registry.load = load_slow  # type: ignore[assignment]
-        worker.film_work.load = load_slow  # type: ignore[assignment]
-    if SLOW_PHASE == "detecting_shots":
-        analyze = worker.planning.analyze
+    load = models.registry.load
 
-        def analyze_slowly(frames: Iterable[Any], **more: Any) -> Any:
-            return analyze(slowed(frames), **more)
+    def load_other(*given: Any, **named: Any) -> Any:
+        model = load(*given, **named)
+        return Other(model) if mood().get("other_weights") else model
 
-        worker.planning.analyze = analyze_slowly
-    if SLOW_PHASE == "encoding":
-        check = Progress.check
-
-        def check_slowly(progress: Progress) -> None:
-            if progress._phase == "encoding":
-                time.sleep(SECONDS)
-            check(progress)
-
-        Progress.check = check_slowly  # type: ignore[method-assign]
-    for kind in (Progress, PieceObserver):
-        enter = kind.enter
-
-        def enter_and_fill(meter: Any, phase: Any, enter: Any = enter) -> None:
-            enter(meter, phase)
-            fill_disk(phase)
-
-        kind.enter = enter_and_fill  # type: ignore[method-assign]
+    models.registry.load = load_other
+    worker.film_work.load = load_other
 
 
 if __name__ == "__main__":
-    slow_down()
+    change_ways()
+    change_weights()
     run_worker(Settings())

@@ -47,11 +47,6 @@ def colorize(
             observer.check()
             observer.advanced(fraction=frame / 1000, frames_done=frame, frames_total=1000)
             time.sleep(0.05)
-    if behavior == "eight seconds":
-        for frame in range(160):
-            observer.check()
-            observer.advanced(fraction=frame / 160, frames_done=frame, frames_total=160)
-            time.sleep(0.05)
     if behavior == "deaf":
         (task.folder / "scratch.bin").write_bytes(b"0" * 1000)
         time.sleep(100)
