@@ -11,7 +11,7 @@ from worker.film_plan import FilmPlan
 from worker.journal import STILL_WIDTH, BeforeAfter, Journal, Picture, frames_to_show
 from worker.media.stills import to_rgb, write_png
 from worker.memory import peak_megabytes
-from worker.notes import ColoringNotes, TuningNotes, read_notes
+from worker.notes import ColoringNotes, TuningNotes
 from worker.piece_work import Film
 from worker.pieces import Coloring, Tuning
 from worker.progress import Progress
@@ -22,28 +22,36 @@ from worker.task import VariantFile
 VIDEO_TYPES = {"mp4": "video/mp4", "mkv": "video/x-matroska", "mov": "video/quicktime"}
 
 
-def assemble(film: Film, *, description: ModelDescription, progress: Progress) -> tuple[VariantFile, ...]:
-    """Write the film and what goes with it into the task's folder; all its pieces are through.
+def assemble(
+    film: Film, notes: Sequence[TuningNotes | ColoringNotes], *, description: ModelDescription, progress: Progress
+) -> tuple[VariantFile, ...]:
+    """Write the film and what goes with it into the task's folder; `notes` are those of all its pieces, in order.
 
     Raises:
         StorageFull: no space is left.
         JobCanceled, TimedOut: the observer said so.
     """
-    return _Assembly(film, description, progress).assemble()
+    return _Assembly(film, notes, description, progress).assemble()
 
 
 class _Assembly:
-    def __init__(self, film: Film, description: ModelDescription, progress: Progress) -> None:
+    def __init__(
+        self,
+        film: Film,
+        notes: Sequence[TuningNotes | ColoringNotes],
+        description: ModelDescription,
+        progress: Progress,
+    ) -> None:
         self._film = film
         self._plan = film.plan
         self._task = film.task
         self._description = description
         self._progress = progress
         self._wanted: frozenset[VariantName] = frozenset(film.task.options.variants)
-        self._notes = [read_notes(piece, film.checkpoints) for piece in film.plan.pieces]
+        self._notes = notes
         self._journal = Journal.of(film.plan)
-        for piece, notes in zip(film.plan.pieces, self._notes, strict=True):
-            self._journal.note(piece.work, notes)
+        for piece, note in zip(film.plan.pieces, notes, strict=True):
+            self._journal.note(piece.work, note)
         self._journal.warnings += [*_about_tuning(film.plan, self._notes), *_about_size(film, self._notes)]
 
     def assemble(self) -> tuple[VariantFile, ...]:

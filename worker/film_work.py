@@ -12,10 +12,10 @@ from worker.assembly import assemble
 from worker.checkpoints import Checkpoints
 from worker.film_plan import PLAN_NAME, FilmPlan
 from worker.journal import Journal, video_facts
-from worker.notes import ColoringNotes, keys_through, notes_name, read_notes
+from worker.notes import ColoringNotes, TuningNotes, keys_through, notes_name, read_notes
 from worker.observer import Observer
 from worker.piece_work import Film
-from worker.pieces import Coloring
+from worker.pieces import Coloring, Piece
 from worker.planning import ANALYSIS_NAMES, fingerprint_of, kept_plan, plan_film
 from worker.progress import ANALYSIS_COST, Progress
 from worker.report import curve_sums
@@ -46,22 +46,22 @@ def plan_or_assemble(
             plan = _plan(task, model=model, progress=progress, checkpoints=checkpoints, earlier=earlier)
     journal = Journal.of(plan)
     sums: dict[int, list[StretchSum]] = {}
-    through = keys_through(checkpoints.kept())
-    for piece in plan.pieces:
-        if piece.key in through:
-            notes = read_notes(piece, checkpoints)
-            journal.note(piece.work, notes)
-            if isinstance(piece.work, Coloring) and isinstance(notes, ColoringNotes):
-                sums[piece.number] = curve_sums(notes.confidences, first=piece.work.first, frames=plan.info.frames)
+    kept = checkpoints.kept()
+    through = keys_through(kept)
+    told = {piece: read_notes(piece, checkpoints) for piece in plan.pieces if piece.key in through}
+    for piece, notes in told.items():
+        journal.note(piece.work, notes)
+        if isinstance(piece.work, Coloring) and isinstance(notes, ColoringNotes):
+            sums[piece.number] = curve_sums(notes.confidences, first=piece.work.first, frames=plan.info.frames)
     shots = journal.shots()
     observer.learned(
         video=video_facts(plan.info), references=journal.references, shots=shots, warnings=journal.warnings
     )
-    if any(piece.key not in through for piece in plan.pieces):
+    if len(told) < len(plan.pieces):
         return HandOver(_planned_work(plan, through, journal, sums))
     description = next(model for model in describe() if model.name == task.options.model)
-    files = assemble(Film(task, plan, checkpoints), description=description, progress=progress)
-    return Outcome(files, leftovers=_leftovers(plan, checkpoints))
+    files = assemble(Film(task, plan, checkpoints), [*told.values()], description=description, progress=progress)
+    return Outcome(files, leftovers=_leftovers(plan, told, kept))
 
 
 def _is_through(plan: FilmPlan, checkpoints: Checkpoints) -> bool:
@@ -86,12 +86,14 @@ def _plan(
     return plan
 
 
-def _leftovers(plan: FilmPlan, checkpoints: Checkpoints) -> tuple[str, ...]:
-    """What tries that failed, and earlier plans, have left behind."""
+def _leftovers(
+    plan: FilmPlan, told: Mapping[Piece, TuningNotes | ColoringNotes], kept: Sequence[str]
+) -> tuple[str, ...]:
+    """What of all that is kept tries that failed, and earlier plans, have left behind."""
     used = {PLAN_NAME, *(reference.picture for reference in plan.references)}
-    for piece in plan.pieces:
-        used |= {notes_name(piece), *read_notes(piece, checkpoints).files}
-    return tuple(name for name in checkpoints.kept() if name not in used and not name.startswith(ANALYSIS_NAMES))
+    for piece, notes in told.items():
+        used |= {notes_name(piece), *notes.files}
+    return tuple(name for name in kept if name not in used and not name.startswith(ANALYSIS_NAMES))
 
 
 def _planned_work(

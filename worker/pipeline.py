@@ -50,9 +50,13 @@ def colorize_video(
         journal = Journal.of(plan)
         observer.learned(references=journal.references, shots=journal.shots(), warnings=journal.warnings)
         progress.expect_work(sum(piece.cost for piece in plan.pieces))
+        notes = {}
         for piece in in_turn(plan.pieces):
             do_piece(piece, film, model=model, meter=progress, scratch=scratch)
-            journal.note(piece.work, read_notes(piece, checkpoints))
+            notes[piece.number] = read_notes(piece, checkpoints)
+            journal.note(piece.work, notes[piece.number])
             progress.through(cost=piece.cost, frames=piece.frames)
             observer.learned(shots=journal.shots(), confidence=confidence_curve(journal, most_points=SHOWN_POINTS))
-        return assemble(film, description=model.description, progress=progress)
+        return assemble(
+            film, [notes[piece.number] for piece in plan.pieces], description=model.description, progress=progress
+        )

@@ -51,7 +51,7 @@ def test_the_film_is_the_same_whoever_and_however_many_make_it(
     service: FilmService, make_film: Callable[..., Any], tmp_path: Path
 ) -> None:
     film = make_film(scenes=SCENES, sound=True)
-    references = stills(film, tmp_path, 3, 18, 30)
+    references = stills(film, tmp_path, 3, 30)
     options: dict[str, Any] = {"tuning": {"iterations": 2}, "output": {"container": "mp4"}}
     service.have_workers(1)
     alone = service.submit(film.path, references, **options)
