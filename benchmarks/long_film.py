@@ -1,13 +1,23 @@
-"""A long film on several workers: shots, placed references, throughput, overhead, memory.
+"""A long film on several workers: throughput, overhead, memory, shots, placed references.
 
-    python benchmarks/long_film.py CLIPS                    # 30 minutes, 200 cuts, 60 references; hours
-    python benchmarks/long_film.py CLIPS --minutes 3        # the same, shorter
-    python benchmarks/long_film.py CLIPS --plan-only        # cuts and places alone; minutes
+    python benchmarks/long_film.py CLIPS                 # 30 minutes of film, 200 cuts, 60 references
+    python benchmarks/long_film.py CLIPS --minutes 1     # the same, shorter
+    python benchmarks/long_film.py CLIPS --plan-only     # cuts and places alone
 
-CLIPS is a folder of real clips: videos, and folders of numbered pictures. The film is assembled of them, 640x360 at 25
+CLIPS is a folder of real clips: videos, and folders of numbered pictures. Films are assembled of them, 640x360 at 25
 frames per second: every shot is a clip from a place, seen through a window that wanders over it, so that no two shots
-and no two frames are the same. Its cuts and the frames of its references are known. It is colored with one worker and
-with `--workers`, each of one thread. Prints one JSON object.
+and no two frames are the same. Cuts and the frames of the references are known. Workers have one thread each.
+
+The long film (`--minutes`) is done by `--workers` workers; it tells of cuts, references, and memory. One of
+`--throughput-minutes`, made in the same way, is done by one worker and by as many as the long one, which tells of
+throughput and overhead; one of `--short-minutes` tells what memory a shorter film needs.
+
+Color is predicted at `--working-size`, far smaller than the default, films are encoded at a lower quality, and no
+comparison is made, for time: throughput of many workers against one is a ratio. What is not color costs the same at
+every size, so that its share is told twice: as measured, and for the default size, with the seconds of tuning and
+coloring multiplied by what they take there. That is measured too, on a film of `--sample-minutes` done at both sizes.
+
+Prints what it does to standard error, and one JSON object.
 """
 
 import argparse
@@ -23,6 +33,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -42,9 +53,10 @@ from jobs.queue import JobQueue
 from jobs.record import Job
 from jobs.repository import JobRepository
 from jobs.settings import Settings
+from jobs.store import Store
 from jobs.stores import open_store
 from jobs.submission import Submission
-from models.registry import load
+from models.registry import describe, load
 from worker.checkpoints import FolderCheckpoints
 from worker.planning import plan_film
 from worker.progress import Progress
@@ -54,11 +66,15 @@ from worker.threads import limit_threads
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH, HEIGHT, RATE = 640, 360, 25
 FULL_MINUTES, FULL_CUTS, FULL_REFERENCES = 30, 200, 60
+QUALITY = 30
+"""Of the films made, for time: 18 is the default."""
 PICTURES = {".jpg", ".jpeg", ".png"}
 NEAR = 1
 """Frames that a found cut may be away from a true one."""
 
 Picture = NDArray[np.uint8]
+LIMITED_RANGE = np.rint(16 + 219 * np.arange(256) / 255).astype(np.uint8)
+NO_COLOR = np.full((HEIGHT // 2, WIDTH // 2), 128, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -85,15 +101,16 @@ class Silent:
     def check(self) -> None: ...
 
 
+@cache
 def read_clip(path: Path) -> list[Picture]:
-    """The frames of a clip, at most a few seconds of them."""
+    """The frames of a clip, at most a few seconds of them, scaled as `fitted` does."""
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
         frames = [np.asarray(cv2.imread(str(file)))[..., ::-1] for file in files]
     else:
         with av.open(str(path)) as container:
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    return [np.asarray(frame, np.uint8) for frame in frames[:250]]
+    return [fitted(np.asarray(frame, np.uint8)) for frame in frames[:250]]
 
 
 def fitted(frame: Picture) -> Picture:
@@ -108,19 +125,24 @@ def fitted(frame: Picture) -> Picture:
 def shot_frames(clip: Sequence[Picture], length: int, chance: random.Random) -> Iterator[Picture]:
     """The clip to and fro, mirrored or not, through a window that moves on a straight line."""
     start, mirrored = chance.randrange(len(clip)), chance.random() < 0.5
-    height, width = fitted(clip[0]).shape[:2]
+    height, width = clip[0].shape[:2]
     ends = [(chance.uniform(0, width - WIDTH), chance.uniform(0, height - HEIGHT)) for _ in range(2)]
     turn = 2 * max(1, len(clip) - 1)
     for index in range(length):
         place = (start + index) % turn
-        frame = fitted(clip[min(place, turn - place)])
+        frame = clip[min(place, turn - place)]
         share = index / max(1, length - 1)
         x, y = (round(a + (b - a) * share) for a, b in zip(*ends, strict=True))
         window = frame[y : y + HEIGHT, x : x + WIDTH]
         yield np.ascontiguousarray(window[:, ::-1] if mirrored else window)
 
 
-def assemble(clips: Sequence[Path], folder: Path, *, minutes: float, cuts: int, references: int) -> Film:
+def assemble(clips: Sequence[Path], folder: Path, *, minutes: float) -> Film:
+    """A film with cuts and references in proportion."""
+    say(f"assembling {minutes:g} minutes")
+    folder.mkdir()
+    share = minutes / FULL_MINUTES
+    cuts, references = max(1, round(FULL_CUTS * share)), max(1, round(FULL_REFERENCES * share))
     chance = random.Random(5)
     total = round(minutes * 60 * RATE)
     bounds = [0, *sorted(chance.sample(range(1, total // 12), cuts)), total // 12]
@@ -131,7 +153,7 @@ def assemble(clips: Sequence[Path], folder: Path, *, minutes: float, cuts: int, 
     chance.shuffle(order)
     film, found = folder / "film.mkv", []
     with av.open(str(film), "w") as out:
-        stream: Any = out.add_stream("libx264", rate=RATE, options={"crf": "16", "preset": "veryfast", "g": "50"})
+        stream: Any = out.add_stream("libx264", rate=RATE, options={"crf": "16", "preset": "superfast", "g": "50"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.codec_context.color_range, stream.codec_context.colorspace = 1, 6
         index = 0
@@ -150,12 +172,10 @@ def assemble(clips: Sequence[Path], folder: Path, *, minutes: float, cuts: int, 
 
 def gray_frame(picture: Picture, index: int) -> Any:
     frame: Any = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
-    luma = np.rint(16 + 219 * (picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)) / 255)
-    for plane, codes in zip(
-        frame.planes, (luma, *(np.full((HEIGHT // 2, WIDTH // 2), 128) for _ in range(2))), strict=True
-    ):
+    luma = cv2.LUT(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), LIMITED_RANGE)
+    for plane, codes in zip(frame.planes, (luma, NO_COLOR, NO_COLOR), strict=True):
         lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-        lines[: codes.shape[0], : codes.shape[1]] = codes.astype(np.uint8)
+        lines[: codes.shape[0], : codes.shape[1]] = codes
     frame.pts, frame.time_base = index, Fraction(1, RATE)
     return frame
 
@@ -215,105 +235,238 @@ def plan_alone(film: Film, folder: Path) -> dict[str, Any]:
     }
 
 
-def colored(film: Film, folder: Path, *, workers: int, tuning: str) -> dict[str, Any]:
-    """Let so many workers do the film, and measure."""
+@dataclass(frozen=True)
+class Run:
+    """One job, done."""
+
+    job: Job
+    seconds: float
+    cpu_seconds: float
+    report: dict[str, Any]
+
+    @property
+    def tuning(self) -> float:
+        return float(self.report["speed"]["seconds_by_phase"].get("tuning", 0.0))
+
+    @property
+    def coloring(self) -> float:
+        """With what encodes the pieces."""
+        return float(self.report["speed"]["seconds_by_phase"]["colorizing"])
+
+    @property
+    def planning(self) -> float:
+        phases = self.report["speed"]["seconds_by_phase"]
+        return float(phases.get("probing", 0.0) + phases.get("detecting_shots", 0.0))
+
+    @property
+    def assembly(self) -> float:
+        phases = self.report["speed"]["seconds_by_phase"]
+        return float(phases.get("encoding", 0.0) + phases.get("publishing", 0.0))
+
+    @property
+    def peak_megabytes(self) -> float:
+        """Of the largest process that any worker used."""
+        return float(self.report["speed"]["peak_memory_megabytes"])
+
+
+def colored(film: Film, folder: Path, *, workers: int, **options: object) -> Run:
+    """Let so many workers do the film."""
+    say(f"coloring {film.frames} frames with {workers} worker{'s' * (workers > 1)}, {options or 'as by default'}")
+    folder.mkdir()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with embedded_redis(folder / "redis") as url:
         settings = Settings(redis_url=url, data_folder=folder / "data", threads=1)
         redis = connect(url)
         repository, queue = JobRepository(redis, settings.queue_name), JobQueue(redis, settings)
         store = open_store(settings)
-        environment = {
-            **os.environ,
-            "RETINT_REDIS_URL": url,
-            "RETINT_DATA_FOLDER": str(folder / "data"),
-            "RETINT_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(ROOT),
-        }
-        with (folder / "workers.log").open("wb") as log:
-            running = [
-                subprocess.Popen([sys.executable, "-m", "cli", "worker"], env=environment, stdout=log, stderr=log)
-                for _ in range(workers)
-            ]
-        while queue.worker_count() < workers:
-            time.sleep(0.1)
-        job_id = new_job_id()
-        store.create(job_id)
-        for index, path in enumerate([film.path, *(path for path, _ in film.references)]):
-            with store.open_input_writer(job_id, "reference" if index else "video", max(0, index - 1)) as writer:
-                writer.write(path.read_bytes())
-        options = JobOptions.model_validate({"tuning": tuning, "variants": ["video", "comparison", "report_json"]})
-        names = tuple(path.name for path, _ in film.references)
-        repository.create(
-            Job(id=job_id, status="queued", options=options, created_at=datetime.now(UTC)),
-            Submission(reference_names=names),
-        )
-        queue.enqueue(job_id)
-        while (job := repository.get(job_id)).finished_at is None:
-            time.sleep(0.1)
-        for worker in running:
-            worker.send_signal(signal.SIGTERM)
-        for worker in running:
-            worker.wait(60)
-        assert job.status == "succeeded", job.error
+        running = start_workers(workers, folder=folder, redis_url=url)
+        try:
+            while queue.worker_count() < workers:
+                assert all(worker.poll() is None for worker in running), (folder / "workers.log").read_text()
+                time.sleep(0.1)
+            job_id = submit(film, store=store, repository=repository, queue=queue, **options)
+            while (job := repository.get(job_id)).finished_at is None:
+                time.sleep(0.1)
+        finally:
+            for worker in running:
+                worker.send_signal(signal.SIGTERM)
+            for worker in running:
+                worker.wait(60)
+        assert job.status == "succeeded", f"{job.error}\n{(folder / 'workers.log').read_text()}"
         found = store.find_result(job_id, repository.status(job_id)[1], "report_json")
         assert isinstance(found, Path)
         report = json.loads(found.read_text())
         redis.close()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert job.started_at is not None
+    assert job.finished_at is not None
     seconds = (job.finished_at - job.started_at).total_seconds()
-    phases = report["speed"]["seconds_by_phase"]
-    useful = phases.get("tuning", 0.0) + phases["colorizing"]
-    result = {
+    say(f"took {seconds:.1f} s")
+    return Run(
+        job=job,
+        seconds=seconds,
+        cpu_seconds=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        report=report,
+    )
+
+
+def start_workers(count: int, *, folder: Path, redis_url: str) -> "list[subprocess.Popen[bytes]]":
+    environment = {
+        **os.environ,
+        "RETINT_REDIS_URL": redis_url,
+        "RETINT_DATA_FOLDER": str(folder / "data"),
+        "RETINT_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+    with (folder / "workers.log").open("wb") as log:
+        return [
+            subprocess.Popen([sys.executable, "-m", "cli", "worker"], env=environment, stdout=log, stderr=log)
+            for _ in range(count)
+        ]
+
+
+def submit(film: Film, *, store: Store, repository: JobRepository, queue: JobQueue, **options: object) -> str:
+    job_id = new_job_id()
+    store.create(job_id)
+    for index, path in enumerate([film.path, *(path for path, _ in film.references)]):
+        with store.open_input_writer(job_id, "reference" if index else "video", max(0, index - 1)) as writer:
+            writer.write(path.read_bytes())
+    given = JobOptions.model_validate({"variants": ["video", "report_json"], "output": {"quality": QUALITY}, **options})
+    names = tuple(path.name for path, _ in film.references)
+    repository.create(
+        Job(id=job_id, status="queued", options=given, created_at=datetime.now(UTC)), Submission(reference_names=names)
+    )
+    queue.enqueue(job_id)
+    return job_id
+
+
+def told(run: Run, film: Film, *, workers: int) -> dict[str, Any]:
+    return {
         "workers": workers,
-        "seconds": round(seconds, 1),
-        "cpu_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
-        "frames_per_second": round(film.frames / seconds, 3),
-        "seconds_by_phase_of_all_workers": {name: round(value, 1) for name, value in phases.items()},
-        "peak_memory_megabytes": round(report["speed"]["peak_memory_megabytes"]),
+        "seconds": round(run.seconds, 1),
+        "cpu_seconds": round(run.cpu_seconds, 1),
+        "frames_per_second": round(film.frames / run.seconds, 2),
+        "worker_seconds": {
+            "planning": round(run.planning, 1),
+            "tuning": round(run.tuning, 1),
+            "coloring": round(run.coloring, 1),
+            "assembly": round(run.assembly, 1),
+        },
+        "peak_memory_megabytes": round(run.peak_megabytes),
+    }
+
+
+def overhead(alone: Run, *, sample: Run, default: Run) -> dict[str, Any]:
+    """What one worker does beside tuning and coloring: plan, begin pieces, keep them, and put the film together.
+
+    `sample` and `default` are of one film, at both working sizes.
+    """
+    rest = alone.seconds - alone.tuning - alone.coloring
+    tuning = default.tuning / sample.tuning if sample.tuning else 1.0
+    coloring = default.coloring / sample.coloring
+    by_default = tuning * alone.tuning + coloring * alone.coloring
+    return {
+        "seconds": {
+            "planning": round(alone.planning, 1),
+            "assembly": round(alone.assembly, 1),
+            "pieces_begun_and_kept": round(rest - alone.planning - alone.assembly, 1),
+        },
+        "share": round(rest / alone.seconds, 4),
+        "at_the_default_working_size": {
+            "tuning_takes_times_as_long": round(tuning, 2),
+            "coloring_takes_times_as_long": round(coloring, 2),
+            "seconds_of_tuning_and_coloring": round(by_default),
+            "share": round(rest / (rest + by_default), 4),
+        },
+    }
+
+
+def measured(clips: Sequence[Path], film: Film, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+    """The runs, and what they come to."""
+    small = {"tuning": given.tuning, "working_size": given.working_size}
+    many = given.workers
+
+    def run(name: str, film: Film, *, workers: int, **options: object) -> Run:
+        return colored(film, folder / f"{name}-{workers}", workers=workers, **options)
+
+    long = run("long", film, workers=many, **small)
+    if given.throughput_minutes < given.minutes:
+        middle = assemble(clips, folder / "middle", minutes=given.throughput_minutes)
+        together = run("middle", middle, workers=many, **small)
+    else:
+        middle, together = film, long
+    alone = run("middle", middle, workers=1, **small)
+    short_film = assemble(clips, folder / "short", minutes=given.short_minutes)
+    short = run("short", short_film, workers=1, **small)
+    sample_film = assemble(clips, folder / "sample", minutes=given.sample_minutes)
+    sample = run("sample", sample_film, workers=1, **small)
+    default = run("default", sample_film, workers=1, tuning=given.tuning)
+    return {
+        "working_size": f"{given.working_size} lines, for time; it would be {min(HEIGHT, default_size())} by default",
+        "throughput_against_one_worker": round(alone.seconds / together.seconds, 3),
+        "overhead_of_one_worker": overhead(alone, sample=sample, default=default),
+        "peak_memory": {
+            "megabytes": round(long.peak_megabytes),
+            "megabytes_of_the_short_film": round(short.peak_megabytes),
+            "ratio": round(long.peak_megabytes / short.peak_megabytes, 3),
+            "megabytes_at_the_default_working_size": round(default.peak_megabytes),
+        },
         **judged(
             film,
-            [shot.first_frame for shot in job.shots[1:]],
-            {reference.name: reference.frame for reference in job.references},
+            [shot.first_frame for shot in long.job.shots[1:]],
+            {reference.name: reference.frame for reference in long.job.references},
         ),
+        "runs": {
+            "long": told(long, film, workers=many),
+            "throughput, many workers": told(together, middle, workers=many),
+            "throughput, one worker": told(alone, middle, workers=1),
+            "short": told(short, short_film, workers=1),
+            "sample": told(sample, sample_film, workers=1),
+            "sample, at the default working size": told(default, sample_film, workers=1),
+        },
     }
-    if workers == 1:
-        result["overhead"] = round(1 - useful / seconds, 4)
-    return result
+
+
+def default_size() -> int:
+    return next(model.working_size for model in describe() if model.name == JobOptions().model)
+
+
+def say(text: str) -> None:
+    print(f"{datetime.now():%H:%M:%S} {text}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", type=Path)
     parser.add_argument("--minutes", type=float, default=FULL_MINUTES)
+    parser.add_argument("--throughput-minutes", type=float, default=4)
+    parser.add_argument("--short-minutes", type=float, default=1)
+    parser.add_argument("--sample-minutes", type=float, default=0.4)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--tuning", default="fast")
+    parser.add_argument("--working-size", type=int, default=64)
     parser.add_argument("--plan-only", action="store_true")
     given = parser.parse_args()
     clips = sorted(path for path in given.clips.iterdir() if path.is_dir() or path.suffix in (".mp4", ".mkv"))
     if not clips:
         parser.error(f"{given.clips} holds no clips")
-    share = given.minutes / FULL_MINUTES
-    cuts, references = max(1, round(FULL_CUTS * share)), max(1, round(FULL_REFERENCES * share))
+    started = time.monotonic()
     with TemporaryDirectory() as name:
         folder = Path(name)
-        film = assemble(clips, folder, minutes=given.minutes, cuts=cuts, references=references)
+        busy = os.getloadavg()[0]
+        film = assemble(clips, folder / "long", minutes=given.minutes)
         result: dict[str, Any] = {
-            "film": f"{given.minutes:g} minutes, {film.frames} frames of {WIDTH}x{HEIGHT}, {cuts} cuts",
-            "clips": len(clips),
-            "load_average": os.getloadavg()[0],
+            "film": f"{given.minutes:g} minutes, {film.frames} frames of {WIDTH}x{HEIGHT}, {len(film.cuts)} cuts, "
+            f"{len(film.references)} references, assembled of {len(clips)} clips",
+            "load_average_before": round(busy, 2),
         }
         if given.plan_only:
-            result["plan"] = plan_alone(film, folder)
+            say("planning")
+            result |= plan_alone(film, folder)
         else:
-            runs = []
-            for workers in (1, given.workers):
-                (folder / str(workers)).mkdir()
-                runs.append(colored(film, folder / str(workers), workers=workers, tuning=given.tuning))
-            result["runs"] = runs
-            result["speedup"] = round(runs[0]["seconds"] / runs[1]["seconds"], 3)
+            result |= measured(clips, film, folder, given)
+    say(f"done after {(time.monotonic() - started) / 60:.1f} minutes")
     print(json.dumps(result, indent=2))
 
 
