@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from jobs.record import Progress
 
 WINDOW_SECONDS = 30.0
+LEAST_GAIN = 1e-6
+"""Of the whole job; less is rounding."""
 SHORTEST_SECONDS = 0.5
 """Less says nothing about speed."""
 
@@ -36,17 +38,19 @@ class Pace:
         marks = self._marks
         if marks and marks[-1].frames > frames_done:
             marks.clear()
-        # A mark per quarter second is enough: the window holds 120 of them at most.
-        if not marks or at - marks[-1].at >= 0.25:
+        # A mark per quarter second is enough, and none where nothing was done.
+        if not marks or (at - marks[-1].at >= 0.25 and fraction - marks[-1].fraction >= LEAST_GAIN):
             marks.append(_Mark(at, fraction, frames_done))
-        while at - marks[0].at > WINDOW_SECONDS and len(marks) > 2:
+        # Some steps take minutes and say nothing in between: the longer it stands still, the farther back is looked.
+        window = WINDOW_SECONDS + 2 * (at - marks[-1].at)
+        while at - marks[0].at > window and len(marks) > 2:
             marks.popleft()
         elapsed = at - marks[0].at
         if elapsed < SHORTEST_SECONDS:
             return Progress(fraction=fraction, frames_done=frames_done, frames_total=frames_total)
         frames = frames_done - marks[0].frames
         gained = fraction - marks[0].fraction
-        foreseeable = gained > 0 and (fraction >= FIRST_FRACTION or elapsed >= LONG_ENOUGH_SECONDS)
+        foreseeable = gained >= LEAST_GAIN and (fraction >= FIRST_FRACTION or elapsed >= LONG_ENOUGH_SECONDS)
         return Progress(
             fraction=fraction,
             frames_done=frames_done,

@@ -71,7 +71,7 @@ export function addFrame(job, place, { onclose }) {
         }
       } }),
       chooser("Add it colored", { accept: "image/*,.tif,.tiff", onfiles: ([file]) => use(file) }), note, start)), problemPlace);
-    dropping(body, ([file]) => use(file));
+    dropping(body, ([file]) => use(file), { wholePage: true });
 
     async function begin() {
       start.disabled = true;

@@ -1,7 +1,8 @@
 // Which view is shown, and what stands around all of them: theme, key, problems.
 
 import { Problem, call, onKeyWanted } from "/page/api.js";
-import { button, h, put, tell } from "/page/dom.js";
+import { button, h, put } from "/page/dom.js";
+import { dropAnywhere } from "/page/dropping.js";
 import { home } from "/page/home.js";
 import { film } from "/page/film.js";
 import { job } from "/page/job.js";
@@ -102,17 +103,7 @@ function theme() {
   });
 }
 
-// A file let fall beside every place for it would otherwise take this page away.
-for (const name of ["dragover", "drop"]) {
-  addEventListener(name, (event) => {
-    if (!event.defaultPrevented && event.dataTransfer?.types.includes("Files")) {
-      event.preventDefault();
-      if (name === "drop") tell("There is no place for a file here.");
-      else event.dataTransfer.dropEffect = "none";
-    }
-  });
-}
-
+dropAnywhere();
 theme();
 addEventListener("hashchange", go);
 call("/v1/session").then((answer) => answer.json()).then(({ keys }) => { signedIn(keys); go(); }, (problem) => {

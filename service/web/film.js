@@ -99,7 +99,7 @@ function prepare(main, draft, record) {
         tray, grid),
       h("aside", { class: "panel side", "aria-labelledby": "choices-title" }, h("h2", { id: "choices-title" }, "How"), choices.element, start, why)));
   put(grid, cards.map((card) => card.element));
-  dropping(main.querySelector(".drop-all"), (files) => add(files));
+  dropping(main.querySelector(".drop-all"), (files) => add(files), { wholePage: true });
   refresh();
 
   function picture(shot) {

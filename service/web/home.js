@@ -25,7 +25,7 @@ export function home(main) {
   dropping(drop, (files) => {
     if (files.length > 1) tell("One film at a time: the first of them is sent.");
     begin(files[0]).catch(onproblem);
-  });
+  }, { wholePage: true });
   const broken = h("div", {});
   const list = h("ul", { class: "films" });
   const empty = h("p", { class: "muted empty" });
