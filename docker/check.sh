@@ -153,3 +153,15 @@ drive ended "$id"
 step "Redis comes back with all it knew"
 compose restart redis
 drive ended "$id"
+
+step "a backup, all volumes lost, and all of it restored, as docs/operations.md says"
+compose exec -T redis redis-cli CONFIG SET auto-aof-rewrite-percentage 0
+compose exec -T redis tar -C /data -c appendonlydir >"$work/redis.tar"
+compose exec -T redis redis-cli CONFIG SET auto-aof-rewrite-percentage 100
+compose exec -T api tar -C /data -c store >"$work/store.tar"
+compose down --volumes --timeout 5
+compose run --rm --no-deps -T --entrypoint tar redis -C /data -x <"$work/redis.tar"
+compose run --rm --no-deps -T --entrypoint tar api -C /data -x <"$work/store.tar"
+compose up --detach --no-build --wait --wait-timeout 300
+address=http://$(compose port api 8000)
+drive restored "$id" "$work"

@@ -1,4 +1,7 @@
-"""Drives a service that docker/check.sh has started: `check_job.py ADDRESS color FOLDER | begin FOLDER | ended JOB`."""
+"""Drives a service that docker/check.sh has started.
+
+`check_job.py ADDRESS color FOLDER | begin FOLDER | ended JOB | restored JOB FOLDER`
+"""
 
 import os
 import sys
@@ -18,11 +21,11 @@ OPTIONS = {"tuning": "fast", "output": {"container": "mkv", "codec": "ffv1"}}
 
 
 def main() -> None:
-    address, what, argument = sys.argv[1:]
+    address, what, *arguments = sys.argv[1:]
     if what == "color":
         assert httpx.get(f"{address}/v1/jobs", trust_env=False).status_code == 401, "served without a key"
     with Client(address, api_key=os.environ["RETINT_API_KEY"]) as client:
-        {"color": color, "begin": begin, "ended": ended}[what](client, argument)
+        {"color": color, "begin": begin, "ended": ended, "restored": restored}[what](client, *arguments)
 
 
 def color(client: Client, folder: str) -> None:
@@ -30,14 +33,7 @@ def color(client: Client, folder: str) -> None:
     film, reference = _film(Path(folder), frames=24)
     job = client.wait(client.submit(film, [reference], options=OPTIONS).id)
     assert job.status == "succeeded", job.error
-    result = Path(folder) / "color.mkv"
-    client.download(job.id, "video", result)
-    source, colored = _planes(film), _planes(result)
-    assert len(source) == len(colored) == 24
-    for (before, _), (after, chroma) in zip(source, colored, strict=True):
-        assert np.array_equal(before, after), "the luma is not the film's"
-        assert chroma.std() > 1, "there is no color"
-    print(f"{job.id}: 24 frames, luma equal, in color")
+    _check_result(client, job.id, film, Path(folder) / "color.mkv")
 
 
 def begin(client: Client, folder: str) -> None:
@@ -69,6 +65,23 @@ def ended(client: Client, job_id: str) -> None:
     assert lost
     assert all(line.endswith(" 0.0") for line in lost), lost
     print(f"{job.id}: {job.status}, nothing lost")
+
+
+def restored(client: Client, job_id: str, folder: str) -> None:
+    """A job that `begin` began is there, with its result."""
+    assert client.get(job_id).status == "succeeded"
+    film, _ = _film(Path(folder), frames=120)
+    _check_result(client, job_id, film, Path(folder) / "restored.mkv")
+
+
+def _check_result(client: Client, job_id: str, film: Path, result: Path) -> None:
+    client.download(job_id, "video", result)
+    source, colored = _planes(film), _planes(result)
+    assert len(source) == len(colored) > 0
+    for (before, _), (after, chroma) in zip(source, colored, strict=True):
+        assert np.array_equal(before, after), "the luma is not the film's"
+        assert chroma.std() > 1, "there is no color"
+    print(f"{job_id}: {len(source)} frames, luma equal, in color")
 
 
 def _film(folder: Path, *, frames: int) -> tuple[Path, Path]:
