@@ -91,13 +91,17 @@ function drawTuning(place, job, before) {
   const gain = Math.max(...curve.map((point) => point.held_out_psnr_db)) - curve[0].held_out_psnr_db;
   const shots = job.tuning.shots;
   const whose = job.shots.length > 1 && shots.length ? `Shot ${shots[0] + 1}${shots.length > 1 ? ` and ${many(shots.length - 1, "other")}` : ""}: ` : "";
-  const key = `${shots.join()}:${curve.length}`;
+  // Behind the last step the service rehearses: it colors the frames around with what it learned and without.
+  const asked = { fast: 5, quality: 20 }[job.options.tuning] ?? job.options.tuning?.iterations;
+  const rehearses = job.phase === "tuning" && curve.at(-1).step >= asked;
+  const key = `${shots.join()}:${curve.length}:${rehearses}`;
   if (key === before) return before;
   const steps = Math.max(1, curve.at(-1).step);
   const loss = scaled(curve.map((point) => point.loss)).map((y, i) => [curve[i].step / steps, y]);
   const held = scaled(curve.map((point) => point.held_out_psnr_db)).map((y, i) => [curve[i].step / steps, y]);
   put(place, h("h2", {}, "Learning your colors"),
     h("p", { class: "muted" }, `${whose}${many(curve.at(-1).step, "step")}, ${gain >= 0.005 ? `${gain.toFixed(2)} dB closer to your frame than before` : "no gain so far"}`),
+    rehearses ? h("p", {}, "Trying on the frames around it whether that helps there too; this can take longer than the steps did …") : null,
     h("div", { class: "pair" },
       h("figure", {}, line(loss, { label: `Error on your frame, from ${curve[0].loss.toPrecision(3)} to ${curve.at(-1).loss.toPrecision(3)}`, kind: "loss" }), h("figcaption", {}, "Error, ", h("b", {}, curve.at(-1).loss.toPrecision(3)))),
       h("figure", {}, line(held, { label: `Likeness to the part of your frame kept aside, from ${curve[0].held_out_psnr_db.toFixed(1)} to ${curve.at(-1).held_out_psnr_db.toFixed(1)} dB`, kind: "gain" }), h("figcaption", {}, "Likeness, ", h("b", {}, `${curve.at(-1).held_out_psnr_db.toFixed(1)} dB`)))));

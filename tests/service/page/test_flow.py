@@ -37,7 +37,7 @@ def test_a_film_is_colored_from_the_empty_page_to_the_download(
     expect(page.get_by_role("heading", name="Drop a black-and-white film here")).to_be_visible()
     visitor.audit(page)
 
-    send_film(page, film)
+    let_fall(page.get_by_role("region", name="Begin with a film"), [film.path])
     shots = shots_of(page)
     expect(shots).to_have_count(3, timeout=LONG)
     start = page.get_by_role("button", name="Start coloring")
@@ -105,7 +105,8 @@ def let_fall(place: Locator, paths: Sequence[Path]) -> None:
             const transfer = new DataTransfer();
             for (const [name, text] of files) {
                 const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-                transfer.items.add(new File([bytes], name, { type: "image/png" }));
+                const type = name.endsWith(".png") ? "image/png" : "video/mp4";
+                transfer.items.add(new File([bytes], name, { type }));
             }
             return transfer;
         }""",
@@ -198,9 +199,23 @@ def test_before_and_after_are_the_same_frame_and_steps_are_single_frames(
     frame.fill("0")
     frame.press("Enter")
     expect_frame(0)
+    frame.blur()
+    page.keyboard.press("f")
+    page.wait_for_selector(".player:fullscreen")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    sound = page.get_by_role("button", name="Sound")
+    expect(sound).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("m")
+    expect(sound).to_have_attribute("aria-pressed", "false")
+    assert page.locator("video").evaluate("(video) => video.muted")
+    page.keyboard.press("m")
     page.get_by_role("button", name="Play").click()
     expect(page.get_by_role("button", name="Play")).to_be_visible(timeout=10_000 + 1000 * 3 * SHOT_FRAMES // RATE)
     expect_frame(41)
+    assert page.locator("video").evaluate("(video) => !video.muted && video.webkitAudioDecodedByteCount > 0")
+    visitor.audit(page)
+    page.keyboard.press("f")
+    expect(page.locator(".player:fullscreen")).to_have_count(0)
 
 
 def test_one_more_frame_is_taken_colored_and_the_film_colored_again_with_it(
