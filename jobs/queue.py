@@ -82,6 +82,9 @@ class JobQueue:
         former = self._fetch(entry)
         if former is not None:
             former.delete()
+        else:
+            # A worker that was just beginning what was taken out has written into it, and RQ would call it a duplicate.
+            self._redis.delete(QueuedJob.key_for(entry))
         with suppress(DuplicateJobError):
             self._queue.enqueue_call(
                 function,

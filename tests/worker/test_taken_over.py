@@ -157,3 +157,16 @@ def test_what_is_being_worked_on_is_alive_whatever_was_said_of_it_last(hall: Hal
     assert hall.queue.is_alive(JOB)
     hall.sweep()
     assert hall.repository.get(JOB).status == "processing"
+
+
+def test_what_was_taken_out_just_as_it_was_begun_can_be_put_in_again(hall: Hall, second: ForkingWorker) -> None:
+    job, execution = hall.take(second)
+    hall.queued_job.delete()
+    # As RQ does, which writes this into what is not there any more.
+    job.set_status(JobStatus.STARTED)
+    with hall.redis.pipeline() as pipeline:
+        second.cleanup_execution(job, pipeline=pipeline, execution=execution)
+        pipeline.execute()
+    assert not hall.queue.is_alive(JOB)
+    hall.queue.enqueue(JOB)
+    assert hall.queue.waiting_ids() == [JOB]
