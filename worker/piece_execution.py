@@ -131,6 +131,7 @@ class _Execution:
             execution_id=self._execution_id,
             run=self._run,
             cost=piece.cost,
+            film_frames=film.plan.info.frames,
             seconds_allowed=seconds_allowed(job.options, facts, references=len(film.plan.references)),
             store=self._workplace.store,
             on_phase=self._figures.entered,

@@ -13,6 +13,8 @@ from worker.shown_pictures import ShownPictures
 from worker.watching import Watch, kill_this_process
 
 LONGEST_SILENCE_SECONDS = 0.9
+CURVE_SECONDS = 2.0
+"""Between two looks of a piece at the curve of its film, to which every other piece adds."""
 
 
 class PieceObserver(Watch):
@@ -27,30 +29,39 @@ class PieceObserver(Watch):
         execution_id: str,
         run: str,
         cost: float,
+        film_frames: int,
         seconds_allowed: float,
         store: Store,
         on_phase: Callable[[Phase], None],
         clock: Callable[[], float] = time.monotonic,
         kill: Callable[[], None] = kill_this_process,
     ) -> None:
-        """`run` is the execution that planned the job; `cost` is the work of the piece."""
+        """`run` is the execution that planned the job; `cost` is the work of the piece; `film_frames` are those of
+        the whole film."""
         super().__init__(job_id=job_id, seconds_allowed=seconds_allowed, clock=clock, kill=kill)
         self._repository = repository
         self._number = number
         self._execution_id = execution_id
         self._run_id = run
         self._cost = cost
+        self._film_frames = film_frames
         self._on_phase = on_phase
         self._shown = ShownPictures(store, job_id=job_id)
         self._tuning: TuningUnderWay | None = None
         self._work = 0.0
         self._frames = 0
+        self._first = 0
+        """Frame of the film that the first of `_confidences` is of."""
+        self._confidences: list[float] = []
+        self._curve_told = 0
+        self._curve_told_at = self._started
         self._phase: Phase | None = None
         self._said: tuple[float, int, Phase | None] = (0.0, 0, None)
         self._said_at = self._started
 
     def restart(self) -> None:
         self._work, self._frames = 0.0, 0
+        self._confidences, self._curve_told = [], 0
 
     def enter(self, phase: Phase) -> None:
         self.check()
@@ -66,7 +77,10 @@ class PieceObserver(Watch):
     def learned(self, tuning: TuningUnderWay) -> None:
         self._tuning = tuning
 
-    def colored(self) -> None:
+    def colored(self, frame: int, *, confidence: float) -> None:
+        if not self._confidences:
+            self._first = frame
+        self._confidences.append(confidence)
         self._frames += 1
         self.check()
 
@@ -97,6 +111,7 @@ class PieceObserver(Watch):
         self._said, self._said_at = news, now
         if owned:
             self._show()
+            self._show_confidence(now)
         return owned
 
     def _show(self) -> None:
@@ -107,6 +122,18 @@ class PieceObserver(Watch):
         tuning, self._tuning = self._tuning, None
         if tuning is not None:
             self._repository.update(self._job_id, self._run_id, tuning=tuning)
+
+    def _show_confidence(self, now: float) -> None:
+        from worker.report import curve_sums, shown_curve  # loads what a worker's parent process goes without
+
+        confidences, first = list(self._confidences), self._first
+        if len(confidences) <= self._curve_told or now - self._curve_told_at < CURVE_SECONDS:
+            return
+        sums = curve_sums(confidences, first=first, frames=self._film_frames)
+        every = self._repository.pieces.add_confidence(self._job_id, self._number, self._execution_id, sums)
+        curve = shown_curve(every, frames=self._film_frames)
+        self._repository.update(self._job_id, self._run_id, confidence=curve)
+        self._curve_told, self._curve_told_at = len(confidences), now
 
     def _fail(self, failure: TimedOut) -> None:
         self._repository.fail(self._job_id, self._run_id, failure, piece=PieceOwner(self._number, self._execution_id))

@@ -223,7 +223,7 @@ class _Bench:
                 if pictures is not None:
                     pictures.write(finished.result, finished.chroma)
                 confidences.append(finished.confidence)
-                self._meter.colored()
+                self._meter.colored(finished.frame.index, confidence=finished.confidence)
                 if finished.frame.index in pictured:
                     picture = picture_of(finished, info=self._info, quarter_turns=turns)
                     self._meter.showed(finished.frame.index, picture)

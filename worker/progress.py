@@ -34,8 +34,8 @@ class Meter(Protocol):
     def learned(self, tuning: TuningUnderWay) -> None:
         """What tuning has come to, after every step."""
 
-    def colored(self) -> None:
-        """Another frame's color is final."""
+    def colored(self, frame: int, *, confidence: float) -> None:
+        """The color of a frame is final, the next one's of its piece."""
 
     def showed(self, frame: int, picture: bytes) -> None:
         """A frame as it will look, a small JPEG."""
@@ -115,7 +115,7 @@ class Progress:
     def fed(self) -> None:
         self._advance(COLORING_COST)
 
-    def colored(self) -> None:
+    def colored(self, frame: int, *, confidence: float) -> None:  # noqa: ARG002 (one process keeps the curve itself)
         self._piece_colored += 1
         self._tell()
 

@@ -55,8 +55,8 @@ def test_the_fraction_rises_though_the_plan_grows() -> None:
     for _ in range(14):
         progress.fed()
     assert listener.fractions[-1] < 1
-    for _ in range(10):
-        progress.colored()
+    for frame in range(10):
+        progress.colored(frame, confidence=0.5)
     assert listener.fractions[-1] == 1.0
     assert listener.fractions[-2] < 1
     progress.through(cost=14 * COLORING_COST, frames=10)
@@ -72,9 +72,9 @@ def test_a_piece_that_begins_again_counts_once() -> None:
     progress.analyzed(4)
     for _ in range(2):
         progress.restart()
-        for _ in range(3):
+        for frame in range(3):
             progress.fed()
-            progress.colored()
+            progress.colored(frame, confidence=0.5)
     assert listener.fractions[-1] == pytest.approx((4 + 3 * COLORING_COST) / (4 + 4 * COLORING_COST))
     assert listener.frames == 3
 
