@@ -223,7 +223,7 @@ function prepare(main, draft, record) {
     const options = {
       ...choices.options(),
       references: draft.references.filter((one) => one.frame !== null).map((one) => ({ name: one.name, frame: one.frame })),
-      metadata: { title: draft.title, keyframes: draft.id },
+      metadata: { title: draft.title, keyframes: draft.id, ...(draft.poster !== undefined && { poster: String(draft.poster) }) },
     };
     form.append("video_of", draft.id);
     form.append("options", JSON.stringify(options));
@@ -252,7 +252,7 @@ function choicesForm(draft, keep) {
     field.value = chosen[name];
     return h("div", { class: "field" }, h("label", { for: `choice-${name}` }, words), field);
   };
-  const quality = select("quality", "Size", QUALITIES);
+  const quality = select("quality", "Quality", QUALITIES);
   quality.hidden = !["mp4", "mkv"].includes(chosen.output);
   const model = h("div", {});
   get("/v1/models").then(({ data }) => {

@@ -99,7 +99,17 @@ export function home(main) {
 }
 
 function thumbnail(address, words) {
-  return address ? h("img", { src: address, alt: words, loading: "lazy", width: 160, height: 90 }) : h("span", { class: "no-picture" }, icon("film"));
+  const none = () => h("span", { class: "no-picture" }, icon("film"));
+  if (!address) return none();
+  const image = h("img", { src: address, alt: words, loading: "lazy", width: 160, height: 90, onerror: () => image.replaceWith(none()) });
+  return image;
+}
+
+// Of a film that has no frame in color yet: one of those that it was prepared by.
+function grayStill(job) {
+  const { keyframes, poster } = job.options.metadata ?? {};
+  const known = /^keyframes_\w+$/.test(keyframes ?? "") && /^\d+$/.test(poster ?? "");
+  return known ? `/v1/keyframes/${keyframes}/stills/${poster}` : "";
 }
 
 function jobRow(first, reload) {
@@ -131,7 +141,7 @@ function jobRow(first, reload) {
   function update(job) {
     last = job;
     const still = job.stills[Math.floor((job.stills.length - 1) / 2)];
-    const wanted = still === undefined ? "" : `/v1/jobs/${job.id}/stills/${still}`;
+    const wanted = still === undefined ? grayStill(job) : `/v1/jobs/${job.id}/stills/${still}`;
     if (wanted !== pictured) put(picture, thumbnail((pictured = wanted), ""));
     status.className = `status ${job.status}`;
     say(status, STATUS[job.status]);

@@ -316,7 +316,7 @@ class Painter {
     const answer = await send("/v1/colorings", { method: "POST", body: form, signal: this.leaving.signal });
     const address = `/v1/colorings/${JSON.parse(answer.responseText).id}`;
     try {
-      const record = await waitFor(address, { signal: this.leaving.signal, onchange: (now) => { if (now.status === "queued") say(this.state, "Waiting for the service …"); } });
+      const record = await waitFor(address, { signal: this.leaving.signal, onchange: (now) => { if (now.status === "queued") say(this.state, "Waiting for a worker: one that colors a film does this as soon as its part at hand is through …"); } });
       if (record.status !== "succeeded") throw Object.assign(new Error(record.error?.detail ?? "Paint another stroke to try again."), { title: record.error?.title ?? "It was canceled" });
       return await (await call(`${address}/content`, { signal: this.leaving.signal })).blob();
     } finally {
