@@ -49,7 +49,7 @@ function running(main, first) {
   const bar = h("progress", { max: 1, "aria-label": "How far the film is" });
   const percent = h("strong", { class: "percent" });
   const figures = h("span", { class: "muted" });
-  const phases = h("ol", { class: "phases" }, PHASES.slice(1, 5).map(([name, words]) => h("li", { "data-phase": name }, words)));
+  const phases = h("ol", { class: "phases" }, PHASES.slice(1, 5).filter(([name]) => name !== "tuning" || first.options.tuning !== "off").map(([name, words]) => h("li", { "data-phase": name }, words)));
   const preview = previewOf(first.id);
   const tuning = h("section", { class: "panel", hidden: true });
   const sure = h("section", { class: "panel", hidden: true });
