@@ -103,6 +103,13 @@ def test_the_gpu_worker_reserves_gpus_and_takes_one_of_its_own(services: Service
     assert "/run/retint" in {volume["target"] for volume in services["worker"]["volumes"]}
 
 
+def test_object_storage_has_room_on_a_small_disk_and_opens_one_port(services: Services) -> None:
+    command = services["s3"]["entrypoint"][-1].split()
+    # Of volumes of 30 GB, its default, a disk with 60 GB to spare has two: one bucket's files find no place.
+    assert "-master.volumeSizeLimitMB=1024" in command
+    assert {part for part in command if part.startswith("-s3.port.")} == {"-s3.port.iceberg=0", "-s3.port.lance=0"}
+
+
 def test_files_that_are_mounted_are_in_the_repository(services: Services) -> None:
     bound = [v["source"] for s in services.values() for v in s.get("volumes", ()) if v["type"] == "bind"]
     assert bound
