@@ -1,9 +1,10 @@
 """The default colorizer: chroma offered by motion and by matching, fused by a small trained network."""
 
 import copy
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -20,8 +21,10 @@ from models.motion import Luma8, Motion, measure_motion
 from models.retint.network import RetintNetwork, load_network
 from models.retint.offers import (
     FARTHEST_FLOW_ERROR,
+    Flown,
     Offers,
     Source,
+    flow_offer,
     flow_offers,
     memory_offer,
     reference_offers,
@@ -50,6 +53,9 @@ MEASURED_VARIATIONS = (0, 1)
 """See `models.base.Colorizer.example`."""
 APART = 6
 """Cells that lie between two places of a reference of which one is to tell the other's color in tuning."""
+EARLIER = 5
+"""Frames back from which color is moved too: it has been moved less often than that of the frame before, and what
+covers a thing for some frames does not cover it here."""
 REMEMBERED_EVERY = 5
 """Frames between two that are remembered."""
 REMEMBERED = 2
@@ -107,7 +113,8 @@ class ShotState:
     references: list[ReferenceState]
     memory: list[Source]
     """Frames as they were colored, the latest last."""
-    before: ColoredFrame | None = None
+    latest: deque[ColoredFrame] = field(default_factory=lambda: deque(maxlen=EARLIER))
+    """The frames before, the latest last."""
     since_remembered: int = 0
 
 
@@ -158,13 +165,14 @@ class RetintColorizer:
         # Before frames are remembered, the first reference is.
         state = ShotState(prepared, memory=[reference.source for reference in prepared[:1]] * REMEMBERED)
         first_is_reference = bool(references) and references[0].is_frame
-        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="flow") as pool:
+        with ThreadPoolExecutor(max_workers=3, thread_name_prefix="flow") as pool:
             for index, luma in enumerate(lumas):
                 if not references:
                     yield uncolored(luma.to(self._device))
                 elif index == 0 and first_is_reference:
-                    state.before = state.references[0].picture
-                    yield Prediction(chroma=state.before.chroma[0], confidence=state.before.trust[0, 0])
+                    known = state.references[0].picture
+                    state.latest.append(known)
+                    yield Prediction(chroma=known.chroma[0], confidence=known.trust[0, 0])
                 else:
                     yield self._predict(state, luma, pool=pool)
 
@@ -267,14 +275,11 @@ class RetintColorizer:
         in_references = reference_offers(describe, queries, luma, references=references, nearest=nearest.planes)
         return torch.cat([in_references, memory_offer(describe, queries, luma, memory=memory)], 1)
 
-    def _flown(self, frame: Frame, picture: ColoredFrame, motion: Motion) -> Tensor:
-        """[1, 2, PLANES, h, w]: color moved by flow, and what of it is near there."""
+    def _flown(self, motion: Motion) -> Flown:
         flow, residual, error = (
             torch.from_numpy(plane).to(self._device) for plane in (motion.flow, motion.residual, motion.disagreement)
         )
-        return flow_offers(
-            picture.planes,
-            frame.low,
+        return Flown(
             flow=flow.permute(2, 0, 1)[None],
             residual=residual[None, None],
             error=error[None, None].clamp(max=FARTHEST_FLOW_ERROR) / FARTHEST_FLOW_ERROR,
@@ -283,36 +288,41 @@ class RetintColorizer:
     @torch.no_grad()
     def _predict(self, state: ShotState, luma: Tensor, *, pool: ThreadPoolExecutor) -> Prediction:
         half = half_luma(luma)
-        reference, before = state.references[0], state.before
-        from_before = None if before is None else pool.submit(measure_motion, half, before.frame.half)
-        last = reference.motion
-        from_reference = pool.submit(
-            measure_motion,
-            half,
-            reference.picture.frame.half,
-            initial=None if last is None else last.flow,
-            initial_backward=None if last is None else last.backward,
-        )
+        reference, last = state.references[0], state.references[0].motion
+        before = state.latest[-1] if state.latest else reference.picture
+        earlier = state.latest[0] if state.latest else reference.picture
+        motions = [
+            pool.submit(measure_motion, half, before.frame.half),
+            pool.submit(measure_motion, half, earlier.frame.half),
+            pool.submit(
+                measure_motion,
+                half,
+                reference.picture.frame.half,
+                initial=None if last is None else last.flow,
+                initial_backward=None if last is None else last.backward,
+            ),
+        ]
         # The flows are done before torch begins: both at once would fight for the cores, and torch's threads spin.
-        wait([pending for pending in (from_before, from_reference) if pending is not None])
-        reference.motion = from_reference.result()
+        from_before, from_earlier, reference.motion = (pending.result() for pending in motions)
         planes = luma.to(self._device)[None, None]
         frame = Frame(planes, half, self._features(planes))
-        direct = self._flown(frame, reference.picture, reference.motion)
-        previous = direct
-        if before is not None and from_before is not None:
-            previous = self._flown(frame, before, from_before.result())
         description = self._network.description(frame.features, frame.luma)
-        found = self._found(
-            frame,
-            description,
-            references=[reference.source for reference in state.references[:MATCHED_REFERENCES]],
-            nearest=reference.picture,
-            memory=state.memory,
-        )
-        fused = self._network.fusion(Offers(planes, torch.cat([previous, direct, found], 1)))
-        state.before = ColoredFrame(frame, fused.chroma, trust=fused.trust)
-        self._remember(state, description, picture=state.before)
+        offers = [
+            flow_offers(before.planes, frame.low, by=self._flown(from_before)),
+            flow_offers(reference.picture.planes, frame.low, by=self._flown(reference.motion)),
+            flow_offer(earlier.planes, by=self._flown(from_earlier)),
+            self._found(
+                frame,
+                description,
+                references=[reference.source for reference in state.references[:MATCHED_REFERENCES]],
+                nearest=reference.picture,
+                memory=state.memory,
+            ),
+        ]
+        fused = self._network.fusion(Offers(planes, torch.cat(offers, 1)))
+        colored = ColoredFrame(frame, fused.chroma, trust=fused.trust)
+        state.latest.append(colored)
+        self._remember(state, description, picture=colored)
         return Prediction(chroma=fused.chroma[0], confidence=fused.confidence[0, 0])
 
     def _remember(self, state: ShotState, description: Tensor, *, picture: ColoredFrame) -> None:

@@ -11,8 +11,11 @@ from models.features import CHANNELS
 
 CELLS = 40.0
 """Grid cells that make one unit of place: the cells of stride 8 in a picture of 320 lines."""
-QUERY_CHUNK = 1024
-"""Cells matched at once: bounds memory to this many rows of similarities."""
+QUERY_CHUNK = {"cpu": 128}
+"""Cells matched at once, by kind of device: on the CPU as many rows of similarities as stay in its cache, which takes
+half the time of `LARGE_CHUNK`."""
+LARGE_CHUNK = 1024
+"""On all others: bounds memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +97,11 @@ class Description(nn.Module):
         rows = queries.flatten(2).transpose(1, 2)
         values = values.transpose(1, 2)
         parts, nearest = [], []
-        for start in range(0, rows.shape[1], QUERY_CHUNK):
-            scores = torch.bmm(rows[:, start : start + QUERY_CHUNK], keys)
+        chunk = QUERY_CHUNK.get(queries.device.type, LARGE_CHUNK)
+        for start in range(0, rows.shape[1], chunk):
+            scores = torch.bmm(rows[:, start : start + chunk], keys)
             if hidden is not None:
-                scores = scores.masked_fill(hidden[start : start + QUERY_CHUNK], -torch.inf)
+                scores = scores.masked_fill(hidden[start : start + chunk], -torch.inf)
             nearest.append(scores[..., :firsts].argmax(-1))
             highest = scores.amax(-1, keepdim=True)
             share = scores.softmax(-1)

@@ -5,6 +5,7 @@ gradient passes from frame to frame: what a network must learn is to choose well
 """
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -14,11 +15,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.retint.colorizer import REMEMBERED, REMEMBERED_EVERY
+from models.retint.colorizer import EARLIER, REMEMBERED, REMEMBERED_EVERY
 from models.retint.fusion import Fused
 from models.retint.matching import Description
 from models.retint.network import RetintNetwork
-from models.retint.offers import Offers, Source, flow_offers, memory_offer, reference_offers, source_of
+from models.retint.offers import (
+    Flown,
+    Offers,
+    Source,
+    flow_offer,
+    flow_offers,
+    memory_offer,
+    reference_offers,
+    source_of,
+)
 from models.training.material import Run
 from models.training.objective import frame_loss
 
@@ -88,8 +98,9 @@ class Lane:
         luma = self._luma()
         chroma = run.material.chroma_of(run.frames[0], self._device)
         low = F.avg_pool2d(luma, 2)
-        self._reference = self._before = torch.cat([chroma, torch.ones_like(low), low], 1)
+        self._reference = torch.cat([chroma, torch.ones_like(low), low], 1)
         description = describe(run.material.features_of(run.frames[0], self._device), luma)
+        self._latest = deque([self._reference], maxlen=EARLIER)
         self._source = source_of(describe, description, picture=self._reference)
         self._memory: list[Source] = [self._source] * REMEMBERED
 
@@ -120,16 +131,21 @@ class Lane:
             known = self._from_reference(luma, low)
             self._kept.put(self._run, self._frame, *known)
         description, steady = known[0].float(), known[1].float()
-        previous = flow_offers(self._before, low, **_flow(self._run.previous, self._frame, self._device))
+        previous = flow_offers(self._latest[-1], low, by=self._flown(self._run.previous))
+        earlier = flow_offer(self._latest[0], by=self._flown(self._run.earlier))
         queries = self._describe.placed(description)
         remembered = memory_offer(self._describe, queries, low, memory=self._memory)
         truth = self._run.material.chroma_of(self._run.frames[self._frame], self._device)
-        return Offers(luma, torch.cat([previous, steady, remembered], 1)), truth, description
+        return (
+            Offers(luma, torch.cat([previous, steady[:, :2], earlier, steady[:, 2:], remembered], 1)),
+            truth,
+            description,
+        )
 
     def _from_reference(self, luma: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
         index = self._run.frames[self._frame]
         description = self._describe(self._run.material.features_of(index, self._device), luma)
-        direct = flow_offers(self._reference, low, **_flow(self._run.direct, self._frame, self._device))
+        direct = flow_offers(self._reference, low, by=self._flown(self._run.direct))
         found = reference_offers(
             self._describe,
             self._describe.placed(description),
@@ -142,10 +158,15 @@ class Lane:
     @torch.no_grad()
     def _go_on(self, fused: Fused, description: Tensor) -> None:
         low = F.avg_pool2d(self._luma(), 2)
-        self._before = torch.cat([fused.chroma.detach(), fused.trust.detach(), low], 1)
+        picture = torch.cat([fused.chroma.detach(), fused.trust.detach(), low], 1)
+        self._latest.append(picture)
         if self._frame % REMEMBERED_EVERY == 0:
-            latest = source_of(self._describe, description, picture=self._before)
+            latest = source_of(self._describe, description, picture=picture)
             self._memory = [*self._memory[1:], latest]
+
+    def _flown(self, packed: Tensor) -> Flown:
+        planes = packed[self._frame - 1][None].to(self._device).float()
+        return Flown(flow=planes[:, :2], residual=planes[:, 2:3], error=planes[:, 3:])
 
     def _luma(self) -> Tensor:
         return self._run.material.luma_of(self._run.frames[self._frame], self._device)
@@ -175,11 +196,6 @@ class Lanes:
         run = self._runs[int(self._random.integers(len(self._runs)))]
         recoloring = Recoloring.draw(self._random, describe.log_reach.device)
         return Lane(run, describe, kept=self._kept, recoloring=recoloring)
-
-
-def _flow(packed: Tensor, frame: int, device: torch.device) -> dict[str, Tensor]:
-    planes = packed[frame - 1][None].to(device).float()
-    return {"flow": planes[:, :2], "residual": planes[:, 2:3], "error": planes[:, 3:]}
 
 
 @torch.no_grad()

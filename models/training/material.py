@@ -14,18 +14,18 @@ from torch import Tensor
 
 from models.features import FeatureTrunk
 from models.motion import Motion, measure_motion
-from models.retint.colorizer import feature_size, half_luma, unit_luma
+from models.retint.colorizer import EARLIER, feature_size, half_luma, unit_luma
 from models.retint.offers import FARTHEST_FLOW_ERROR
 from models.training.footage import Footage, Library, aged, move_photos
 
-MOST_FRAMES = 48
+MOST_FRAMES = 72
 """Of a clip, from its middle."""
 AGED_FRAMES = 22
 AGED_EVERY = 3
 """Of the clips, every third once more as an old film."""
 RUNS = 3
 """Of a clip."""
-LONGEST_RUN = 21
+LONGEST_RUN = 36
 """Frames, the reference included."""
 
 
@@ -61,6 +61,8 @@ class Run:
     """The reference first."""
     previous: Tensor
     """[T - 1, 4, h, w] float16: flow from each frame to the one before, luma residual, flow error in 0..1."""
+    earlier: Tensor
+    """The same to the frame `EARLIER` before, or to the reference where there are fewer."""
     direct: Tensor
     """The same to the reference."""
 
@@ -120,10 +122,11 @@ def _material(footage: Footage, *, trunk: FeatureTrunk) -> Material:
 
 def _run(material: Material, frames: Sequence[int]) -> Run:
     halves = [half_luma(unit_luma(material.luma[index].numpy())) for index in frames]
-    previous, direct = [], []
+    previous, earlier, direct = [], [], []
     last: Motion | None = None
-    for before, half in pairwise(halves):
+    for number, (before, half) in enumerate(pairwise(halves), start=1):
         previous.append(_packed(measure_motion(half, before)))
+        earlier.append(_packed(measure_motion(half, halves[max(0, number - EARLIER)])))
         last = measure_motion(
             half,
             halves[0],
@@ -131,7 +134,13 @@ def _run(material: Material, frames: Sequence[int]) -> Run:
             initial_backward=None if last is None else last.backward,
         )
         direct.append(_packed(last))
-    return Run(material, tuple(frames), previous=torch.stack(previous), direct=torch.stack(direct))
+    return Run(
+        material,
+        tuple(frames),
+        previous=torch.stack(previous),
+        earlier=torch.stack(earlier),
+        direct=torch.stack(direct),
+    )
 
 
 def _packed(motion: Motion) -> Tensor:

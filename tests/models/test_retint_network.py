@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from models.errors import WeightsInvalid, WeightsMissing
 from models.retint.fusion import Fusion, Prior, evidence, oddity
 from models.retint.network import RetintNetwork, load_network
-from models.retint.offers import OFFERS, PLANES, Offers, memory_offer, reference_offers, source_of
+from models.retint.offers import FLOWN, OFFERS, PLANES, Offers, memory_offer, reference_offers, source_of
 from tests.models.test_retint_matching import features
 
 
@@ -92,6 +92,6 @@ def test_every_weight_is_reached_by_a_gradient() -> None:
         reference_offers(describe, queries, low, references=sources, nearest=picture),
         memory_offer(describe, queries, low, memory=sources),
     ]
-    fused = network.fusion(Offers(luma=given.luma, planes=torch.cat([given.planes[:, :4], *found], 1)))
+    fused = network.fusion(Offers(luma=given.luma, planes=torch.cat([given.planes[:, :FLOWN], *found], 1)))
     (fused.chroma.square().sum() + fused.confidence.square().sum()).backward()  # type: ignore[no-untyped-call]
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters())

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.retint.offers import Near, flow_offers, look_nearby, match_flow, smooth, warp_planes
+from models.retint.offers import Flown, Near, flow_offers, look_nearby, match_flow, smooth, warp_planes
 
 NEAR = Near(reach=2, spread=1.0)
 
@@ -53,7 +53,8 @@ def test_where_luma_tells_nothing_the_nearest_places_count_most() -> None:
 def test_flow_offers_what_it_moved_and_what_is_near_it() -> None:
     known = picture()
     nothing = torch.zeros(1, 1, *known.shape[-2:])
-    offers = flow_offers(known, known[:, 3:], flow=shift(known, x=0, y=0), residual=nothing + 0.1, error=nothing + 0.5)
+    by = Flown(flow=shift(known, x=0, y=0), residual=nothing + 0.1, error=nothing + 0.5)
+    offers = flow_offers(known, known[:, 3:], by=by)
     torch.testing.assert_close(offers[:, 0, :2], known[:, :2])
     torch.testing.assert_close(offers[:, 0, 4:5], known[:, 2:3])
     assert (offers[:, 0, 2] == 0.1).all()

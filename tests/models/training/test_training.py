@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from models.features import load_trunk
-from models.retint.colorizer import REMEMBERED_EVERY, TRUNK_WEIGHTS
+from models.retint.colorizer import EARLIER, REMEMBERED_EVERY, TRUNK_WEIGHTS
 from models.retint.fusion import Fused
 from models.retint.network import RetintNetwork, load_network
 from models.retint.offers import OFFERS, Offers
@@ -99,6 +99,8 @@ def test_runs_go_both_ways_and_their_flow_leads_to_the_reference(all_runs: list[
     # The scene moves by four pixels a frame, two of chroma's.
     middle = pan.direct[:3, 0, 30:-30, 40:-40].float().mean((-2, -1)).abs()
     torch.testing.assert_close(middle, torch.tensor([2.0, 4.0, 6.0]), atol=0.3, rtol=0)
+    middle = pan.earlier[EARLIER - 2 : EARLIER + 1, 0, 30:-30, 40:-40].float().mean((-2, -1)).abs()
+    torch.testing.assert_close(middle, torch.tensor([8.0, 10.0, 10.0]), atol=0.3, rtol=0)
 
 
 def test_a_pair_is_of_two_frames() -> None:
@@ -175,6 +177,7 @@ def test_a_run_goes_on_from_what_the_network_made_and_remembers_it(all_runs: lis
     while not lane.is_done:
         lane.learn(network)
     assert offered(network, "previous")[1:] == pytest.approx([0.01 * age for age in range(1, 11)], abs=1e-4)
+    assert offered(network, "earlier")[EARLIER:] == pytest.approx([0.01 * age for age in range(1, 7)], abs=1e-4)
     remembered = offered(network, "remembered")
     changes = [not np.isclose(one, other, atol=2e-3) for one, other in pairwise(remembered)]
     assert changes.index(True) == REMEMBERED_EVERY - 1
