@@ -15,7 +15,7 @@ from models.color import gray_to_l, lab_to_chroma, lab_to_rgb, rgb_to_lab, rgb_t
 from models.exemplar.checkpoint import Networks, build_networks, read_checkpoint
 from models.exemplar.matching import color_positions, look_up
 from models.memory import memory_checked
-from models.retint.samples import move_reference
+from models.moved_reference import move_reference
 
 OUTPUT_GAIN = 1.25
 """METHOD: what is handed out is the predicted ab times this; what the next frame sees is not."""

@@ -18,6 +18,7 @@ from models.color import chroma_to_lab, rgb_to_ycbcr
 from models.features import STRIDE, FeatureTrunk, load_trunk
 from models.held_out import split_picture
 from models.motion import Luma8, Motion, measure_motion
+from models.moved_reference import move_reference
 from models.retint.network import RetintNetwork, load_network
 from models.retint.offers import (
     FARTHEST_FLOW_ERROR,
@@ -30,7 +31,6 @@ from models.retint.offers import (
     reference_offers,
     source_of,
 )
-from models.retint.samples import move_reference
 
 DESCRIPTION = ModelDescription(
     name="retint",

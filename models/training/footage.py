@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.motion import warp
-from models.retint.samples import smooth_motion
+from models.moved_reference import smooth_motion
 
 CLIP_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")

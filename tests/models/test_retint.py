@@ -12,9 +12,9 @@ from models.base import Prediction, Reference
 from models.color import chroma_to_lab, rgb_to_ycbcr
 from models.features import FeatureTrunk
 from models.held_out import split_picture
+from models.moved_reference import move_reference
 from models.retint.colorizer import RetintColorizer, feature_size
 from models.retint.network import RetintNetwork
-from models.retint.samples import move_reference
 from models.tuning import TuningSettings, tune
 
 HEIGHT, WIDTH, STEP = 64, 96, 2
