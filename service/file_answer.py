@@ -134,7 +134,8 @@ def redirect(file: RemoteFile, *, method: str, media_type: str, headers: Mapping
     presentation = Presentation(
         method="HEAD" if method == "HEAD" else "GET",
         media_type=media_type,
-        disposition=headers["Content-Disposition"],
+        # A browser heeds the `download` of a link only where the file is of the same site, and would leave the page.
+        disposition=headers["Content-Disposition"].replace("inline", "attachment", 1),
     )
     # The address runs out, so that nobody may keep it.
     return Response(status_code=307, headers={"Location": file.address(presentation), "Cache-Control": "no-store"})

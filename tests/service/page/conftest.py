@@ -115,6 +115,7 @@ def working(redis_url: str, folder: Path, **settings: int | str) -> Iterator[Ser
         "RETINT_QUEUE_NAME": f"live-{folder.name}",
         "RETINT_DEVICE": "cpu",
         "RETINT_THREADS": "2",
+        **{f"RETINT_{name.upper()}": str(value) for name, value in settings.items()},
     }
     worker = subprocess.Popen(WORKER, env=environment)
     try:

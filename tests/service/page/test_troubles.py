@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from object_storage import ObjectStorage
 from playwright.sync_api import Page, expect
 from redis import Redis
 
@@ -19,12 +20,14 @@ REFUSED = "the server responded with a status of 401"
 
 
 @pytest.fixture(scope="module")
-def locked(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str]]:
-    """A server with a worker that asks for keys, and a key."""
+def locked(
+    redis_url: str, object_storage: ObjectStorage, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, str]]:
+    """A server with a worker that asks for keys and keeps its films in a bucket, and a key."""
     folder = tmp_path_factory.mktemp("locked")
     with Redis.from_url(redis_url) as redis:
         _, token = KeyRing(redis, f"live-{folder.name}").create("ann")
-    with working(redis_url, folder, auth="on") as server:
+    with working(redis_url, folder, auth="on", **object_storage.settings()) as server:
         yield server, token
 
 
@@ -35,7 +38,7 @@ def start(page: Page, film_path: Path, frame: np.ndarray[tuple[int, ...], np.dty
     page.get_by_role("button", name="Start coloring").click()
 
 
-def test_behind_a_key_all_of_it_works_and_no_script_sees_the_key(
+def test_behind_a_key_and_with_films_in_a_bucket_all_of_it_works_and_no_script_sees_the_key(
     visit: Callable[..., Visitor], locked: tuple[Server, str], tmp_path: Path
 ) -> None:
     server, token = locked
@@ -56,6 +59,7 @@ def test_behind_a_key_all_of_it_works_and_no_script_sees_the_key(
     expect(page.get_by_text("Loading the film")).to_be_hidden(timeout=LONG)
     with page.expect_download() as download:
         page.get_by_role("link", name=re.compile("Download the color film")).click()
+    assert "X-Amz-Signature" in download.value.url
     assert download.value.path().stat().st_size > 1000
     kept = page.evaluate("JSON.stringify([document.cookie, { ...localStorage }, { ...sessionStorage }])")
     assert token not in kept
