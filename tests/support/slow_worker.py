@@ -2,8 +2,8 @@
 
 MOOD is a JSON file, which need not be there:
 
-    {"slow": {"colorizing": 0.12}}    seconds that each step of a phase takes longer: a packet that is found, a frame
-                                      that is looked at, fed or joined, a step of tuning, all of publishing
+    {"slow": {"colorizing": 0.12}}    seconds that each step of a phase takes longer: a frame that is looked at, fed or
+                                      joined, a step of tuning, all of probing, all of publishing
     {"full_from": "tuning"}           from that phase on files grow no larger than a kilobyte, as on a full disk
     {"other_weights": true}           what is begun from now on has other weights than what was before
 """
@@ -65,7 +65,7 @@ def after(kind: type, method: str, then: Callable[..., None]) -> None:
 
 def enter(_: object, phase: Phase) -> None:
     fill_disk(phase)
-    if phase == "publishing":
+    if phase in ("probing", "publishing"):
         pause(phase)
 
 
@@ -80,7 +80,6 @@ def change_ways() -> None:
 
     for kind in (Progress, PieceObserver):
         after(kind, "enter", enter)
-    after(Progress, "found", lambda *_: pause("probing"))
     after(Progress, "analyzed", lambda *_: pause("detecting_shots"))
     after(Progress, "check", joined)
     after(PieceObserver, "tuned_step", lambda _: pause("tuning"))

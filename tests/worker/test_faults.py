@@ -267,8 +267,8 @@ def test_a_redis_that_stops_and_starts_again_in_every_phase_loses_nothing(
     service: FilmService, redis_server: RedisServer, film: Any, still: Path
 ) -> None:
     url, workers = service.settings.redis_url, service.living()
-    slow = {"probing": 0.1, "detecting_shots": 0.1, "tuning": 0.5, "colorizing": 0.12, "encoding": 0.08}
-    pace = {**slow, "publishing": 3.0}
+    slow = {"detecting_shots": 0.1, "tuning": 0.5, "colorizing": 0.12, "encoding": 0.08}
+    pace = {**slow, "probing": 3.0, "publishing": 3.0}
     service.be(slow={"probing": pace["probing"]})
     job_id = service.submit(film.path, [still], tuning={"iterations": 8})
     phases: tuple[Phase, ...] = get_args(Phase)
