@@ -204,7 +204,11 @@ function prepare(main, draft, record) {
   }
 
   function referenceItem(reference) {
-    const select = h("select", { "aria-label": `Where ${reference.name} belongs`, onchange: () => move(reference, shots[Number(select.value)] ?? null) },
+    const select = h("select", { "aria-label": `Where ${reference.name} belongs`, onchange: async () => {
+      await move(reference, shots[Number(select.value)] ?? null);
+      // It stands elsewhere now, drawn anew; who moves it by keyboard goes on from there.
+      [...main.querySelectorAll("select")].find((other) => other.ariaLabel === select.ariaLabel)?.focus();
+    } },
       h("option", { value: "-1" }, "Let it be found"), shots.map((shot, number) => h("option", { value: String(number) }, `Shot ${shot.shot + 1}`)));
     select.value = String(shots.findIndex((shot) => shot.shot === reference.shot));
     return h("li", { class: "ref", draggable: "true", ondragstart: (event) => event.dataTransfer.setData("text/x-retint", reference.name) },

@@ -64,6 +64,7 @@ def test_a_film_is_colored_from_the_empty_page_to_the_download(
     place.select_option("Shot 3")
     expect(shots.nth(2)).to_contain_text("Untitled-1.png")
     expect(page.get_by_text("2 of 3 shots have a colored frame")).to_be_visible()
+    expect(place).to_be_focused()
     place.select_option("Shot 2")
     expect(shots.nth(1)).to_contain_text("Untitled-1.png")
     visitor.audit(page)
