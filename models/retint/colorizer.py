@@ -204,7 +204,7 @@ class RetintColorizer:
         described = describe(known.frame.features, known.frame.luma)
         source = source_of(describe, described, picture=known.planes)
         queries = described if asked is known.frame else describe(asked.features, asked.luma)
-        found = describe.look_up(describe.placed(queries), source.keys, source.values, firsts=1, hidden=hidden)
+        found = describe.look_up(describe.placed(queries), source.keys, source.values, hidden=hidden)
         size = (asked.luma.shape[-2] // 2, asked.luma.shape[-1] // 2)
         return F.interpolate(found.values[:, :2], size=size, mode="bilinear", align_corners=False)
 
@@ -264,15 +264,15 @@ class RetintColorizer:
         frame: Frame,
         description: Tensor,
         *,
-        references: Sequence[Source],
-        nearest: ColoredFrame,
+        references: Sequence[ReferenceState],
         memory: Sequence[Source],
     ) -> Tensor:
-        """[1, 3, PLANES, h, w]: what matching offers, the last three of `OFFERS`; `nearest` is the first of the
-        references."""
+        """[1, 3, PLANES, h, w]: what matching offers, the last three of `OFFERS`."""
         luma, describe = frame.low, self._network.description
         queries = describe.placed(description)
-        in_references = reference_offers(describe, queries, luma, references=references, nearest=nearest.planes)
+        sources = [reference.source for reference in references]
+        pictures = [reference.picture.planes for reference in references]
+        in_references = reference_offers(describe, queries, luma, references=sources, pictures=pictures)
         return torch.cat([in_references, memory_offer(describe, queries, luma, memory=memory)], 1)
 
     def _flown(self, motion: Motion) -> Flown:
@@ -314,8 +314,7 @@ class RetintColorizer:
             self._found(
                 frame,
                 description,
-                references=[reference.source for reference in state.references[:MATCHED_REFERENCES]],
-                nearest=reference.picture,
+                references=state.references[:MATCHED_REFERENCES],
                 memory=state.memory,
             ),
         ]

@@ -29,7 +29,7 @@ class Found:
     share: Tensor
     """[B, 1, h, w]: how much of the mean is the nearest key's."""
     nearest: Tensor
-    """[B, h, w] int64: the nearest key among the `firsts`."""
+    """[B, h, w] int64: the nearest key."""
 
 
 class Description(nn.Module):
@@ -84,14 +84,11 @@ class Description(nn.Module):
             [F.normalize(part, dim=1) * sharpness for part, sharpness in zip(parts, sharpnesses, strict=True)], 1
         )
 
-    def look_up(
-        self, queries: Tensor, keys: Tensor, values: Tensor, *, firsts: int, hidden: Tensor | None = None
-    ) -> Found:
+    def look_up(self, queries: Tensor, keys: Tensor, values: Tensor, *, hidden: Tensor | None = None) -> Found:
         """A softmax over the similarities.
 
         `queries` [B, D, h, w] and `keys` [B, D, N] are descriptions with their place, see `placed` and `as_keys`;
-        `values` [B, V, N]. Among the first `firsts` keys the nearest is told. `hidden` [h * w, N] bool are the keys
-        that a query does not see.
+        `values` [B, V, N]. `hidden` [h * w, N] bool are the keys that a query does not see.
         """
         batch, _, height, width = queries.shape
         rows = queries.flatten(2).transpose(1, 2)
@@ -102,7 +99,7 @@ class Description(nn.Module):
             scores = torch.bmm(rows[:, start : start + chunk], keys)
             if hidden is not None:
                 scores = scores.masked_fill(hidden[start : start + chunk], -torch.inf)
-            nearest.append(scores[..., :firsts].argmax(-1))
+            nearest.append(scores.argmax(-1))
             highest = scores.amax(-1, keepdim=True)
             share = scores.softmax(-1)
             parts.append(torch.cat([torch.bmm(share, values), highest, share.amax(-1, keepdim=True)], -1))

@@ -96,14 +96,21 @@ def flow_offer(picture: Tensor, *, by: Flown) -> Tensor:
 
 
 def reference_offers(
-    describe: Description, queries: Tensor, luma: Tensor, *, references: Sequence[Source], nearest: Tensor
+    describe: Description, queries: Tensor, luma: Tensor, *, references: Sequence[Source], pictures: Sequence[Tensor]
 ) -> Tensor:
-    """[B, 2, PLANES, h, w]: what matching finds in the references, and what of the first, whose picture is `nearest`
-    [B, 4, h, w], is near its match."""
+    """[B, 2, PLANES, h, w]: what matching finds in the references, and what is near the best match, in `pictures`
+    [B, 4, h, w] of the references, all with grids of one size."""
     found = _looked_up(describe, queries, references)
     offer = _matched(found, luma)
-    flow = match_flow(found.nearest, keys=references[0].grid, size=(luma.shape[-2], luma.shape[-1]))
-    around = look_nearby(nearest, luma, flow=flow, near=NEAR_MATCH)
+    size, grid = (luma.shape[-2], luma.shape[-1]), references[0].grid
+    cells = grid[0] * grid[1]
+    chosen, cell = found.nearest // cells, found.nearest % cells
+    flow = match_flow(cell, keys=grid, size=size)
+    around = look_nearby(pictures[0], luma, flow=flow, near=NEAR_MATCH)
+    chosen = F.interpolate(chosen[:, None].float(), size=size, mode="nearest")
+    for number, picture in enumerate(pictures[1:], start=1):
+        if (chosen == number).any():
+            around = torch.where(chosen == number, look_nearby(picture, luma, flow=flow, near=NEAR_MATCH), around)
     return torch.stack([offer, _beside(around, luma, like=offer)], 1)
 
 
@@ -117,7 +124,6 @@ def _looked_up(describe: Description, queries: Tensor, sources: Sequence[Source]
         queries,
         torch.cat([source.keys for source in sources], -1),
         torch.cat([source.values for source in sources], -1),
-        firsts=sources[0].keys.shape[-1],
     )
 
 

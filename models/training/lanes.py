@@ -151,7 +151,7 @@ class Lane:
             self._describe.placed(description),
             low,
             references=[self._source],
-            nearest=self._reference,
+            pictures=[self._reference],
         )
         return description, torch.cat([direct, found], 1)
 

@@ -32,7 +32,7 @@ def description() -> Description:
 
 def look_up(description: Description, asked: Tensor, known: Tensor, values: Tensor) -> Found:
     keys = description.as_keys(known)
-    return description.look_up(description.placed(asked), keys, values, firsts=keys.shape[-1])
+    return description.look_up(description.placed(asked), keys, values)
 
 
 @torch.no_grad()
@@ -71,13 +71,11 @@ def test_looking_up_in_pieces_changes_nothing(description: Description, monkeypa
 
 
 @torch.no_grad()
-def test_what_another_picture_shows_is_found_there_and_the_nearest_is_told_of_the_first(
-    description: Description,
-) -> None:
+def test_what_another_picture_shows_is_found_there_and_where(description: Description) -> None:
     description.log_sharpness.fill_(5.0)
     one, other = (description(features(seed=seed), luma(seed=seed)) for seed in (1, 2))
     keys = torch.cat([description.as_keys(one), description.as_keys(other)], -1)
     values = torch.cat([torch.zeros(1, 1, 96), torch.ones(1, 1, 96)], -1)
-    found = description.look_up(description.placed(other), keys, values, firsts=96)
+    found = description.look_up(description.placed(other), keys, values)
     torch.testing.assert_close(found.values, torch.ones(1, 1, 8, 12), atol=1e-3, rtol=0)
-    assert int(found.nearest.max()) < 96
+    assert torch.equal(found.nearest.flatten(), torch.arange(96, 192))

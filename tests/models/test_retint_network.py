@@ -89,7 +89,7 @@ def test_every_weight_is_reached_by_a_gradient() -> None:
     sources = [source_of(describe, known, picture=picture)]
     queries = describe.placed(asked)
     found = [
-        reference_offers(describe, queries, low, references=sources, nearest=picture),
+        reference_offers(describe, queries, low, references=sources, pictures=[picture]),
         memory_offer(describe, queries, low, memory=sources),
     ]
     fused = network.fusion(Offers(luma=given.luma, planes=torch.cat([given.planes[:, :FLOWN], *found], 1)))
