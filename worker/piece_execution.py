@@ -18,7 +18,7 @@ from worker.failures import failures_for_users
 from worker.figures import Figures
 from worker.memory import limit_memory
 from worker.persistence import persist
-from worker.piece_reporting import PieceObserver
+from worker.piece_reporting import PieceObserver, add_to_curve
 from worker.store_checkpoints import StoreCheckpoints
 from worker.task import ColorizationTask, Limits
 from worker.threads import limit_threads
@@ -153,15 +153,20 @@ class _Execution:
     def _show_confidence(self, piece: "Piece", film: "Film") -> None:
         from worker.notes import ColoringNotes, read_notes
         from worker.pieces import Coloring
-        from worker.report import curve_sums, shown_curve
 
-        notes, frames = read_notes(piece, film.checkpoints), film.plan.info.frames
-        if isinstance(piece.work, Coloring) and isinstance(notes, ColoringNotes) and self._is_owned():
-            sums = curve_sums(notes.confidences, first=piece.work.first, frames=frames)
-            pieces = self._repository.pieces
-            every = persist(lambda: pieces.add_confidence(self._job_id, self._number, self._execution_id, sums))
-            curve = shown_curve(every, frames=frames)
-            persist(lambda: self._repository.update(self._job_id, self._run, confidence=curve))
+        notes = read_notes(piece, film.checkpoints)
+        if isinstance(piece.work, Coloring) and isinstance(notes, ColoringNotes):
+            add = partial(
+                add_to_curve,
+                self._repository,
+                self._job_id,
+                self._run,
+                piece=self._piece,
+                confidences=notes.confidences,
+                first=piece.work.first,
+                frames=film.plan.info.frames,
+            )
+            persist(add)
 
     def _end(self, piece: "Piece", shot: Shot | None) -> None:
         self._figures.advanced(piece.frames)

@@ -1,7 +1,7 @@
 """Tells how far a piece of a job is, and the piece whether it is still to be done."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from jobs.errors import TimedOut
 from jobs.pieces import PieceOwner
@@ -124,16 +124,40 @@ class PieceObserver(Watch):
             self._repository.update(self._job_id, self._run_id, tuning=tuning)
 
     def _show_confidence(self, now: float) -> None:
-        from worker.report import curve_sums, shown_curve  # loads what a worker's parent process goes without
-
-        confidences, first = list(self._confidences), self._first
+        confidences = list(self._confidences)
         if len(confidences) <= self._curve_told or now - self._curve_told_at < CURVE_SECONDS:
             return
-        sums = curve_sums(confidences, first=first, frames=self._film_frames)
-        every = self._repository.pieces.add_confidence(self._job_id, self._number, self._execution_id, sums)
-        curve = shown_curve(every, frames=self._film_frames)
-        self._repository.update(self._job_id, self._run_id, confidence=curve)
+        piece = PieceOwner(self._number, self._execution_id)
+        add_to_curve(
+            self._repository,
+            self._job_id,
+            self._run_id,
+            piece=piece,
+            confidences=confidences,
+            first=self._first,
+            frames=self._film_frames,
+        )
         self._curve_told, self._curve_told_at = len(confidences), now
 
     def _fail(self, failure: TimedOut) -> None:
         self._repository.fail(self._job_id, self._run_id, failure, piece=PieceOwner(self._number, self._execution_id))
+
+
+def add_to_curve(
+    repository: JobRepository,
+    job_id: str,
+    run: str,
+    *,
+    piece: PieceOwner,
+    confidences: Sequence[float],
+    first: int,
+    frames: int,
+) -> None:
+    """Show how sure the colors of a piece are, from frame `first` of a film of `frames` on, beside what other pieces
+    told; nothing changes where the piece is not its owner's any more."""
+    from worker.report import curve_sums, shown_curve  # loads what a worker's parent process goes without
+
+    sums = curve_sums(confidences, first=first, frames=frames)
+    every = repository.pieces.add_confidence(job_id, piece.number, piece.execution_id, sums)
+    if every:
+        repository.update(job_id, run, confidence=shown_curve(every, frames=frames))

@@ -11,11 +11,8 @@ from models.features import CHANNELS
 
 CELLS = 40.0
 """Grid cells that make one unit of place: the cells of stride 8 in a picture of 320 lines."""
-QUERY_CHUNK = {"cpu": 128}
-"""Cells matched at once, by kind of device: on the CPU as many rows of similarities as stay in its cache, which takes
-half the time of `LARGE_CHUNK`."""
-LARGE_CHUNK = 1024
-"""On all others: bounds memory."""
+CPU_QUERIES, GPU_QUERIES = 128, 1024
+"""Cells matched at once, which bounds memory. What stays in a CPU's cache takes half the time there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ class Description(nn.Module):
         rows = queries.flatten(2).transpose(1, 2)
         values = values.transpose(1, 2)
         parts, nearest = [], []
-        chunk = QUERY_CHUNK.get(queries.device.type, LARGE_CHUNK)
+        chunk = CPU_QUERIES if queries.device.type == "cpu" else GPU_QUERIES
         for start in range(0, rows.shape[1], chunk):
             scores = torch.bmm(rows[:, start : start + chunk], keys)
             if hidden is not None:

@@ -61,9 +61,9 @@ def test_the_nearer_of_two_equal_places_is_preferred(description: Description) -
 @torch.no_grad()
 def test_looking_up_in_pieces_changes_nothing(description: Description, monkeypatch: pytest.MonkeyPatch) -> None:
     described, values = description(features(), luma()), torch.rand(1, 2, 96)
-    monkeypatch.setattr(matching, "QUERY_CHUNK", {})
+    monkeypatch.setattr(matching, "CPU_QUERIES", 1024)
     whole = look_up(description, described, described, values)
-    monkeypatch.setattr(matching, "QUERY_CHUNK", {"cpu": 7})
+    monkeypatch.setattr(matching, "CPU_QUERIES", 7)
     pieces = look_up(description, described, described, values)
     torch.testing.assert_close(pieces.values, whole.values)
     torch.testing.assert_close(pieces.similarity, whole.similarity)

@@ -10,10 +10,10 @@ from jobs.connection import connect
 from jobs.embedded_redis import embedded_redis
 from jobs.folder_store import FolderStore
 from jobs.options import JobOptions
-from jobs.pieces import PlannedWork, StretchSum
+from jobs.pieces import PieceOwner, PlannedWork, StretchSum
 from jobs.record import Job
 from jobs.repository import JobRepository
-from worker.piece_reporting import CURVE_SECONDS, PieceObserver
+from worker.piece_reporting import CURVE_SECONDS, PieceObserver, add_to_curve
 
 FILM_FRAMES = 20
 OTHERS = StretchSum(point=0, frames=1, total=0.25, lowest=0.25)
@@ -76,4 +76,9 @@ def test_the_curve_of_confidence_grows_while_a_piece_is_colored(repository: JobR
     observer.colored(1, confidence=1.0)
     now += CURVE_SECONDS
     observer.tick()
+    assert curve() == [(0, 0.25), (1, 1.0)]
+
+    # What comes too late, of an execution that has lost the piece, changes nothing.
+    late = PieceOwner(1, "late")
+    add_to_curve(repository, job.id, "plan", piece=late, confidences=[0.1], first=1, frames=FILM_FRAMES)
     assert curve() == [(0, 0.25), (1, 1.0)]
