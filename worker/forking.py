@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -107,6 +108,15 @@ class ForkingWorker(Worker):
             self.kill_horse()
 
     # The process of an execution
+
+    def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
+        """End the process of the execution at hand, where it is there yet; what it has started dies with it.
+
+        RQ's own kills its process group, which is the worker's, with all who share it, until the process has left it.
+        """
+        if self.horse_pid:
+            with suppress(ProcessLookupError):
+                os.kill(self.horse_pid, sig)
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         """Ends the process whatever happens: what is raised out of it would go on as a second worker in here."""

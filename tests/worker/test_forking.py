@@ -1,11 +1,12 @@
-"""The process of an execution that cannot begin; a real Redis, a real fork."""
+"""The process of an execution that cannot begin, or has hardly begun; a real Redis, a real fork."""
 
 import errno
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rq import Queue
 from rq.job import Job as QueuedJob
 
 from jobs.connection import connect
@@ -25,28 +26,51 @@ def refuse() -> None:
     raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
-def test_a_process_that_cannot_begin_ends_and_does_not_go_on_as_a_second_worker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[ForkingWorker]:
     with embedded_redis(tmp_path / "r") as url, connect(url) as client:
         settings = Settings(redis_url=url, data_folder=tmp_path)
         repository, queue = JobRepository(client, settings.queue_name), JobQueue(client, settings)
         queue.enqueue("job_1")
-        worker = ForkingWorker(
+        yield ForkingWorker(
             [settings.queue_name],
             connection=client,
             queue=queue,
             workplace=Workplace(settings, repository, open_store(settings), queue, confined=True),
             on_heartbeat=lambda: None,
         )
-        monkeypatch.setattr(forking, "DecodingProcesses", refuse)
-        rq_queue = Queue(settings.queue_name, connection=client, serializer=SERIALIZER)
-        job = QueuedJob.fetch("job_1", connection=client, serializer=SERIALIZER)
-        child = os.fork()
-        if child == 0:
-            try:
-                worker.main_work_horse(job, rq_queue)
-            finally:
-                os._exit(WENT_ON)
-        _, status = os.waitpid(child, 0)
-        assert os.waitstatus_to_exitcode(status) == 1
+
+
+def test_a_process_that_cannot_begin_ends_and_does_not_go_on_as_a_second_worker(
+    worker: ForkingWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forking, "DecodingProcesses", refuse)
+    job = QueuedJob.fetch("job_1", connection=worker.connection, serializer=SERIALIZER)
+    child = os.fork()
+    if child == 0:
+        try:
+            worker.main_work_horse(job, worker.queues[0])
+        finally:
+            os._exit(WENT_ON)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 1
+
+
+def test_a_process_that_is_still_in_the_group_of_its_worker_is_killed_alone(worker: ForkingWorker) -> None:
+    child = os.fork()
+    if child == 0:
+        # With a group of its own, so that these tests outlive what they look for.
+        os.setsid()
+        try:
+            # A job may be stopped before its process is there.
+            worker.kill_horse()
+            worker._horse_pid = os.fork()
+            if not worker.horse_pid:
+                signal.pause()
+            worker.kill_horse()
+            _, killed = os.waitpid(worker.horse_pid, 0)
+            os._exit(WENT_ON if os.waitstatus_to_exitcode(killed) == -signal.SIGKILL else 1)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == WENT_ON
