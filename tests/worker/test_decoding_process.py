@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -279,6 +280,56 @@ def remove_own(path: Path) -> None:
     path.unlink()
 
 
+def open_own_to_all(path: Path) -> None:
+    path.chmod(0o666)
+
+
+def open_neighbor_to_all(path: Path) -> None:
+    (path.parent / "secret").chmod(0o666)
+
+
+def age_neighbor(path: Path) -> None:
+    os.utime(path.parent / "secret", (0, 0))
+
+
+def give_neighbor_away(path: Path) -> None:
+    os.chown(path.parent / "secret", os.getuid(), os.getgid())
+
+
+def mark_own(path: Path) -> None:
+    """Through a descriptor that is open to read; without flags nothing would change."""
+    flags = ctypes.c_long(0)
+    with path.open() as film:
+        call("ioctl", film.fileno(), 0x40086602, ctypes.addressof(flags))  # FS_IOC_SETFLAGS
+
+
+def type_into_terminal(_: Path) -> int:
+    letter = ctypes.c_char(b"x")
+    return call("ioctl", 2, termios.TIOCSTI, ctypes.addressof(letter))
+
+
+CHANGES = (
+    "chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown", "fchownat", "utime", "utimes", "utimensat", "futimesat",
+    "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr", "truncate", "ftruncate",
+    452, 463, 466, 469,  # fchmodat2, setxattrat, removexattrat, file_setattr
+)  # fmt: skip
+"""A call that seccomp refuses says EPERM, whatever it is given; Landlock says EACCES, the kernel that -1 is no file."""
+
+
+def change_files_otherwise(_: Path) -> list[str | int]:
+    return [name for name in CHANGES if is_let_through(name)]
+
+
+def is_let_through(name: str | int) -> bool:
+    try:
+        call(name, -1, -1, -1, -1, -1)
+    except LookupError:
+        return False  # this architecture has none of that name
+    except OSError as error:
+        return error.errno != errno.EPERM
+    return True
+
+
 def read_environment(_: Path) -> bytes:
     return Path("/proc/self/environ").read_bytes()
 
@@ -319,12 +370,15 @@ def use_descriptors(_: Path) -> list[str]:
     return held[2:]
 
 
-def call(name: str, *arguments: int) -> int:
-    """A call of the kernel that no library makes for Python."""
-    number = ctypes.CDLL("libseccomp.so.2").seccomp_syscall_resolve_name(name.encode())
+def call(name: str | int, *arguments: int) -> int:
+    """A call of the kernel that no library makes for Python, by name or number."""
+    resolve = ctypes.CDLL("libseccomp.so.2").seccomp_syscall_resolve_name
+    number = name if isinstance(name, int) else int(resolve(name.encode()))
+    if number < 0:
+        raise LookupError(name)
     result = int(ctypes.CDLL(None, use_errno=True).syscall(number, *map(ctypes.c_long, arguments)))
     if result == -1:
-        raise OSError(ctypes.get_errno(), name)
+        raise OSError(ctypes.get_errno(), str(name))
     return result
 
 
@@ -395,8 +449,9 @@ def test_a_decoder_that_was_taken_over_reaches_its_own_file_and_nothing_else(
     path.write_text("film")
     (tmp_path / "secret").write_text("secret")
     attempts = (
-        read_own, read_neighbor, list_folder, write_own, make_file, remove_own, read_environment, open_socket,
-        open_unix_socket, run_program, replace_program, kill_starter, kill_by_tgkill, kill_by_queue,
+        read_own, read_neighbor, list_folder, write_own, make_file, remove_own, open_own_to_all, open_neighbor_to_all,
+        age_neighbor, give_neighbor_away, mark_own, type_into_terminal, change_files_otherwise, read_environment,
+        open_socket, open_unix_socket, run_program, replace_program, kill_starter, kill_by_tgkill, kill_by_queue,
         kill_by_thread_queue, kill_by_descriptor, kill_by_pipe, limit_starter, read_limits_of_starter, lift_own_limit,
         slow_starter, start_process, take_shared_memory, take_memory, use_descriptors,
     )  # fmt: skip
@@ -408,6 +463,13 @@ def test_a_decoder_that_was_taken_over_reaches_its_own_file_and_nothing_else(
         "write_own": "PermissionError",
         "make_file": "PermissionError",
         "remove_own": "PermissionError",
+        "open_own_to_all": "PermissionError",
+        "open_neighbor_to_all": "PermissionError",
+        "age_neighbor": "PermissionError",
+        "give_neighbor_away": "PermissionError",
+        "mark_own": "PermissionError",
+        "type_into_terminal": "PermissionError",
+        "change_files_otherwise": "[]",
         "read_environment": "PermissionError",
         "open_socket": "PermissionError",
         "open_unix_socket": "PermissionError",

@@ -39,6 +39,9 @@ _FORBIDDEN = (
     "socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "sendto", "sendmsg", "sendmmsg",
     "io_uring_setup", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_open", "pidfd_getfd",
     "shmget", "shmat", "msgget", "semget", "mq_open",
+    # What changes a file that nobody opened: Landlock has no right for it, or has one only in newer kernels.
+    "chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown", "fchownat", "utime", "utimes", "utimensat", "futimesat",
+    "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr", "truncate", "ftruncate",
     # What other processes of this user would feel.
     "kill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal", "setpriority", "ioprio_set",
     "sched_setscheduler", "sched_setparam", "sched_setattr", "sched_setaffinity",
@@ -46,6 +49,13 @@ _FORBIDDEN = (
     "fork", "vfork", "execve", "execveat", "prctl", "setrlimit", "bpf", "perf_event_open", "userfaultfd", "keyctl",
     "add_key", "request_key", "mount", "umount2", "pivot_root", "unshare", "setns", "chroot", "init_module",
     "finit_module", "kexec_load", "open_by_handle_at", "memfd_create", "memfd_secret", "personality",
+)  # fmt: skip
+_FORBIDDEN_NUMBERS = (452, 463, 466, 469)  # fchmodat2, setxattrat, removexattrat, file_setattr
+"""Of every architecture, as Landlock's: of the same kind, and so new that the libseccomp of many systems does not know
+their names."""
+_FORBIDDEN_IOCTLS = (
+    0x5412, 0x541C,  # TIOCSTI, TIOCLINUX: input of the terminal that the worker was started from
+    0x40086602, 0x401C5820,  # FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR: attributes of files that are open to read
 )  # fmt: skip
 
 
@@ -195,14 +205,16 @@ def _load_seccomp() -> ctypes.CDLL:
 def _restrict_calls(library: ctypes.CDLL) -> None:
     rules = library.seccomp_init(_SCMP_ACT_ALLOW)
 
-    def forbid(name: str, where: _Comparison | None = None, *, error: int = errno.EPERM) -> None:
-        number = library.seccomp_syscall_resolve_name(name.encode())
+    def forbid(call: str | int, where: _Comparison | None = None, *, error: int = errno.EPERM) -> None:
+        number = call if isinstance(call, int) else library.seccomp_syscall_resolve_name(call.encode())
         count, compared = (0, None) if where is None else (1, ctypes.byref(where))
         if library.seccomp_rule_add_array(rules, _SCMP_ACT_ERRNO | error, number, count, compared) != 0:
-            raise NotConfined(f"seccomp knows no way to forbid {name}")
+            raise NotConfined(f"seccomp knows no way to forbid {call}")
 
-    for name in _FORBIDDEN:
-        forbid(name)
+    for call in (*_FORBIDDEN, *_FORBIDDEN_NUMBERS):
+        forbid(call)
+    for request in _FORBIDDEN_IOCTLS:
+        forbid("ioctl", _has(1, _32_BITS, request))
     # Signals to itself: `abort` sends one.
     forbid("tgkill", _is_not(0, os.getpid()))
     for command in (fcntl.F_SETOWN, _F_SETOWN_EX, fcntl.F_SETSIG):  # to whom signals go that a pipe causes
