@@ -256,8 +256,12 @@ class JobRepository:
 
     def go_on(self, job_id: str, run: str, execution_id: str) -> bool:
         """Make a job, which the execution `run` has planned, this execution's own, to put it together; False where it
-        has ended, is gone, or is another's."""
-        return self._change(job_id, ("processing",), {}, owner=run, new_owner=execution_id)
+        has ended, is gone, or is another's.
+
+        Said again, since the answer to the first time was lost, it is true still.
+        """
+        done = self._change(job_id, ("processing",), {}, owner=run, new_owner=execution_id)
+        return done or self.status(job_id) == ("processing", execution_id)
 
     def reopen(self, job_id: str) -> bool:
         """Put a job that has failed back to `queued`; False where it has not failed, or is gone."""

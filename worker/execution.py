@@ -69,9 +69,12 @@ def execute(job_id: str, *, execution_id: str, workplace: Workplace) -> None:
 
 
 def _claim(job_id: str, execution_id: str, repository: JobRepository) -> bool:
-    run = repository.pieces.run_of(job_id)
+    run, status = repository.pieces.run_of(job_id), repository.status(job_id)
+    if status == ("processing", execution_id):
+        # Asked again, since the answer to the first time was lost.
+        return True
     # Its pieces are through: nobody died, and what is shown of it stays.
-    if run and repository.status(job_id) == ("processing", run):
+    if run and status == ("processing", run):
         return repository.go_on(job_id, run, execution_id)
     return repository.claim(job_id, execution_id)
 

@@ -17,8 +17,9 @@ from jobs.errors import StoreAway, VariantNotFound
 from jobs.folder_store import FolderStore
 from jobs.identifiers import new_job_id
 from jobs.options import JobOptions
+from jobs.pieces import PlannedWork
 from jobs.queue import JobQueue
-from jobs.record import Job
+from jobs.record import Job, Progress
 from jobs.repository import JobRepository
 from jobs.settings import Settings
 from jobs.stores import open_store
@@ -221,3 +222,30 @@ def test_a_deleted_job_leaves_nothing_behind(desk: Desk) -> None:
     )
     execute(job_id, execution_id="a", workplace=workplace)
     assert job_id not in set(desk.store.job_ids())
+
+
+def test_a_job_whose_pieces_are_through_is_shown_on_where_the_acknowledgement_of_its_claim_was_lost(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, repository = desk.submit(), desk.repository
+    assert repository.claim(job_id, "planner")
+    assert repository.pieces.begin(job_id, "planner", PlannedWork((), (), 1.0, 1.0, 1, 1, (), {}))
+    assert repository.update(job_id, "planner", phase="colorizing", progress=Progress(fraction=0.9))
+    before, go_on = repository.get(job_id), repository.go_on
+
+    def go_on_unheard(*args: Any) -> bool:
+        assert go_on(*args)
+        # As the client of Redis does by itself.
+        assert go_on(*args)
+        raise redis.exceptions.ConnectionError("the line broke")
+
+    monkeypatch.setattr(repository, "go_on", go_on_unheard)
+    monkeypatch.setattr("worker.persistence.time.sleep", lambda _: None)
+    seen: list[Job] = []
+
+    def look(task: ColorizationTask, observer: Observer) -> tuple[VariantFile, ...]:
+        seen.append(repository.get(job_id))
+        return color(task, observer)
+
+    assert desk.execute(job_id, look).status == "succeeded"
+    assert seen == [before]
