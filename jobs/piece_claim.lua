@@ -17,7 +17,8 @@ redis.call('HINCRBYFLOAT', KEYS[2], 'work', -(redis.call('HGET', KEYS[2], ARGV[1
 -- Subtracted: Redis 7 takes minus zero for no integer.
 redis.call('HINCRBY', KEYS[2], 'frames', 0 - (redis.call('HGET', KEYS[2], ARGV[1] .. ':frames') or 0))
 redis.call('HDEL', KEYS[2], ARGV[1] .. ':work', ARGV[1] .. ':frames')
-if owner and owner ~= '' then
+-- Where it is the claimer's own already, the answer to its first claim was lost.
+if owner and owner ~= '' and (ARGV[3] == 'release' or owner ~= ARGV[2]) then
   redis.call('HINCRBYFLOAT', KEYS[3], 'retint_executions_lost_total jobs', 1)
 end
 redis.call('HSET', KEYS[2], ARGV[1] .. ':owner', ARGV[3] == 'release' and '' or ARGV[2])

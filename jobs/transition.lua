@@ -20,7 +20,8 @@ end
 if not allowed then
   return 0
 end
-if ARGV[3] ~= '' and redis.call('HGET', KEYS[1], 'execution') ~= ARGV[3] then
+local former = redis.call('HGET', KEYS[1], 'execution')
+if ARGV[3] ~= '' and former ~= ARGV[3] then
   return 0
 end
 if ARGV[8] ~= '' and redis.call('HGET', KEYS[8], ARGV[8] .. ':owner') ~= ARGV[9] then
@@ -97,7 +98,8 @@ end
 if ARGV[4] ~= '' and redis.call('HSETNX', KEYS[1], 'taken', '1') == 1 then
   observe_time_since_submission('retint_job_wait_seconds ' .. kind)
 end
-if status == 'processing' and (new_status == 'queued' or (ARGV[4] ~= '' and ARGV[3] == '')) then
+-- Where a claim names the execution that has it already, the answer to its first one was lost.
+if status == 'processing' and (new_status == 'queued' or (ARGV[4] ~= '' and ARGV[3] == '' and former ~= ARGV[4])) then
   count('retint_executions_lost_total ' .. kind, 1)
 end
 if ARGV[5] ~= '' then

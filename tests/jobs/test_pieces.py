@@ -1,8 +1,12 @@
 """Pieces of jobs that are forgotten, or another's, while a worker still has something to say of them."""
 
+from redis import Redis
+
 from jobs.errors import StorageFull
+from jobs.metrics_store import MetricsStore
 from jobs.pieces import PieceOwner, PlannedWork, StretchSum
 from jobs.repository import JobRepository
+from jobs.settings import Settings
 from tests.jobs.conftest import MakeJob
 
 WORK = PlannedWork(
@@ -55,3 +59,20 @@ def test_a_piece_without_a_picture_shows_those_of_the_others(repository: JobRepo
     assert repository.pieces.add_stills(job.id, []) == []
     assert repository.pieces.add_stills(job.id, [7, 3]) == [3, 7]
     assert repository.pieces.add_stills(job.id, []) == [3, 7]
+
+
+def test_a_claim_repeated_for_want_of_an_answer_counts_no_lost_execution(
+    repository: JobRepository, make_job: MakeJob, redis: Redis, settings: Settings
+) -> None:
+    job, pieces, metrics = make_job(), repository.pieces, MetricsStore(redis, settings)
+    lost = "retint_executions_lost_total jobs"
+    assert repository.claim(job.id, "a")
+    assert repository.claim(job.id, "a")
+    assert pieces.begin(job.id, "a", WORK)
+    assert pieces.claim(job.id, 0, "b")
+    assert pieces.claim(job.id, 0, "b")
+    assert lost not in metrics.counts()
+    assert pieces.claim(job.id, 0, "c")
+    assert pieces.release(job.id, 0, "c")
+    assert repository.claim(job.id, "d")
+    assert metrics.counts()[lost] == 3
