@@ -6,6 +6,10 @@
 if redis.call('HGET', KEYS[1], 'status') ~= 'processing' or redis.call('HGET', KEYS[1], 'execution') ~= ARGV[1] then
   return 0
 end
+if redis.call('HGET', KEYS[2], 'run') == ARGV[1] then
+  -- The answer to the first time was lost; by now others may have pieces of it.
+  return 1
+end
 redis.call('DEL', KEYS[2], KEYS[3])
 redis.call('HSET', KEYS[2], 'run', ARGV[1])
 for i = 3, #ARGV, 2 do

@@ -76,3 +76,20 @@ def test_a_claim_repeated_for_want_of_an_answer_counts_no_lost_execution(
     assert pieces.release(job.id, 0, "c")
     assert repository.claim(job.id, "d")
     assert metrics.counts()[lost] == 3
+
+
+def test_pieces_that_are_begun_again_for_want_of_an_answer_stay_with_who_has_them(
+    repository: JobRepository, make_job: MakeJob
+) -> None:
+    job, pieces = make_job(), repository.pieces
+    assert repository.claim(job.id, "a")
+    assert pieces.begin(job.id, "a", WORK)
+    assert pieces.claim(job.id, 0, "b")
+    assert pieces.begin(job.id, "a", WORK)
+    assert pieces.tell(job.id, 0, "b", work=1.0, frames=1, through=True)
+    # Planned anew, they are to be done anew.
+    assert repository.claim(job.id, "c")
+    assert pieces.begin(job.id, "c", WORK)
+    state = pieces.look(job.id)
+    assert state is not None
+    assert (state.run, state.through) == ("c", frozenset())
