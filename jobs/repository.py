@@ -344,11 +344,14 @@ class JobRepository:
 
         With `piece` only while that execution has that piece of it: another that has it now may do better. The job
         keeps its phase, which says where it failed. `counts` are added to the metrics.
+
+        Said again of an execution, since the answer to the first time was lost, it is true still.
         """
         failure = JobError(code=error.code, title=error.title, detail=error.detail)
         fields = self._ending("failed") | {"error": failure}
         allowed: tuple[Status, ...] = OPEN if execution_id is None else ("processing",)
-        return self._change(job_id, allowed, fields, owner=execution_id, piece=piece, counts=counts)
+        done = self._change(job_id, allowed, fields, owner=execution_id, piece=piece, counts=counts)
+        return done or bool(execution_id and self._has_failed(job_id, execution_id, failure))
 
     def cancel(self, job_id: str) -> bool:
         """The job is canceled; False where it had ended before, or is gone."""
@@ -441,6 +444,12 @@ class JobRepository:
         used = [keys.record(job_id), keys.open, keys.expiries, keys.events(job_id), keys.webhooks, keys.queued]
         used += [keys.metrics, keys.pieces(job_id)]
         return cast("int", self._transition(keys=used, args=arguments)) == 1
+
+    def _has_failed(self, job_id: str, execution_id: str, failure: JobError) -> bool:
+        """Whether the job has failed while it was that execution's, and with that failure."""
+        fields = {"status": "failed", "execution": execution_id, **encode_fields({"error": failure})}
+        stored = cast("list[bytes | None]", self._redis.hmget(self._keys.record(job_id), list(fields)))
+        return stored == [text.encode() for text in fields.values()]
 
     def _ending(self, status: Status) -> dict[str, object]:
         now = datetime.now(UTC)

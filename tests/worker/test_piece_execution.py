@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis.exceptions
 from redis import Redis
 
 from jobs.connection import connect
@@ -13,7 +15,7 @@ from jobs.embedded_redis import embedded_redis
 from jobs.errors import StorageFull, StoreAway
 from jobs.folder_store import FolderStore
 from jobs.options import JobOptions
-from jobs.pieces import PlannedWork
+from jobs.pieces import PieceOwner, PlannedWork
 from jobs.queue import JobQueue
 from jobs.record import Job
 from jobs.repository import JobRepository
@@ -64,6 +66,35 @@ def test_a_full_disk_fails_the_job_only_where_the_piece_is_still_the_workers_own
     monkeypatch.setattr(piece_execution._Execution, "_do", do)
     execute_piece(JOB, 0, execution_id="slow", workplace=hall.workplace)
     assert hall.repository.get(JOB).status == status
+
+
+def test_a_failure_whose_acknowledgement_was_lost_stops_the_other_pieces_too(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def do(_: object) -> None:
+        hall.workplace.queue.enqueue_piece(JOB, 1)
+        raise StorageFull("The disk is full.")
+
+    fail = hall.repository.fail
+    answers: list[bool] = []
+
+    def fail_unheard(*args: Any, **kwargs: Any) -> bool:
+        answers.append(fail(*args, **kwargs))
+        if len(answers) == 1:
+            raise redis.exceptions.ConnectionError("the line broke")
+        return answers[-1]
+
+    monkeypatch.setattr(piece_execution._Execution, "_do", do)
+    monkeypatch.setattr(hall.repository, "fail", fail_unheard)
+    monkeypatch.setattr("worker.persistence.time.sleep", lambda _: None)
+    execute_piece(JOB, 0, execution_id="full", workplace=hall.workplace)
+    assert answers == [True, True]
+    assert hall.repository.get(JOB).status == "failed"
+    assert hall.workplace.queue.length() == 0
+    # Of another failure, or of another execution, it is not true.
+    other = StorageFull("The disk of another is full.")
+    assert not fail(JOB, "planner", other, piece=PieceOwner(1, "another"))
+    assert not fail(JOB, "another", StorageFull("The disk is full."))
 
 
 def test_pictures_that_cannot_be_stored_are_not_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
