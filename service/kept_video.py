@@ -1,6 +1,7 @@
 """The part `video_of`: the video of an earlier job, or search for keyframes, in place of a file."""
 
 from jobs.errors import FieldError, InvalidRequest, JobExpired, JobNotFound
+from jobs.record import Coloring
 from jobs.repository import JobRepository
 from jobs.store import Store
 
@@ -20,14 +21,18 @@ def take_kept_video(
     leads to where the request names it.
 
     Raises:
-        InvalidRequest: the viewer has no such record, or its video is not kept.
+        InvalidRequest: the viewer has no such record, or it has no video, or one that is not kept.
         OSError: with `errno.ENOSPC` where it had to be copied and the disk is full.
     """
     try:
-        repository.get_record(record_id, viewer=viewer)
+        if isinstance(repository.get_record(record_id, viewer=viewer), Coloring):
+            raise _refused(f"{record_id[:64]} is a coloring and has no video. Name a job or a search.", pointer)
         store.share_input_video(record_id, with_job=job_id)
     except (JobNotFound, JobExpired) as error:
-        raise InvalidRequest(error.detail, errors=[FieldError(pointer, error.detail)]) from error
+        raise _refused(error.detail, pointer) from error
     except FileNotFoundError as error:
-        detail = f"The video of {record_id[:64]} is not kept any more. Send it again."
-        raise InvalidRequest(detail, errors=[FieldError(pointer, detail)]) from error
+        raise _refused(f"The video of {record_id[:64]} is not kept any more. Send it again.", pointer) from error
+
+
+def _refused(detail: str, pointer: str) -> InvalidRequest:
+    return InvalidRequest(detail, errors=[FieldError(pointer, detail)])

@@ -37,6 +37,16 @@ async def test_what_is_not_there_is_refused_and_leaves_nothing(client: httpx.Asy
     assert list(services.store.job_ids()) == []
 
 
+async def test_the_picture_of_a_coloring_is_no_video(client: httpx.AsyncClient, services: Services) -> None:
+    picture, strokes = ((part, (f"{part}.png", part.encode(), "image/png")) for part in ("picture", "strokes"))
+    coloring = await made(client, "/v1/colorings", picture, strokes)
+    for path, parts in (("/v1/jobs", [kept(coloring), REFERENCE]), ("/v1/keyframes", [kept(coloring)])):
+        problem = assert_problem(await client.post(path, files=parts), 422, "invalid_request")
+        assert pointers(problem) == ["#/video_of"]
+        assert "no video" in str(problem["detail"])
+    assert list(services.store.job_ids()) == [coloring]
+
+
 async def test_a_video_that_was_not_kept_is_refused(client: httpx.AsyncClient, services: Services) -> None:
     job = await made(client, "/v1/jobs", VIDEO, REFERENCE)
     services.store.drop_input(job)
