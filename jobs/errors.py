@@ -27,6 +27,7 @@ RetintError
 │   ├── TooManyJobs              429 too_many_jobs
 │   ├── QueueFull                503 queue_full
 │   ├── RangeNotSatisfiable      416 range_not_satisfiable
+│   ├── MisdirectedRequest       421 misdirected_request
 │   ├── UploadLocked             423 upload_locked
 │   ├── ChecksumMismatch         460 checksum_mismatch
 │   ├── StoreFull                507 storage_full
@@ -205,6 +206,10 @@ class QueueFull(LimitReached):
 
 class RangeNotSatisfiable(RequestError):
     code, status, title = "range_not_satisfiable", 416, "The range lies outside the file"
+
+
+class MisdirectedRequest(RequestError):
+    code, status, title = "misdirected_request", 421, "The server does not answer to that name"
 
 
 class UploadLocked(RequestError):

@@ -22,13 +22,14 @@ from jobs.sessions import SessionBook
 from jobs.settings import Settings
 from jobs.stores import open_store, open_uploads
 from jobs.tracing import open_tracing
-from service.auth import is_open_to_others, serves_nobody
+from service.auth import answers_to_own_names_alone, is_open_to_others, serves_nobody
 from service.dependencies import Services, get_viewer
 from service.early_answer import EarlyAnswers
 from service.event_hub import EventHub
 from service.exposition import make_registry
 from service.log_ids import bind_ids
 from service.openapi import describe
+from service.own_host import OwnHost
 from service.problems import install_problem_handlers
 from service.query import require_known_query
 from service.request_log import RequestLog
@@ -105,6 +106,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.openapi = partial(describe, app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     install_problem_handlers(app)
     app.add_middleware(TraceRequests, tracing=services.tracing)
+    if answers_to_own_names_alone(settings):
+        app.add_middleware(OwnHost)
     app.add_middleware(RequestLog)
     app.add_middleware(CountRequests, traffic=services.traffic)
     app.add_middleware(TusLayer)

@@ -25,7 +25,7 @@ bearer = HTTPBearer(auto_error=False, description="A key that `retint keys creat
 
 def asks_for_keys(settings: Settings) -> bool:
     if settings.auth == "auto":
-        return not _is_loopback(settings.host)
+        return not is_loopback(settings.host)
     return settings.auth == "on"
 
 
@@ -77,7 +77,12 @@ def refuse_other_sites(request: Request) -> None:
 
 def is_open_to_others(settings: Settings) -> bool:
     """Whether everybody who reaches the address, and not this machine alone, is served without a key."""
-    return not asks_for_keys(settings) and not _is_loopback(settings.host)
+    return not asks_for_keys(settings) and not is_loopback(settings.host)
+
+
+def answers_to_own_names_alone(settings: Settings) -> bool:
+    """Whether it is the address that lets callers in: then no name may stand for it that others choose."""
+    return not asks_for_keys(settings) and is_loopback(settings.host)
 
 
 def serves_nobody(settings: Settings, keys: KeyRing) -> bool:
@@ -103,7 +108,8 @@ def require_some_key(settings: Settings, keys: KeyRing) -> None:
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address, in brackets or not, is this machine's own alone."""
     if host == "localhost":
         return True
     try:

@@ -179,3 +179,43 @@ async def test_a_page_of_another_site_changes_nothing_where_no_key_is_asked_for(
     assert (await client.get("/v1/jobs", headers={"Sec-Fetch-Site": site})).json()["data"] == []
     own = await client.post("/v1/jobs", files=job_files(), headers={"Sec-Fetch-Site": "same-origin"})
     assert own.status_code == 202
+
+
+OWN = ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.8.8.8:1", "[::1]", "[::1]:8000"]
+FOREIGN = [
+    "evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "evil.localhost",
+    "10.0.0.1", "0.0.0.0:8000", "localhost@evil.example", "localhost:80:evil.example", "[::2]", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1/jobs", "/v1/models", "/docs", "/openapi.json", "/metrics", "/healthz", "/none"]
+)
+async def test_a_name_that_was_led_to_this_machine_is_refused_where_no_key_is_asked_for(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    """DNS rebinding: to the browser the page and the server are one site then, so that it warns of nothing."""
+    problem = assert_problem(await client.get(path, headers={"Host": "evil.example:8000"}), 421, "misdirected_request")
+    assert "'evil.example:8000'" in str(problem["detail"])
+    assert (await client.get(path, headers={"Host": "127.0.0.1:8000"})).status_code != 421
+
+
+async def test_every_name_of_this_machine_is_answered_and_none_that_looks_like_it(client: httpx.AsyncClient) -> None:
+    async def answer(host: str) -> int:
+        return (await client.get("/v1/jobs", headers={"Host": host})).status_code
+
+    assert [host for host in OWN if await answer(host) != 200] == []
+    assert [host for host in FOREIGN if await answer(host) != 421] == []
+    refused = await client.post("/v1/jobs", files=job_files(), headers={"Host": "evil.example"})
+    assert_problem(refused, 421, "misdirected_request")
+    assert (await client.get("/v1/jobs")).json()["data"] == []
+
+
+@pytest.mark.parametrize("changed", [{"auth": "on"}, {"host": "0.0.0.0"}, {"host": "0.0.0.0", "auth": "off"}])
+async def test_any_name_will_do_where_keys_are_asked_for_or_everybody_is_served(
+    settings: Settings, changed: dict[str, str]
+) -> None:
+    transport = httpx.ASGITransport(create_app(settings.model_copy(update=changed)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://retint.example") as client:
+        assert (await client.get("/healthz")).status_code == 200
+        assert (await client.get("/v1/jobs")).status_code == (200 if changed.get("auth") == "off" else 401)

@@ -9,7 +9,7 @@ from tests.service.http_checks import assert_problem
 from tests.service.live_server import MEBIBYTE, Server, running
 
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
-NO_FORM = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+NO_FORM = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
 
 
 @pytest.fixture(scope="module")

@@ -110,7 +110,7 @@ async def test_a_replay_needs_no_disk_and_no_weights(
 
 async def test_a_replay_is_answered_where_no_job_more_would_be_taken(settings: Settings) -> None:
     transport = httpx.ASGITransport(create_app(settings.model_copy(update={"max_jobs_per_key": 1})))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         first = await client.post("/v1/jobs", headers=KEY, files=job_files())
         again = await client.post("/v1/jobs", headers=KEY, files=job_files())
         assert again.json()["id"] == first.json()["id"]
@@ -136,7 +136,7 @@ def test_an_upload_that_breaks_off_leaves_the_key_free(redis_url: str, tmp_path:
     with running(redis_url, tmp_path) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall(
-                b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\nIdempotency-Key: k\r\n"
+                b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\nIdempotency-Key: k\r\n"
                 b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
             )
             assert eventually(lambda: list(redis.scan_iter(f"live-{tmp_path.name}:idempotency:*")) != [])
@@ -156,7 +156,7 @@ async def test_everybody_has_keys_of_their_own(settings: Settings, redis: Redis)
     ring = KeyRing(redis, settings.queue_name)
     tokens = [ring.create(name)[1] for name in ("ann", "bob")]
     transport = httpx.ASGITransport(create_app(settings.model_copy(update={"auth": "on"})))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         answers = [
             await client.post("/v1/jobs", headers=KEY | {"Authorization": f"Bearer {token}"}, files=job_files())
             for token in tokens
@@ -212,7 +212,7 @@ def test_two_servers_make_one_job(redis_url: str, tmp_path: Path) -> None:
 def test_a_server_that_dies_holds_the_key_for_its_lease_alone(redis_url: str, tmp_path: Path, redis: Redis) -> None:
     with running(redis_url, tmp_path) as dying, socket.create_connection(("127.0.0.1", dying.port)) as connection:
         form = httpx.Request("POST", "http://test", files=job_files(video=b"x" * 100_000))
-        head = f"Host: x\r\nContent-Length: 200000\r\nContent-Type: {form.headers['content-type']}\r\n"
+        head = f"Host: localhost\r\nContent-Length: 200000\r\nContent-Type: {form.headers['content-type']}\r\n"
         key_header = f"Idempotency-Key: {KEY['Idempotency-Key']}\r\n\r\n"
         connection.sendall(f"POST /v1/jobs HTTP/1.1\r\n{head}{key_header}".encode() + form.read()[:1000])
         pattern = f"live-{tmp_path.name}:idempotency:*"

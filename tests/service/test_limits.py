@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 
 def client_of(settings: Settings) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(create_app(settings)), base_url="http://test")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(create_app(settings)), base_url="http://localhost")
 
 
 def bearer(redis: Redis, settings: Settings, name: str) -> dict[str, str]:

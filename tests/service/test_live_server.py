@@ -54,7 +54,7 @@ def test_a_client_that_goes_away_leaves_nothing(redis_url: str, tmp_path: Path) 
     with running(redis_url, tmp_path) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall(
-                b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n"
+                b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n"
                 + f"Content-Type: {HEADERS['Content-Type']}\r\n\r\n".encode()
                 + part("video", "film.mp4", "video/mp4")
             )
@@ -71,7 +71,7 @@ def test_a_server_that_is_stopped_in_the_middle_leaves_nothing(redis_url: str, t
         with running(redis_url, tmp_path) as server:
             connection.connect(("127.0.0.1", server.port))
             connection.sendall(
-                b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n"
+                b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n"
                 + f"Content-Type: {HEADERS['Content-Type']}\r\n\r\n".encode()
                 + part("video", "film.mp4", "video/mp4")
                 + b"x" * 2 * MEBIBYTE
@@ -90,7 +90,7 @@ def test_a_waiting_client_that_goes_away_is_waited_for_no_longer(redis_url: str,
         job_id = server.client.post("/v1/jobs", files=job_files()).json()["id"]
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             before = reads()
-            connection.sendall(f"GET /v1/jobs/{job_id}?wait=30 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            connection.sendall(f"GET /v1/jobs/{job_id}?wait=30 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             assert eventually(lambda: reads() >= before + 3)
         time.sleep(1.2)
         after = reads()
@@ -109,7 +109,7 @@ def test_a_declared_length_over_the_limit_is_refused_before_the_body(redis_url: 
     with running(redis_url, tmp_path, max_upload_bytes=5 * MEBIBYTE) as server:
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
             connection.sendall(
-                b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\nExpect: 100-continue\r\n"
+                b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\nExpect: 100-continue\r\n"
                 + f"Content-Type: {HEADERS['Content-Type']}\r\n\r\n".encode()
             )
             assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")

@@ -40,7 +40,7 @@ async def scrape(client: httpx.AsyncClient) -> Samples:
 
 def client_of(settings: Settings) -> httpx.AsyncClient:
     """Of another API process, as far as metrics go."""
-    return httpx.AsyncClient(transport=httpx.ASGITransport(create_app(settings)), base_url="http://test")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(create_app(settings)), base_url="http://localhost")
 
 
 async def test_a_fresh_service_shows_every_kind_of_end_and_failure_at_zero(client: httpx.AsyncClient) -> None:

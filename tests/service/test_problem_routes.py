@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 def client_of(app: FastAPI) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/jobs/", "/v2/jobs"])

@@ -81,6 +81,6 @@ async def test_redis_holds_no_secret_of_a_session(locked: Locked, redis: Redis, 
 async def test_over_https_the_cookie_stays_there(locked_settings: tuple[Settings, str]) -> None:
     settings, token = locked_settings
     app: FastAPI = create_app(settings)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://test") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://localhost") as client:
         response = await client.post("/v1/session", headers={"Authorization": f"Bearer {token}"})
     assert "Secure" in response.headers["set-cookie"]

@@ -321,7 +321,7 @@ async def test_a_checksum_that_cannot_be_compared_is_refused(client: httpx.Async
 @IN_A_FOLDER
 async def test_an_upload_that_the_disk_will_not_hold_is_refused(redis_url: str, settings: Settings) -> None:
     app = create_app(settings.model_copy(update={"min_free_bytes": 10**18}))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         response = await client.post("/v1/uploads", headers={**TUS, "Upload-Length": "1"})
         problem = assert_problem(response, 507, "storage_full")
         assert "Nothing was made." in str(problem["detail"])

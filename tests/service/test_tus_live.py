@@ -55,7 +55,7 @@ def begin(server: Server, where: str, content: bytes, *, count: int, offset: int
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
     head = [
         f"PATCH {where} HTTP/1.1",
-        "Host: x",
+        "Host: localhost",
         f"Content-Length: {len(content) - offset}",
         f"Upload-Offset: {offset}",
     ]

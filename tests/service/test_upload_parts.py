@@ -146,7 +146,7 @@ async def test_a_file_name_is_a_name_and_never_a_path(
 @asynccontextmanager
 async def limited(settings: Settings, **changed: int) -> AsyncIterator[httpx.AsyncClient]:
     app: FastAPI = create_app(settings.model_copy(update=changed))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         yield client
 
 
@@ -253,7 +253,7 @@ async def test_a_request_that_is_canceled_leaves_nothing(
         stored.set()
         await anyio.sleep(20)
 
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         headers = {"Content-Type": request.headers["content-type"]}
         task = asyncio.create_task(client.post("/v1/jobs", content=stalling(), headers=headers))
         await stored.wait()

@@ -49,6 +49,8 @@ async def test_any_other_address_is_taken_and_shown_without_the_secret(client: h
 
 async def test_an_operator_may_allow_addresses_inside(settings: Settings) -> None:
     allowing = settings.model_copy(update={"webhook_allowed_networks": (ip_network("127.0.0.0/8"),)})
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app(allowing)), base_url="http://test") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(create_app(allowing)), base_url="http://localhost"
+    ) as client:
         assert (await client.post("/v1/jobs", files=job_telling("http://127.0.0.1:9/"))).status_code == 202
         assert_problem(await client.post("/v1/jobs", files=job_telling("http://10.0.0.1/")), 422, "invalid_request")
