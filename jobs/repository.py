@@ -264,7 +264,8 @@ class JobRepository:
         return done or self.status(job_id) == ("processing", execution_id)
 
     def reopen(self, job_id: str) -> bool:
-        """Put a job that has failed back to `queued`; False where it has not failed, or is gone."""
+        """Put a job that has failed back to `queued`, and forget its pieces; False where it has not failed, or is
+        gone."""
         fields = {
             "status": "queued",
             "phase": None,
@@ -442,7 +443,7 @@ class JobRepository:
             arguments += [name, value]
         keys = self._keys
         used = [keys.record(job_id), keys.open, keys.expiries, keys.events(job_id), keys.webhooks, keys.queued]
-        used += [keys.metrics, keys.pieces(job_id)]
+        used += [keys.metrics, keys.pieces(job_id), keys.piece_marks(job_id), keys.piece_stills(job_id)]
         return cast("int", self._transition(keys=used, args=arguments)) == 1
 
     def _has_failed(self, job_id: str, execution_id: str, failure: JobError) -> bool:

@@ -21,5 +21,4 @@ def retry_job(job_id: str, *, repository: JobRepository, queue: JobQueue) -> Non
         queue.forget_lost(job_id, range(len(state.after)) if state is not None else ())
     if not repository.reopen(job_id):
         raise JobNotFailed(f"{job_id} is {repository.get(job_id).status}; only a job that has failed is tried again.")
-    repository.pieces.forget(job_id)
     queue.enqueue(job_id)

@@ -3,7 +3,7 @@
 -- be told of it (event streams, webhooks) cannot miss it.
 --
 -- KEYS: record, open records (those of an owner are in a key of that name, a colon and the owner), expiries, events,
---       webhooks, queued records, metrics, pieces
+--       webhooks, queued records, metrics, pieces, marks of the pieces, stills of the pieces
 -- ARGV: id, allowed statuses (JSON), owner or '', new owner or '', expiry or '', what else to count (JSON object),
 --       bounds of the histograms of times (JSON), piece or '', who must have that piece, field, value, ...
 -- Returns 1 done, 0 refused, -1 no such record.
@@ -54,7 +54,8 @@ redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, version .. '-0',
   'changes', '{' .. table.concat(changes, ',') .. '}', 'heavy', table.concat(heavy, ','))
 
 if new_status == 'queued' and status == 'failed' then
-  -- It is to be tried again.
+  -- It is to be tried again. Its pieces are forgotten with this change: whoever takes it next may begin them at once.
+  redis.call('DEL', KEYS[8], KEYS[9], KEYS[10])
   redis.call('SADD', KEYS[2], ARGV[1])
   redis.call('SADD', KEYS[2] .. ':' .. cjson.decode(redis.call('HGET', KEYS[1], 'owner')), ARGV[1])
   redis.call('ZREM', KEYS[3], ARGV[1])

@@ -18,6 +18,7 @@ from jobs.errors import JobAlreadyFinished, JobExpired, JobNotFound, VariantNotF
 from jobs.folder_store import FolderStore
 from jobs.housekeeping import sweep, sweep_files
 from jobs.options import JobOptions
+from jobs.pieces import PlannedWork
 from jobs.queue import JobQueue
 from jobs.record import Job, Progress, Record
 from jobs.repository import JobRepository
@@ -239,6 +240,33 @@ def test_a_sweep_while_a_lost_job_is_retried_does_not_fail_it(
     retry_job(job.id, repository=repository, queue=queue)
     assert repository.get(job.id).status == "queued"
     assert queue.waiting_ids() == [job.id]
+
+
+def test_a_worker_that_begins_the_pieces_of_a_retried_job_at_once_keeps_them(
+    repository: JobRepository, queue: JobQueue, redis: Redis, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, pieces = make_job(), repository.pieces
+    work = PlannedWork(((), ()), (), 2.0, 0.0, 2, 0, (), {})
+    assert repository.claim(job.id, "a")
+    assert pieces.begin(job.id, "a", work)
+    assert pieces.claim(job.id, 0, "b")
+    assert pieces.tell(job.id, 0, "b", work=1.0, frames=1, through=True)
+    assert pieces.add_stills(job.id, [0]) == [0]
+    assert repository.fail(job.id, "a", VideoUndecodable("It is no video."))
+    reopen = repository.reopen
+
+    def reopen_and_begin(job_id: str) -> bool:
+        reopened = reopen(job_id)
+        assert redis.keys(f"*{job_id}*piece*") == []
+        assert repository.claim(job_id, "c")
+        assert pieces.begin(job_id, "c", work)
+        return reopened
+
+    monkeypatch.setattr(repository, "reopen", reopen_and_begin)
+    retry_job(job.id, repository=repository, queue=queue)
+    state = pieces.look(job.id)
+    assert state is not None
+    assert (state.run, state.through) == ("c", frozenset())
 
 
 def test_living_jobs_are_left_alone(
