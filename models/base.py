@@ -40,6 +40,9 @@ class ModelDescription:
     """Default of Adam in test-time tuning."""
     rehearses: bool = False
     """Whether tuned weights are used only where a run through the film is better with them, see `models.rehearsal`."""
+    revision: int = 1
+    """Of the algorithm: raise it whenever the same weights give other colors than before, so that no film is made of
+    both. What is kept of films that an earlier one colored is then not taken over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from worker.media.timeline import Timeline
 from worker.pieces import Coloring, Piece
 from worker.plan import ShotPlan
 
-FORMAT = 2
-"""Of the plan and of all that is kept beside it: another one is not read."""
+FORMAT = 3
+"""Of the plan and of all that is kept beside it: another one is not read. Raise it too where the pipeline makes other
+colors of what a model gives; what a model itself does is told by `models.base.ModelDescription.revision`."""
 PLAN_NAME = "plan.json"
 
 
@@ -66,7 +67,7 @@ class FilmPlan:
     pieces: tuple[Piece, ...]
     warnings: tuple[str, ...]
     weights: str
-    """Fingerprint of the model that it was planned with: all pieces are done with the same."""
+    """`worker.planning.fingerprint_of` the model that it was planned with: all pieces are done with the same."""
     seconds: dict[Phase, float]
     """What planning took, by phase."""
     peak_memory_megabytes: float

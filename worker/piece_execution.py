@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from worker.pieces import Piece
 
 _OTHER_WEIGHTS = (
-    "A worker has other weights of the model {model} than the one that planned the film, so that its colors would not "
-    "be those of the other shots. Have the operator install the same weights on all workers, and try the job again."
+    "A worker has other weights, or another revision, of the model {model} than the one that planned the film, so that "
+    "its colors would not be those of the other shots. Have the operator install the same version and the same weights "
+    "on all workers, and try the job again."
 )
 
 log = structlog.stdlib.get_logger("retint.worker")

@@ -71,8 +71,8 @@ def tuning_that_fits(task: ColorizationTask, canvas: Canvas) -> TuningOptions:
 
 
 def fingerprint_of(model: Colorizer) -> str:
-    """Of all weights; of a model that was not tuned yet it tells which one it is."""
-    digest = hashlib.sha256()
+    """Of the revision and all weights; of a model that was not tuned yet it tells which one it is."""
+    digest = hashlib.sha256(f"{model.description.revision}".encode())
     for weight in model.weights():
         digest.update(weight.detach().cpu().float().numpy().tobytes())
     return digest.hexdigest()

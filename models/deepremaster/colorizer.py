@@ -38,6 +38,7 @@ DESCRIPTION = ModelDescription(
     memory_megabytes_per_megapixel=6000.0,
     # METHOD, section 2: Adam's learning rate in the paper.
     learning_rate=1e-4,
+    revision=1,
 )
 
 

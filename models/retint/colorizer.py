@@ -45,6 +45,7 @@ DESCRIPTION = ModelDescription(
     memory_megabytes_per_megapixel=410.0,
     learning_rate=1e-3,
     rehearses=True,
+    revision=1,
 )
 
 MATCHED_REFERENCES = 4

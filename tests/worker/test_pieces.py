@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ from torch import Tensor
 
 from jobs.errors import OutOfMemory
 from models import errors as model_errors
-from models.base import Matrix, Prediction, Reference
+from models.base import Matrix, ModelDescription, Prediction, Reference
 from tests.worker.test_pipeline import Painter, Watcher, chroma_of, lumas_of, mean_chroma, run, task_of
 from worker.analysis import ShotRange
+from worker.checkpoints import FolderCheckpoints
+from worker.film_plan import FORMAT, FilmPlan
 from worker.pieces import Piece, group, in_turn
+from worker.planning import plan_film
+from worker.progress import Progress
 from worker.stretches import LONGEST_STRETCH, SHORTEST_STRETCH, longest_stretch, stretches_of
 
 
@@ -49,6 +54,45 @@ def test_large_frames_and_slow_models_make_shorter_pieces() -> None:
     assert SHORTEST_STRETCH < longest_stretch(1920 * 1080, model="retint") < LONGEST_STRETCH
     assert longest_stretch(4096 * 2160, model="retint") == SHORTEST_STRETCH
     assert longest_stretch(854 * 480, model="deepremaster") < longest_stretch(854 * 480, model="retint")
+
+
+class Revised(Painter):
+    """A painter with the same weights and another revision of its algorithm."""
+
+    @property
+    def description(self) -> ModelDescription:
+        return replace(super().description, revision=2)
+
+
+def test_what_another_revision_of_a_model_or_of_the_pipeline_made_is_no_piece_of_the_film(
+    make_film: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = make_film()
+    folders = (tmp_path / f"plan-{number}" for number in range(4))
+
+    def planned(model: Painter) -> FilmPlan:
+        folder = next(folders)
+        (folder / "kept").mkdir(parents=True)
+        task = task_of(film, folder, film.pictures[0], tuning="fast")
+        return plan_film(
+            task,
+            model=model,
+            progress=Progress(Watcher()),
+            checkpoints=FolderCheckpoints(folder / "kept"),
+            scratch=task.folder,
+        )
+
+    def keys(plan: FilmPlan) -> set[str]:
+        return {piece.key for piece in plan.pieces}
+
+    plan, revised = planned(Painter()), planned(Revised())
+    assert len(keys(plan)) == 2
+    assert keys(planned(Painter())) == keys(plan)
+    assert keys(revised).isdisjoint(keys(plan))
+    # By this a worker that begins a piece, and one that tries a job again, tell whether the plan is its own.
+    assert revised.weights != plan.weights
+    monkeypatch.setattr("worker.planning.FORMAT", FORMAT + 1)
+    assert keys(planned(Painter())).isdisjoint(keys(plan))
 
 
 class Cramped(Painter):
