@@ -133,6 +133,11 @@ class ForkingWorker(Worker):
         finally:
             os._exit(1)
 
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        # A stop that came just as an execution ended by itself must not be taken for the cause of death of the next.
+        self._stopped_job_id = None
+        super().execute_job(job, queue)
+
     def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
         ASSIGNMENT.set(Assignment(execution_id=execution.id, workplace=self._workplace))
         return super().perform_job(job, queue, execution)

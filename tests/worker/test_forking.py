@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,13 @@ from rq.job import Job as QueuedJob
 
 from jobs.connection import connect
 from jobs.embedded_redis import embedded_redis
+from jobs.options import JobOptions
 from jobs.queue import SERIALIZER, JobQueue
+from jobs.record import Job
 from jobs.repository import JobRepository
 from jobs.settings import Settings
 from jobs.stores import open_store
+from jobs.submission import Submission
 from worker import forking
 from worker.forking import ForkingWorker
 from worker.workplace import Workplace
@@ -74,3 +78,20 @@ def test_a_process_that_is_still_in_the_group_of_its_worker_is_killed_alone(work
             os._exit(1)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == WENT_ON
+
+
+def test_a_stop_that_came_as_an_execution_ended_does_not_hide_the_death_of_the_next(
+    worker: ForkingWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Job(id="job_1", status="queued", options=JobOptions(), created_at=datetime.now(UTC))
+    JobRepository(worker.connection, worker.queues[0].name).create(record, Submission(reference_names=()))
+    monkeypatch.setattr(worker, "main_work_horse", lambda *_: os._exit(1))
+    worker._stopped_job_id = "job_1"
+    job = QueuedJob.fetch("job_1", connection=worker.connection, serializer=SERIALIZER)
+    tries = job.retries_left
+    assert tries
+    # As the queue does when it hands the job out.
+    worker.queues[0].remove(job)
+    worker.execute_job(job, worker.queues[0])
+    job.refresh()
+    assert (job.get_status(), job.retries_left) == ("queued", tries - 1)
