@@ -3,11 +3,13 @@
     python benchmarks/long_film.py CLIPS                 # 30 minutes of film, 200 cuts, 60 references
     python benchmarks/long_film.py CLIPS --minutes 1     # the same, shorter
     python benchmarks/long_film.py CLIPS --plan-only     # cuts and places alone
+    python benchmarks/long_film.py CLIPS --throughput-only --working-size 180   # many workers against one alone
     python benchmarks/long_film.py CLIPS --seed 6        # another film, to try things out on
 
 CLIPS is a folder of real clips: videos, and folders of numbered pictures. Films are assembled of them, 640x360 at 25
-frames per second: every shot is a clip from a place, seen through a window that wanders over it, so that no two shots
-and no two frames are the same. Cuts and the frames of the references are known. Workers have one thread each.
+frames per second: every shot is a clip from a place, to and fro, seen through a window that wanders over it, so that no
+two shots are the same. Cuts and the frames of the references are known; references are of frames that the film shows
+once, since of two that are the same in every pixel nobody can tell which one is meant. Workers have one thread each.
 
 The long film (`--minutes`) is done by `--workers` workers; it tells of cuts, references, and memory. One of
 `--throughput-minutes`, made in the same way, is done by one worker and by as many as the long one, which tells of
@@ -30,6 +32,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,7 +40,7 @@ from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import cv2
@@ -123,19 +126,32 @@ def fitted(frame: Picture) -> Picture:
     )
 
 
-def shot_frames(clip: Sequence[Picture], length: int, chance: random.Random) -> Iterator[Picture]:
+class View(NamedTuple):
+    """What a frame of the film shows."""
+
+    clip: Path
+    frame: int
+    mirrored: bool
+    x: int
+    y: int
+
+    def picture(self) -> Picture:
+        window = read_clip(self.clip)[self.frame][self.y : self.y + HEIGHT, self.x : self.x + WIDTH]
+        return np.ascontiguousarray(window[:, ::-1] if self.mirrored else window)
+
+
+def shot_views(path: Path, length: int, chance: random.Random) -> Iterator[View]:
     """The clip to and fro, mirrored or not, through a window that moves on a straight line."""
+    clip = read_clip(path)
     start, mirrored = chance.randrange(len(clip)), chance.random() < 0.5
     height, width = clip[0].shape[:2]
     ends = [(chance.uniform(0, width - WIDTH), chance.uniform(0, height - HEIGHT)) for _ in range(2)]
     turn = 2 * max(1, len(clip) - 1)
     for index in range(length):
         place = (start + index) % turn
-        frame = clip[min(place, turn - place)]
         share = index / max(1, length - 1)
         x, y = (round(a + (b - a) * share) for a, b in zip(*ends, strict=True))
-        window = frame[y : y + HEIGHT, x : x + WIDTH]
-        yield np.ascontiguousarray(window[:, ::-1] if mirrored else window)
+        yield View(path, min(place, turn - place), mirrored, x, y)
 
 
 def assemble(clips: Sequence[Path], folder: Path, *, minutes: float, seed: int) -> Film:
@@ -152,23 +168,29 @@ def assemble(clips: Sequence[Path], folder: Path, *, minutes: float, seed: int) 
     colored = set(chance.sample(range(cuts + 1), references))
     order = list(clips)
     chance.shuffle(order)
-    film, found = folder / "film.mkv", []
+    views: list[View] = []
+    wanted: dict[int, int] = {}
+    for shot in range(cuts + 1):
+        length = bounds[shot + 1] - bounds[shot]
+        if shot in colored:
+            wanted[shot] = bounds[shot] + round(length * chance.uniform(0.1, 0.9))
+        views += shot_views(order[shot % len(order)], length, chance)
+    times = Counter(views)
+    found = []
+    for shot, place in wanted.items():
+        once = [frame for frame in range(bounds[shot], bounds[shot + 1]) if times[views[frame]] == 1]
+        frame = min(once, key=lambda frame: abs(frame - place), default=place)
+        found.append((folder / f"reference-{shot:03d}.png", frame))
+        cv2.imwrite(str(found[-1][0]), views[frame].picture()[..., ::-1])
+    film = folder / "film.mkv"
     with av.open(str(film), "w") as out:
         stream: Any = out.add_stream("libx264", rate=RATE, options={"crf": "16", "preset": "superfast", "g": "50"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.codec_context.color_range, stream.codec_context.colorspace = 1, 6
-        index = 0
-        for shot in range(cuts + 1):
-            length = bounds[shot + 1] - bounds[shot]
-            wanted = bounds[shot] + round(length * chance.uniform(0.1, 0.9)) if shot in colored else -1
-            for picture in shot_frames(read_clip(order[shot % len(order)]), length, chance):
-                if index == wanted:
-                    found.append((folder / f"reference-{shot:03d}.png", index))
-                    cv2.imwrite(str(found[-1][0]), picture[..., ::-1])
-                out.mux(stream.encode(gray_frame(picture, index)))
-                index += 1
+        for index, view in enumerate(views):
+            out.mux(stream.encode(gray_frame(view.picture(), index)))
         out.mux(stream.encode())
-    return Film(film, index, bounds[1:-1], found)
+    return Film(film, len(views), bounds[1:-1], found)
 
 
 def gray_frame(picture: Picture, index: int) -> Any:
@@ -358,15 +380,9 @@ def told(run: Run, film: Film, *, workers: int) -> dict[str, Any]:
     }
 
 
-def overhead(alone: Run, *, sample: Run, default: Run) -> dict[str, Any]:
-    """What one worker does beside tuning and coloring: plan, begin pieces, keep them, and put the film together.
-
-    `sample` and `default` are of one film, at both working sizes.
-    """
+def beside_color(alone: Run) -> dict[str, Any]:
+    """What one worker does beside tuning and coloring: plan, begin pieces, keep them, and put the film together."""
     rest = alone.seconds - alone.tuning - alone.coloring
-    tuning = default.tuning / sample.tuning if sample.tuning else 1.0
-    coloring = default.coloring / sample.coloring
-    by_default = tuning * alone.tuning + coloring * alone.coloring
     return {
         "seconds": {
             "planning": round(alone.planning, 1),
@@ -374,59 +390,107 @@ def overhead(alone: Run, *, sample: Run, default: Run) -> dict[str, Any]:
             "pieces_begun_and_kept": round(rest - alone.planning - alone.assembly, 1),
         },
         "share": round(rest / alone.seconds, 4),
-        "at_the_default_working_size": {
-            "tuning_takes_times_as_long": round(tuning, 2),
-            "coloring_takes_times_as_long": round(coloring, 2),
-            "seconds_of_tuning_and_coloring": round(by_default),
-            "share": round(rest / (rest + by_default), 4),
-        },
     }
 
 
-def measured(clips: Sequence[Path], film: Film, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
-    """The runs, and what they come to."""
-    small = {"tuning": given.tuning, "working_size": given.working_size}
-    many = given.workers
-
-    def run(name: str, film: Film, *, workers: int, **options: object) -> Run:
-        return colored(film, folder / f"{name}-{workers}", workers=workers, **options)
-
-    long = run("long", film, workers=many, **small)
-    if given.throughput_minutes < given.minutes:
-        middle = assemble(clips, folder / "middle", minutes=given.throughput_minutes, seed=given.seed)
-        together = run("middle", middle, workers=many, **small)
-    else:
-        middle, together = film, long
-    alone = run("middle", middle, workers=1, **small)
-    short_film = assemble(clips, folder / "short", minutes=given.short_minutes, seed=given.seed)
-    short = run("short", short_film, workers=1, **small)
-    sample_film = assemble(clips, folder / "sample", minutes=given.sample_minutes, seed=given.seed)
-    sample = run("sample", sample_film, workers=1, **small)
-    default = run("default", sample_film, workers=1, tuning=given.tuning)
+def by_default(alone: Run, *, sample: Run, default: Run) -> dict[str, Any]:
+    """That share at the default working size; `sample` and `default` are of one film, at both working sizes."""
+    tuning = default.tuning / sample.tuning if sample.tuning else 1.0
+    coloring = default.coloring / sample.coloring
+    rest = alone.seconds - alone.tuning - alone.coloring
+    color = tuning * alone.tuning + coloring * alone.coloring
     return {
-        "working_size": f"{given.working_size} lines, for time; it would be {min(HEIGHT, default_size())} by default",
-        "throughput_against_one_worker": round(alone.seconds / together.seconds, 3),
-        "overhead_of_one_worker": overhead(alone, sample=sample, default=default),
-        "peak_memory": {
-            "megabytes": round(long.peak_megabytes),
-            "megabytes_of_the_short_film": round(short.peak_megabytes),
-            "ratio": round(long.peak_megabytes / short.peak_megabytes, 3),
-            "megabytes_at_the_default_working_size": round(default.peak_megabytes),
-        },
-        **judged(
-            film,
-            [shot.first_frame for shot in long.job.shots[1:]],
-            {reference.name: reference.frame for reference in long.job.references},
-        ),
-        "runs": {
-            "long": told(long, film, workers=many),
-            "throughput, many workers": told(together, middle, workers=many),
-            "throughput, one worker": told(alone, middle, workers=1),
-            "short": told(short, short_film, workers=1),
-            "sample": told(sample, sample_film, workers=1),
-            "sample, at the default working size": told(default, sample_film, workers=1),
-        },
+        "tuning_takes_times_as_long": round(tuning, 2),
+        "coloring_takes_times_as_long": round(coloring, 2),
+        "seconds_of_tuning_and_coloring": round(color),
+        "share": round(rest / (rest + color), 4),
     }
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Does films, each in a folder of its own."""
+
+    clips: Sequence[Path]
+    folder: Path
+    given: argparse.Namespace
+
+    @property
+    def small(self) -> dict[str, object]:
+        return {"tuning": self.given.tuning, "working_size": self.given.working_size}
+
+    def film(self, name: str, minutes: float) -> Film:
+        return assemble(self.clips, self.folder / name, minutes=minutes, seed=self.given.seed)
+
+    def run(self, name: str, film: Film, *, workers: int, **options: object) -> Run:
+        return colored(film, self.folder / f"{name}-{workers}", workers=workers, **options)
+
+    def throughput(self) -> dict[str, Any]:
+        """Many workers and one, on one film."""
+        many = self.given.workers
+        film = self.film("middle", self.given.throughput_minutes)
+        together = self.run("middle", film, workers=many, **self.small)
+        alone = self.run("middle", film, workers=1, **self.small)
+        return {
+            "film": told_film(film, self.clips),
+            "working_size": f"{self.given.working_size} lines",
+            "throughput_against_one_worker": round(alone.seconds / together.seconds, 3),
+            "overhead_of_one_worker": beside_color(alone),
+            "runs": {
+                "many workers": told(together, film, workers=many),
+                "one worker": told(alone, film, workers=1),
+            },
+        }
+
+    def everything(self, film: Film) -> dict[str, Any]:
+        """Throughput, overhead, memory, shots and places."""
+        given, small, many = self.given, self.small, self.given.workers
+        long = self.run("long", film, workers=many, **small)
+        if given.throughput_minutes < given.minutes:
+            middle = self.film("middle", given.throughput_minutes)
+            together = self.run("middle", middle, workers=many, **small)
+        else:
+            middle, together = film, long
+        alone = self.run("middle", middle, workers=1, **small)
+        short_film = self.film("short", given.short_minutes)
+        short = self.run("short", short_film, workers=1, **small)
+        sample_film = self.film("sample", given.sample_minutes)
+        sample = self.run("sample", sample_film, workers=1, **small)
+        default = self.run("default", sample_film, workers=1, tuning=given.tuning)
+        return {
+            "working_size": f"{given.working_size} lines, for time; by default it is {min(HEIGHT, default_size())}",
+            "throughput_against_one_worker": round(alone.seconds / together.seconds, 3),
+            "overhead_of_one_worker": {
+                **beside_color(alone),
+                "at_the_default_working_size": by_default(alone, sample=sample, default=default),
+            },
+            "peak_memory": {
+                "megabytes": round(long.peak_megabytes),
+                "megabytes_of_the_short_film": round(short.peak_megabytes),
+                "ratio": round(long.peak_megabytes / short.peak_megabytes, 3),
+                "megabytes_at_the_default_working_size": round(default.peak_megabytes),
+            },
+            **judged(
+                film,
+                [shot.first_frame for shot in long.job.shots[1:]],
+                {reference.name: reference.frame for reference in long.job.references},
+            ),
+            "runs": {
+                "long": told(long, film, workers=many),
+                "throughput, many workers": told(together, middle, workers=many),
+                "throughput, one worker": told(alone, middle, workers=1),
+                "short": told(short, short_film, workers=1),
+                "sample": told(sample, sample_film, workers=1),
+                "sample, at the default working size": told(default, sample_film, workers=1),
+            },
+        }
+
+
+def told_film(film: Film, clips: Sequence[Path]) -> str:
+    return (
+        f"{film.frames / RATE / 60:g} minutes, {film.frames} frames of {WIDTH}x{HEIGHT}, {len(film.cuts)} cuts, "
+        f"{len(film.references)} references, assembled of {len(clips)} clips"
+    )
 
 
 def default_size() -> int:
@@ -449,25 +513,21 @@ def main() -> None:
     parser.add_argument("--working-size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=5, help="another one makes another film, to try things out on")
     parser.add_argument("--plan-only", action="store_true")
+    parser.add_argument("--throughput-only", action="store_true")
     given = parser.parse_args()
     clips = sorted(path for path in given.clips.iterdir() if path.is_dir() or path.suffix in (".mp4", ".mkv"))
     if not clips:
         parser.error(f"{given.clips} holds no clips")
     started = time.monotonic()
     with TemporaryDirectory() as name:
-        folder = Path(name)
-        busy = os.getloadavg()[0]
-        film = assemble(clips, folder / "long", minutes=given.minutes, seed=given.seed)
-        result: dict[str, Any] = {
-            "film": f"{given.minutes:g} minutes, {film.frames} frames of {WIDTH}x{HEIGHT}, {len(film.cuts)} cuts, "
-            f"{len(film.references)} references, assembled of {len(clips)} clips",
-            "load_average_before": round(busy, 2),
-        }
-        if given.plan_only:
-            say("planning")
-            result |= plan_alone(film, folder)
+        result: dict[str, Any] = {"load_average_before": round(os.getloadavg()[0], 2)}
+        bench = Bench(clips, Path(name), given)
+        if given.throughput_only:
+            result |= bench.throughput()
         else:
-            result |= measured(clips, film, folder, given)
+            film = bench.film("long", given.minutes)
+            result["film"] = told_film(film, clips)
+            result |= plan_alone(film, bench.folder) if given.plan_only else bench.everything(film)
     say(f"done after {(time.monotonic() - started) / 60:.1f} minutes")
     print(json.dumps(result, indent=2))
 
