@@ -280,7 +280,7 @@ class ReferenceLocator:
         """The best frame near each of the likeliest places, best first, and the coarse likeness of all frames."""
         coarse = self._signatures.similarities(candidate.signature)
         matches: dict[int, _Match] = {}
-        for peak in _peaks(coarse):
+        for peak in _places(coarse, self._shots):
             self._check()
             match = self._climb(candidate, peak)
             matches[match.frame] = match
@@ -317,6 +317,14 @@ def shot_of(frame: int, shots: Sequence[ShotRange]) -> int:
         if frame in shot:
             return index
     raise ValueError(f"frame {frame} is in no shot")
+
+
+def _places(coarse: NDArray[np.float32], shots: Sequence[ShotRange]) -> list[int]:
+    """Frames to look around more closely: the likeliest, and those of each of the likeliest shots. Where little moves
+    in one shot, all of the former may be in it, though the reference is of another shot that looks like it."""
+    best = [shot.first + int(coarse[shot.first : shot.last + 1].argmax()) for shot in shots]
+    best.sort(key=lambda frame: -coarse[frame])
+    return sorted({*_peaks(coarse), *best[:_PEAKS]})
 
 
 def _peaks(coarse: NDArray[np.float32]) -> list[int]:

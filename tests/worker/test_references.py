@@ -176,6 +176,12 @@ def test_a_reference_that_matches_two_places_is_a_warning(make_film: Callable[..
     assert any("frame 4 " in warning and "frame 44" in warning for warning in result.warnings)
 
 
+def test_a_shot_that_is_like_a_long_still_one_is_not_overlooked(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=(*[(1, 1)] * 80, (2, 12), (1, 12)))
+    [warning] = placement(film, tmp_path, film.pictures[92]).warnings
+    assert "matches frame 92 as well as frame " in warning
+
+
 def test_two_references_of_one_frame_are_a_warning(make_film: Callable[..., Any], tmp_path: Path) -> None:
     film = make_film(scenes=TWO_SHOTS)
     result = placement(film, tmp_path, film.pictures[4], film.pictures[4])
