@@ -215,7 +215,7 @@ class JobOptions(StrictModel):
     ] = None
     references: Annotated[
         list[ReferenceOptions],
-        Field(max_length=64, description="Where references stand; those not named are placed by matching luma."),
+        Field(description="Where references stand; those not named are placed by matching luma."),
     ] = []
     shots: Shots = "auto"
     output: Annotated[OutputOptions, Field(description="The colored video's file.")] = OutputOptions()
@@ -243,7 +243,7 @@ class JobOptions(StrictModel):
     ] = None
     omit_references: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=255)]],
-        Field(max_length=64, description="Names of references of the job in `reuse` that are left out."),
+        Field(description="Names of references of the job in `reuse` that are left out."),
     ] = []
     metadata: Annotated[
         dict[str, str], Field(max_length=32, description="Yours; returned with the job. `title` names its downloads.")
