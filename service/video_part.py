@@ -1,11 +1,16 @@
 """How a form brings its video, for OpenAPI: the same for jobs and for keyframes."""
 
+from itertools import combinations
 from typing import Any
 
 ONE_VIDEO: dict[str, Any] = {
     "allOf": [{"oneOf": [{"required": ["video"]}, {"required": ["video_upload"]}, {"required": ["video_of"]}]}]
 }
 """Of a form. A bare `oneOf` is taken by generators of clients for two kinds of form, or for none that they know."""
+NO_TWO_VIDEOS: dict[str, Any] = {
+    "not": {"anyOf": [{"required": [*two]} for two in combinations(("video", "video_upload", "video_of"), 2)]}
+}
+"""Of a form that may also bring none."""
 
 
 def video_properties(what: str) -> dict[str, Any]:

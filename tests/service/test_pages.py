@@ -9,6 +9,7 @@ from jsonschema_rs import validator_for
 
 import service
 from jobs.errors import RequestError
+from jobs.options import JobOptions, ReferenceOptions
 from jobs.record import Job
 from service.reference_page import reference_page
 from service.routers.pages import MEDIA_TYPES
@@ -104,7 +105,7 @@ def test_the_form_is_described_with_its_parts(app: FastAPI) -> None:
     assert form["encoding"]["options"]["contentType"] == "application/json"
     assert form["schema"] == {"$ref": "#/components/schemas/JobForm"}
     schemas = app.openapi()["components"]["schemas"]
-    assert schemas["JobForm"]["required"] == ["references"]
+    assert "required" not in schemas["JobForm"], "with `reuse` it all may be left out"
     assert schemas["JobForm"]["properties"]["options"]["$ref"] == "#/components/schemas/JobOptions"
     assert "required" not in schemas["JobOptions"]
 
@@ -120,6 +121,24 @@ def test_a_form_has_one_video_in_one_of_three_ways(app: FastAPI, name: str) -> N
     assert not fits({"video": "...", "video_of": "...", **rest})
     assert not fits({"video": "...", "video_upload": "...", **rest})
     assert not fits(rest)
+
+
+def test_with_reuse_a_form_of_a_job_may_leave_out_what_the_earlier_job_has(app: FastAPI) -> None:
+    document = {"$ref": "#/components/schemas/JobForm", "components": app.openapi()["components"]}
+    fits = validator_for({"$schema": "https://json-schema.org/draft/2020-12/schema", **document}).is_valid
+    # As `Client.resubmit` sends them.
+    earlier = JobOptions(references=[ReferenceOptions(name="a.png", frame=3)]).model_dump(mode="json")
+    again = {"options": earlier | {"reuse": "job_" + "0" * 24, "omit_references": ["b.png"]}}
+    video, other = {"video_of": "job_" + "0" * 24}, {"video_upload": "upload_" + "0" * 24}
+    references = {"references": ["..."]}
+    assert fits(again)
+    assert fits(again | references)
+    assert fits(again | video)
+    assert not fits(again | video | other)
+    assert not fits({"options": earlier} | references)
+    assert not fits({"options": earlier} | video)
+    assert fits({"options": earlier} | references | video)
+    assert not fits({})
 
 
 def test_generators_of_clients_know_what_the_description_uses(app: FastAPI) -> None:
