@@ -31,6 +31,8 @@ from service.uploaded_video import take_uploaded_video
 
 MAX_FIELD_BYTES = {"options": 256 * 1024, "video_upload": 64, "video_of": 64}
 VIDEO_PARTS = ("video", "video_upload", "video_of")
+MOST_REPLAYED_REFERENCES = 10_000
+"""Of a submission that was taken once, under whatever limit held then; it only bounds what is remembered of one."""
 
 NOT_A_VIDEO = ("image/", "text/", "audio/", "application/json", "application/pdf")
 NOT_AN_IMAGE = ("video/", "text/", "audio/", "application/json", "application/pdf")
@@ -136,6 +138,17 @@ class Intake(Generic[Options]):
         if options is None:
             options = self._form.options()
             self._check_options(options)
+        if self._keep:
+            self._complete(options)
+        return Upload(
+            video_name=self._video_name or "",
+            reference_names=tuple(self._reference_names),
+            options=options,
+            fingerprint=self._fingerprint.value(options) if self._fingerprint else "",
+        )
+
+    def _complete(self, options: Options) -> None:
+        """Take from an earlier job what was not sent, and check that nothing lacks then."""
         if isinstance(options, JobOptions) and options.reuse is not None:
             self._take_from_earlier_job(options, options.reuse)
         form, missing = self._form, []
@@ -157,13 +170,6 @@ class Intake(Generic[Options]):
             raise InvalidRequest("The upload lacks a part; `errors` says which.", errors=missing)
         if isinstance(options, JobOptions):
             require_uploaded(options, names=self._reference_names)
-        assert self._video_name is not None
-        return Upload(
-            video_name=self._video_name,
-            reference_names=tuple(self._reference_names),
-            options=options,
-            fingerprint=self._fingerprint.value(options) if self._fingerprint else "",
-        )
 
     def discard(self) -> None:
         """Leave nothing behind."""
@@ -215,11 +221,14 @@ class Intake(Generic[Options]):
         self._pointer = json_pointer((part.name, len(self._reference_names)))
         if self._form.picture:
             self._require_once(part.name)
-        if len(self._reference_names) >= self._settings.max_references:
+        most = self._settings.max_references
+        if not self._keep:
+            most = max(most, MOST_REPLAYED_REFERENCES)
+        if len(self._reference_names) >= most:
             raise TooManyReferences(
-                f"The upload has more than {self._settings.max_references} references, which is what a job takes here. "
+                f"The upload has more than {most} references, which is what a job takes here. "
                 "Send those that matter most, one per scene.",
-                errors=[FieldError("#/references", f"At most {self._settings.max_references}.")],
+                errors=[FieldError("#/references", f"At most {most}.")],
             )
         self._require_kind(part, wrong=NOT_AN_IMAGE, expected="an image")
         name = self._file_name(part)
@@ -243,7 +252,7 @@ class Intake(Generic[Options]):
             self._take_field(data)
             return
         is_picture = self._part.name in (self._form.references, self._form.picture)
-        if is_picture and self._part_bytes > self._settings.max_reference_bytes:
+        if self._keep and is_picture and self._part_bytes > self._settings.max_reference_bytes:
             name = shown_name(self._part.filename or "") or self._part.name
             raise PayloadTooLarge(
                 f"The picture {name} is larger than {self._settings.max_reference_bytes:,} "
@@ -309,9 +318,16 @@ class Intake(Generic[Options]):
     def _take_from_earlier_job(self, options: JobOptions, reuse: str) -> None:
         """What the job in `reuse` has and was not sent: the options that name it may come last."""
         sent = tuple(self._reference_names)
-        names = kept_references(options, sent, repository=self._repository, viewer=self._viewer)
+        kept = kept_references(options, sent, repository=self._repository, viewer=self._viewer)
+        if len(sent) + len(kept) > self._settings.max_references:
+            raise TooManyReferences(
+                f"With those of {reuse} the job has {len(sent) + len(kept)} references, more than "
+                f"{self._settings.max_references}, which is what a job takes here. Leave some out with "
+                "`omit_references`.",
+                errors=[FieldError("#/references", f"At most {self._settings.max_references}.")],
+            )
         with self._lock:
-            if self._keep and not self._discarded:
+            if not self._discarded:
                 with self._space.full_is_told():
                     if self._video_name is None:
                         take_kept_video(
@@ -322,23 +338,9 @@ class Intake(Generic[Options]):
                             job_id=self._job_id,
                             pointer=REUSE_POINTER,
                         )
-                    share_references(
-                        options,
-                        sent,
-                        repository=self._repository,
-                        viewer=self._viewer,
-                        store=self._store,
-                        job_id=self._job_id,
-                    )
+                    share_references(kept, of=reuse, store=self._store, with_job=self._job_id, behind=len(sent))
         self._video_name = self._video_name or reuse
-        if len(sent) + len(names) > self._settings.max_references:
-            raise TooManyReferences(
-                f"With those of {reuse} the job has {len(sent) + len(names)} references, more than "
-                f"{self._settings.max_references}, which is what a job takes here. Leave some out with "
-                "`omit_references`.",
-                errors=[FieldError("#/references", f"At most {self._settings.max_references}.")],
-            )
-        self._reference_names += names
+        self._reference_names += [reference.name for reference in kept]
 
     def _require_kind(self, part: PartStarted, *, wrong: tuple[str, ...], expected: str) -> None:
         kind = part.content_type or ""

@@ -42,6 +42,7 @@ from service.looking import POLL_SECONDS, answer_look
 from service.model_catalog import require_weights
 from service.problems import describe_problems
 from service.rate_limit import RATE_LIMIT_HEADERS
+from service.reusing import require_reuse_for_omissions
 from service.submitting import submit
 from service.webhook_target import require_callable_webhook
 
@@ -112,6 +113,7 @@ async def create_job(
     job_id = new_job_id()
 
     def check_options(options: JobOptions) -> None:
+        require_reuse_for_omissions(options)
         require_weights(options, catalog=catalog)
         require_callable_webhook(options, allowed=services.settings.webhook_allowed_networks)
 

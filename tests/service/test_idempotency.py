@@ -117,6 +117,30 @@ async def test_a_replay_is_answered_where_no_job_more_would_be_taken(settings: S
         assert again.headers["ratelimit"] == '"jobs";r=0'
 
 
+async def test_a_replay_does_not_ask_for_the_earlier_job_again(client: httpx.AsyncClient, settings: Settings) -> None:
+    earlier = (await client.post("/v1/jobs", files=job_files(references=("a.png", "b.png")))).json()["id"]
+    parts = job_files(references=("c.png",), options={"reuse": earlier, "references": [{"name": "a.png", "frame": 3}]})
+    parts = parts[1:]  # the video is the earlier job's
+    first = await client.post("/v1/jobs", headers=KEY, files=parts)
+    assert first.status_code == 202
+    await client.delete(f"/v1/jobs/{earlier}")
+    again = await client.post("/v1/jobs", headers=KEY, files=parts)
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    assert_problem(await client.post("/v1/jobs", headers=KEY, files=parts[:-1]), 422, "idempotency_key_reused")
+
+
+async def test_a_replay_is_answered_where_less_is_taken_by_now(settings: Settings, client: httpx.AsyncClient) -> None:
+    parts = job_files(references=("a.png", "b.png"))
+    first = await client.post("/v1/jobs", headers=KEY, files=parts)
+    lowered = settings.model_copy(update={"max_references": 1, "max_reference_bytes": 1})
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(create_app(lowered)), base_url="http://localhost"
+    ) as later:
+        again = await later.post("/v1/jobs", headers=KEY, files=parts)
+        assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+        assert_problem(await later.post("/v1/jobs", files=parts), 413, "payload_too_large")
+
+
 async def test_an_upload_counts_by_its_id(client: httpx.AsyncClient) -> None:
     ids = []
     for _ in range(2):

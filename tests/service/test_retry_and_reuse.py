@@ -1,12 +1,15 @@
 """A failed job goes on, and a new job takes over what an earlier one has."""
 
 import json
+from collections.abc import Callable
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
 from jobs.errors import VideoUndecodable
+from jobs.settings import Settings
+from service.app import create_app
 from service.dependencies import Services, get_viewer
 from tests.service.http_checks import assert_problem, job_files, pointers
 
@@ -98,7 +101,52 @@ async def test_what_cannot_be_taken_over_is_refused_and_leaves_nothing(
     assert pointers(assert_problem(await client.post("/v1/jobs", files=none), 422, "invalid_request")) == [
         "#/references"
     ]
+    absent = await client.post(
+        "/v1/jobs", files=[options_part(reuse=first, omit_references=["a.png", "still.pgn", "x.png"])]
+    )
+    problem = assert_problem(absent, 422, "invalid_request")
+    assert pointers(problem) == ["#/options/omit_references/1", "#/options/omit_references/2"]
+    assert "no reference named still.pgn, only: a.png, b.png. Name one of these" in str(problem["errors"])
     services.store.drop_input(first)
     gone = await client.post("/v1/jobs", files=[options_part(reuse=first)])
     assert "not kept" in str(assert_problem(gone, 422, "invalid_request")["detail"])
     assert list(services.store.job_ids()) == [first]
+
+
+async def test_to_leave_out_references_of_no_job_is_refused_before_the_video_comes(
+    client: httpx.AsyncClient, stored_files: Callable[[], list[str]]
+) -> None:
+    files = [options_part(omit_references=["a.png"]), *job_files()]
+    problem = assert_problem(await client.post("/v1/jobs", files=files), 422, "invalid_request")
+    assert pointers(problem) == ["#/options/omit_references"]
+    assert "Name it in `reuse`" in str(problem["detail"])
+    assert stored_files() == []
+
+
+async def test_the_settings_alone_say_how_many_references_options_may_name(
+    settings: Settings, client: httpx.AsyncClient
+) -> None:
+    names = [f"{number}.png" for number in range(70)]
+    options = {"references": [{"name": name, "frame": number} for number, name in enumerate(names)]}
+    transport = httpx.ASGITransport(create_app(settings.model_copy(update={"max_references": 70})))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as generous:
+        first = await made(generous, *job_files(references=tuple(names), options=options))
+        await made(generous, options_part(reuse=first, omit_references=names[1:]))
+    # Where fewer are taken, all but one can still be left out.
+    await made(client, options_part(reuse=first, omit_references=names[1:]))
+    many = await client.post("/v1/jobs", files=[options_part(reuse=first)])
+    assert "has 70 references, more than 3" in str(assert_problem(many, 422, "too_many_references")["detail"])
+
+
+async def test_no_file_is_taken_over_for_a_job_with_too_many_references(
+    client: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await made(client, *job_files(references=("a.png", "b.png")))
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(type(services.store), "share_input_video", never)
+    monkeypatch.setattr(type(services.store), "share_input_reference", never)
+    many = [reference("c.png"), reference("d.png"), options_part(reuse=first)]
+    assert_problem(await client.post("/v1/jobs", files=many), 422, "too_many_references")
