@@ -2,8 +2,8 @@
 --
 -- KEYS: record, pieces, marks, events
 -- ARGV: piece, execution, work, frames, phase or '', shot or '', its JSON, 'through' or '',
---       seconds between two changes of the record, seconds that speed is measured over, shortest of them,
---       fraction and seconds from which time left is told
+--       seconds between two changes of the record, and of jobs/pace.py: seconds between two marks, seconds that speed
+--       is measured over, least gain, shortest of those seconds, fraction and seconds from which time left is told
 -- Returns 1 done, 0 where the piece is not the execution's any more.
 local run = redis.call('HGET', KEYS[2], 'run')
 if not run or redis.call('HGET', KEYS[1], 'status') ~= 'processing'
@@ -46,24 +46,38 @@ end
 local frames = number('frames')
 local fraction = math.max(number('fraction'), math.min(0.999, number('work') / number('work_total')))
 redis.call('HSET', KEYS[2], 'fraction', string.format('%.9f', fraction), 'told_at', string.format('%.6f', now))
-redis.call('RPUSH', KEYS[3], string.format('%.6f %.9f %d', now, fraction, frames))
-redis.call('EXPIRE', KEYS[3], 3600)
-local function mark()
-  local at, share, count = string.match(redis.call('LINDEX', KEYS[3], 0), '(%S+) (%S+) (%S+)')
-  return tonumber(at), tonumber(share), tonumber(count)
+local function mark(index)
+  local found = redis.call('LINDEX', KEYS[3], index)
+  if found then
+    local at, share, count = string.match(found, '(%S+) (%S+) (%S+)')
+    return tonumber(at), tonumber(share), tonumber(count)
+  end
 end
-local at, share, count = mark()
-while redis.call('LLEN', KEYS[3]) > 2 and (now - at > tonumber(ARGV[10]) or count > frames) do
+-- As worker/pace.py does: no mark where nothing was done, and the longer it stands still, the farther back is looked.
+local last, reached, counted = mark(-1)
+if last and counted > frames then
+  redis.call('DEL', KEYS[3])
+  last = nil
+end
+if not last or (now - last >= tonumber(ARGV[10]) and fraction - reached >= tonumber(ARGV[12])) then
+  redis.call('RPUSH', KEYS[3], string.format('%.6f %.9f %d', now, fraction, frames))
+  last = now
+end
+redis.call('EXPIRE', KEYS[3], 3600)
+local window = tonumber(ARGV[11]) + 2 * (now - last)
+local at, share, count = mark(0)
+while now - at > window and redis.call('LLEN', KEYS[3]) > 2 do
   redis.call('LPOP', KEYS[3])
-  at, share, count = mark()
+  at, share, count = mark(0)
 end
 local fps, eta = 'null', 'null'
 local elapsed = now - at
-if elapsed >= tonumber(ARGV[11]) then
+if elapsed >= tonumber(ARGV[13]) then
   if frames > count then
     fps = string.format('%.3f', (frames - count) / elapsed)
   end
-  if fraction > share and (fraction >= tonumber(ARGV[12]) or elapsed >= tonumber(ARGV[13])) then
+  if fraction - share >= tonumber(ARGV[12])
+    and (fraction >= tonumber(ARGV[14]) or elapsed >= tonumber(ARGV[15])) then
     eta = string.format('%.1f', (1 - fraction) * elapsed / (fraction - share))
   end
 end

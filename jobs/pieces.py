@@ -10,16 +10,19 @@ from pydantic import TypeAdapter
 from redis import Redis
 
 from jobs.options import StrictModel
+from jobs.pace import (
+    FIRST_FRACTION,
+    LEAST_GAIN,
+    LONG_ENOUGH_SECONDS,
+    MARK_SECONDS,
+    SHORTEST_SECONDS,
+    WINDOW_SECONDS,
+)
 from jobs.record import Phase, Shot
 from jobs.record_keys import RecordKeys
 
 TOLD_SECONDS = 0.25
 """Four changes of a record a second at most, however many workers work for it."""
-WINDOW_SECONDS = 30.0
-"""What speed and time left are measured over; as `worker.pace` has it for a job in one process."""
-SHORTEST_SECONDS = 0.5
-FIRST_FRACTION = 0.02
-LONG_ENOUGH_SECONDS = 20.0
 FORGOTTEN_SECONDS = 40 * 24 * 3600
 """Longer than any job lasts; those that end are forgotten at once."""
 
@@ -169,7 +172,8 @@ class Pieces:
             *(number, execution_id, work, frames, phase or ""),
             *(("", "") if shot is None else (shot.index, shot.model_dump_json())),
             "through" if through else "",
-            *(TOLD_SECONDS, WINDOW_SECONDS, SHORTEST_SECONDS, FIRST_FRACTION, LONG_ENOUGH_SECONDS),
+            TOLD_SECONDS,
+            *(MARK_SECONDS, WINDOW_SECONDS, LEAST_GAIN, SHORTEST_SECONDS, FIRST_FRACTION, LONG_ENOUGH_SECONDS),
         ]
         return cast("int", self._tell(keys=used, args=arguments)) == 1
 

@@ -3,17 +3,15 @@
 from collections import deque
 from dataclasses import dataclass
 
+from jobs.pace import (
+    FIRST_FRACTION,
+    LEAST_GAIN,
+    LONG_ENOUGH_SECONDS,
+    MARK_SECONDS,
+    SHORTEST_SECONDS,
+    WINDOW_SECONDS,
+)
 from jobs.record import Progress
-
-WINDOW_SECONDS = 30.0
-LEAST_GAIN = 1e-6
-"""Of the whole job; less is rounding."""
-SHORTEST_SECONDS = 0.5
-"""Less says nothing about speed."""
-
-FIRST_FRACTION = 0.02
-LONG_ENOUGH_SECONDS = 20.0
-"""A time left is told once so much is done, or was watched for so long: the shares of the first phases are guesses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +36,8 @@ class Pace:
         marks = self._marks
         if marks and marks[-1].frames > frames_done:
             marks.clear()
-        # A mark per quarter second is enough, and none where nothing was done.
-        if not marks or (at - marks[-1].at >= 0.25 and fraction - marks[-1].fraction >= LEAST_GAIN):
+        # No mark where nothing was done.
+        if not marks or (at - marks[-1].at >= MARK_SECONDS and fraction - marks[-1].fraction >= LEAST_GAIN):
             marks.append(_Mark(at, fraction, frames_done))
         # Some steps take minutes and say nothing in between: the longer it stands still, the farther back is looked.
         window = WINDOW_SECONDS + 2 * (at - marks[-1].at)

@@ -1,10 +1,16 @@
 """Pieces of jobs that are forgotten, or another's, while a worker still has something to say of them."""
 
+import time
+from dataclasses import replace
+
+import pytest
 from redis import Redis
 
 from jobs.errors import StorageFull
 from jobs.metrics_store import MetricsStore
 from jobs.pieces import PieceOwner, PlannedWork, StretchSum
+from jobs.record import Phase
+from jobs.record_keys import RecordKeys
 from jobs.repository import JobRepository
 from jobs.settings import Settings
 from tests.jobs.conftest import MakeJob
@@ -93,3 +99,44 @@ def test_pieces_that_are_begun_again_for_want_of_an_answer_stay_with_who_has_the
     state = pieces.look(job.id)
     assert state is not None
     assert (state.run, state.through) == ("c", frozenset())
+
+
+def begin_one_piece(repository: JobRepository, job_id: str) -> None:
+    assert repository.claim(job_id, "a")
+    assert repository.pieces.begin(job_id, "a", replace(WORK, frames_total=100))
+    assert repository.pieces.claim(job_id, 0, "b")
+
+
+def test_a_long_step_that_says_nothing_leaves_the_time_left_in_bounds(
+    repository: JobRepository, make_job: MakeJob, redis: Redis, settings: Settings
+) -> None:
+    job, pieces = make_job(), repository.pieces
+    marks = RecordKeys(settings.queue_name).piece_marks(job.id)
+    begin_one_piece(repository, job.id)
+    # Two fifths were done at an even pace until three minutes ago; sums of shares are not exact.
+    stood_still = time.time() - 180
+    for second in range(40):
+        redis.rpush(marks, f"{stood_still - 39 + second:.6f} {second / 100:.9f} 0")
+    phases: list[Phase] = ["tuning", "colorizing"]  # a new one is told at once
+    for phase in phases:
+        assert pieces.tell(job.id, 0, "b", work=0.39 + 1e-10, frames=0, phase=phase)
+        left = repository.get(job.id).progress.eta_seconds
+        assert left is not None
+        assert 60 < left < 3_600
+    assert redis.llen(marks) <= 40
+
+
+def test_speed_and_time_left_are_of_all_pieces_and_anew_where_one_is_done_again(
+    repository: JobRepository, make_job: MakeJob, redis: Redis, settings: Settings
+) -> None:
+    job, pieces = make_job(), repository.pieces
+    marks = RecordKeys(settings.queue_name).piece_marks(job.id)
+    begin_one_piece(repository, job.id)
+    redis.rpush(marks, f"{time.time() - 10:.6f} 0.100000000 10")
+    assert pieces.tell(job.id, 0, "b", work=0.6, frames=60, phase="tuning")
+    told = repository.get(job.id).progress
+    assert told.fps == pytest.approx(5.0, rel=0.1)
+    assert told.eta_seconds == pytest.approx(8.0, rel=0.1)
+    assert pieces.tell(job.id, 0, "b", work=0.6, frames=0, phase="colorizing")
+    told = repository.get(job.id).progress
+    assert (told.fps, told.eta_seconds) == (None, None)
