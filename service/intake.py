@@ -28,9 +28,9 @@ from service.problems import json_pointer
 from service.reusing import POINTER as REUSE_POINTER
 from service.reusing import kept_references, share_references
 from service.uploaded_video import take_uploaded_video
+from service.video_part import VIDEO_PARTS
 
 MAX_FIELD_BYTES = {"options": 256 * 1024, "video_upload": 64, "video_of": 64}
-VIDEO_PARTS = ("video", "video_upload", "video_of")
 MOST_REPLAYED_REFERENCES = 10_000
 """Of a submission that was taken once, under whatever limit held then; it only bounds what is remembered of one."""
 

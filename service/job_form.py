@@ -2,19 +2,21 @@
 
 from typing import Any
 
-from service.video_part import NO_TWO_VIDEOS, ONE_VIDEO, video_properties
+from service.video_part import ONE_VIDEO_OR_NONE, VIDEO_PARTS, video_properties
 
 _OF_EARLIER_JOB: dict[str, Any] = {
     "required": ["options"],
     "properties": {"options": {"required": ["reuse"], "properties": {"reuse": {"type": "string"}}}},
-    **NO_TWO_VIDEOS,
 }
 JOB_FORM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "A video, given in `video`, `video_upload` or `video_of`, and colored frames of it. With `reuse` in "
     "`options` both may be left out: what the earlier job has is taken then.",
     # In `allOf` for generators of clients, as `ONE_VIDEO` is.
-    "allOf": [{"anyOf": [{"required": ["references"], **ONE_VIDEO}, _OF_EARLIER_JOB]}],
+    "allOf": [
+        {"anyOf": [*({"required": ["references", video]} for video in VIDEO_PARTS), _OF_EARLIER_JOB]},
+        ONE_VIDEO_OR_NONE,
+    ],
     "additionalProperties": False,
     "properties": {
         **video_properties("The video to color"),

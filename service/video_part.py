@@ -1,14 +1,12 @@
 """How a form brings its video, for OpenAPI: the same for jobs and for keyframes."""
 
-from itertools import combinations
 from typing import Any
 
-ONE_VIDEO: dict[str, Any] = {
-    "allOf": [{"oneOf": [{"required": ["video"]}, {"required": ["video_upload"]}, {"required": ["video_of"]}]}]
-}
+VIDEO_PARTS = ("video", "video_upload", "video_of")
+ONE_VIDEO: dict[str, Any] = {"allOf": [{"oneOf": [{"required": [video]} for video in VIDEO_PARTS]}]}
 """Of a form. A bare `oneOf` is taken by generators of clients for two kinds of form, or for none that they know."""
-NO_TWO_VIDEOS: dict[str, Any] = {
-    "not": {"anyOf": [{"required": [*two]} for two in combinations(("video", "video_upload", "video_of"), 2)]}
+ONE_VIDEO_OR_NONE: dict[str, Any] = {
+    "oneOf": [*({"required": [video]} for video in VIDEO_PARTS), {"properties": dict.fromkeys(VIDEO_PARTS, False)}]
 }
 """Of a form that may also bring none."""
 
