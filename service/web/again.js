@@ -1,7 +1,7 @@
 // One more colored frame for a film that is done: the frame under the cursor, out of the film itself and not off the
 // screen, is colored, and the film is colored again where that frame makes a difference.
 
-import { Problem, call, newName, send, waitFor } from "/page/api.js";
+import { Problem, Submission, call, send, waitFor } from "/page/api.js";
 import { button, chooser, h, link, put, say } from "/page/dom.js";
 import { dropping } from "/page/dropping.js";
 import { paint } from "/page/paint.js";
@@ -51,6 +51,7 @@ export function addFrame(job, place, { onclose }) {
     const note = h("p", { class: "muted", role: "status" }, "Color it in any program, or here. Then the film is colored again where this frame makes a difference; the rest stays as it is.");
     const problemPlace = h("div", {});
     const start = button("Color again with it", { kind: "main", disabled: true, onclick: begin });
+    const submission = new Submission();
     let made = null;
     say(title, `A colored frame at ${clock(keyframe.time_seconds)}, frame ${keyframe.frame}`);
     const use = (blob, strokes) => {
@@ -76,9 +77,7 @@ export function addFrame(job, place, { onclose }) {
     async function begin() {
       start.disabled = true;
       put(problemPlace);
-      const taken = new Set(job.references.map((one) => one.name));
-      let name = keyframe.name;
-      for (let number = 2; taken.has(name); number++) name = keyframe.name.replace(/(-\d+)?\.png$/, `-${number}.png`);
+      const name = freeName(keyframe.name, job.references.map((one) => one.name));
       const { model, tuning, restore, working_size, shots, output, variants, metadata, references } = job.options;
       const form = new FormData();
       form.append("options", JSON.stringify({
@@ -87,7 +86,7 @@ export function addFrame(job, place, { onclose }) {
       }));
       form.append("references", made.blob, name);
       try {
-        const answer = await send("/v1/jobs", { method: "POST", body: form, headers: { "Idempotency-Key": newName() } });
+        const answer = await send("/v1/jobs", { method: "POST", body: form, headers: { "Idempotency-Key": submission.nameFor(made.blob) } });
         location.hash = `#/job/${JSON.parse(answer.responseText).id}`;
       } catch (problem) {
         put(problemPlace, trouble(problem));
@@ -95,4 +94,11 @@ export function addFrame(job, place, { onclose }) {
       }
     }
   }
+}
+
+// `name`, or where that is taken, with a number behind it; the number of the frame stays in it.
+export function freeName(name, taken) {
+  let free = name;
+  for (let number = 2; taken.includes(free); number++) free = name.replace(/\.png$/, `-${number}.png`);
+  return free;
 }

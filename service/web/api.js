@@ -132,6 +132,19 @@ export function ended(record) {
 }
 
 // A name for a submission, so that sending it twice makes no second job. `crypto.randomUUID` is there on https alone.
-export function newName() {
+function newName() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+// Names one content after the other: the same for as long as that is the same, however often it is sent, since an answer
+// may be lost. The content is told in parts; files count as themselves, not by what is in them.
+export class Submission {
+  #parts = null;
+  #name = "";
+
+  nameFor(...parts) {
+    const same = this.#parts?.length === parts.length && parts.every((part, at) => part === this.#parts[at]);
+    if (!same) [this.#parts, this.#name] = [parts, newName()];
+    return this.#name;
+  }
 }

@@ -1,6 +1,6 @@
 // A film before it is colored: its shots, the frames worth coloring, the colored ones, and the choices.
 
-import { ended, get, newName, send, waitFor } from "/page/api.js";
+import { Submission, ended, get, send, waitFor } from "/page/api.js";
 import { button, chooser, h, link, put, say, show, tell } from "/page/dom.js";
 import * as drafts from "/page/drafts.js";
 import { dropping } from "/page/dropping.js";
@@ -79,6 +79,7 @@ function prepare(main, draft, record) {
   keep();
 
   const problemPlace = h("div", {});
+  const submission = new Submission();
   const grid = h("ol", { class: "shots" });
   const tray = h("section", { class: "tray", "aria-label": "Colored frames whose place is not known yet" });
   const addButton = chooser("Add colored frames", { accept: "image/*,.tif,.tiff", multiple: true, kind: "main", onfiles: add });
@@ -232,10 +233,11 @@ function prepare(main, draft, record) {
     form.append("video_of", draft.id);
     form.append("options", JSON.stringify(options));
     for (const one of draft.references) form.append("references", one.blob, one.name);
+    const key = submission.nameFor(JSON.stringify(options), ...draft.references.flatMap((one) => [one.name, one.blob]));
     start.disabled = true;
     put(problemPlace);
     try {
-      const answer = await send("/v1/jobs", { method: "POST", body: form, headers: { "Idempotency-Key": newName() },
+      const answer = await send("/v1/jobs", { method: "POST", body: form, headers: { "Idempotency-Key": key },
         onprogress: (sent, total) => say(why, `Sending the colored frames: ${Math.floor((100 * sent) / total)} %`) });
       draft.started = JSON.parse(answer.responseText).id;
       await keep();

@@ -1,6 +1,6 @@
 // A film on its way to the service. It goes on while other views are shown.
 
-import { Problem, newName, pause, send } from "/page/api.js";
+import { Problem, Submission, pause, send } from "/page/api.js";
 import { button, chooser, confirm, h, put, say, show } from "/page/dom.js";
 import * as drafts from "/page/drafts.js";
 import { trouble } from "/page/trouble.js";
@@ -35,6 +35,7 @@ class Sending {
     this.problem = null;
     this.troubled = false;
     this.pace = [];
+    this.submission = new Submission();
     this.changed = () => {};
     this.upload = new Upload(file, {
       onprogress: (sent) => {
@@ -55,7 +56,7 @@ class Sending {
     addEventListener("beforeunload", warn);
     try {
       const uploadId = await this.upload.finish();
-      const id = await search(uploadId, this.file.name);
+      const id = await search(uploadId, this.file.name, this.submission.nameFor(uploadId));
       if (current === this) {
         current = null;
         if (location.hash === "#/new") location.hash = `#/film/${id}`;
@@ -64,7 +65,8 @@ class Sending {
       if (problem.name !== "AbortError") this.problem = problem;
     }
     this.running = false;
-    removeEventListener("beforeunload", warn);
+    // Another film may be on its way by now.
+    if (!current?.running) removeEventListener("beforeunload", warn);
     this.tell();
   }
 
@@ -75,9 +77,11 @@ class Sending {
   }
 
   tell() {
-    const share = Math.floor((100 * this.sent) / Math.max(1, this.file.size));
-    put(document.getElementById("bar-extra"), current === this && this.running && location.hash !== "#/new"
-      ? h("a", { class: "quiet", href: "#/new" }, `Sending a film: ${share} %`) : null);
+    if (!current || current === this) {
+      const share = Math.floor((100 * this.sent) / Math.max(1, this.file.size));
+      put(document.getElementById("bar-extra"), current && this.running && location.hash !== "#/new"
+        ? h("a", { class: "quiet", href: "#/new" }, `Sending a film: ${share} %`) : null);
+    }
     this.changed();
   }
 }
@@ -87,11 +91,11 @@ function warn(event) {
 }
 
 // Ask for the shots of what was sent; the draft is kept under the search's id.
-async function search(uploadId, title) {
+async function search(uploadId, title, key) {
   const form = new FormData();
   form.append("video_upload", uploadId);
   form.append("options", JSON.stringify({ metadata: { title } }));
-  const headers = { "Idempotency-Key": newName() }; // The same each time: an answer may be lost, too.
+  const headers = { "Idempotency-Key": key }; // The same each time: an answer may be lost, too.
   const { id } = JSON.parse((await patiently(() => send("/v1/keyframes", { method: "POST", body: form, headers }))).responseText);
   await drafts.save({ id, title, created: Date.now(), references: [], choices: {} });
   return id;

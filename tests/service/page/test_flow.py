@@ -28,6 +28,31 @@ def colored(film: Film, frame: int, path: Path) -> Path:
     return write_picture(path, film.colors[frame])
 
 
+LOSE_FIRST_ANSWER = """(address) => {
+    const { open, setRequestHeader } = XMLHttpRequest.prototype;
+    const keys = ((window.keysOf ??= {})[address] = []);
+    XMLHttpRequest.prototype.open = function (method, to, ...rest) {
+        this.asks = `${method} ${to}`;
+        open.call(this, method, to, ...rest);
+    };
+    XMLHttpRequest.prototype.setRequestHeader = function (name, value) {
+        if (this.asks === `POST ${address}` && name === "Idempotency-Key") {
+            keys.push(value);
+            const answer = { status: { value: 504 }, responseText: { value: "" } };
+            if (keys.length === 1) Object.defineProperties(this, answer);
+        }
+        setRequestHeader.call(this, name, value);
+    };
+}"""
+
+
+def lose_first_answer(page: Page, address: str) -> Callable[[], list[str]]:
+    """What is sent to the address arrives, but a proxy gives up before the first answer; returns what tells the
+    idempotency keys that came with it."""
+    page.evaluate(LOSE_FIRST_ANSWER, address)
+    return lambda: page.evaluate("(address) => keysOf[address]", address)  # type: ignore[no-any-return]
+
+
 def test_a_film_is_colored_from_the_empty_page_to_the_download(
     visit: Callable[..., Visitor], server: Server, tmp_path: Path
 ) -> None:
@@ -241,6 +266,9 @@ def test_one_more_frame_is_taken_colored_and_the_film_colored_again_with_it(
     found = cv2.imread(str(tmp_path / "frame.png"))[..., 0]
     assert np.abs(found - gray).mean() < 3, "out of the film, at its size"
     page.get_by_label("Add it colored").set_input_files(colored(film, 20, tmp_path / "mine.png"))
+    keys = lose_first_answer(page, "/v1/jobs")
+    page.get_by_role("button", name="Color again with it").click()
+    expect(page.get_by_role("alert")).to_contain_text("answered with status 504")
     page.get_by_role("button", name="Color again with it").click()
     page.wait_for_url(re.compile(rf"#/job/(?!{job['id']})"))
     expect(page.get_by_role("region", name="Before and after")).to_be_visible(timeout=LONG)
@@ -250,3 +278,19 @@ def test_one_more_frame_is_taken_colored_and_the_film_colored_again_with_it(
         ("frame-000020.png", 20),
         *((one["name"], one["frame"]) for one in job["references"]),
     }
+    first, second = keys()
+    assert first == second
+
+
+def test_a_name_that_is_taken_gets_a_number_and_keeps_that_of_its_frame(
+    visit: Callable[..., Visitor], server: Server
+) -> None:
+    page = visit(server).open()
+    name, frame = page.evaluate(
+        """async () => {
+            const [{ freeName }, { frameInName }] = [await import("/page/again.js"), await import("/page/matching.js")];
+            const name = freeName("frame-000240.png", ["frame-000240.png", "frame-000240-2.png"]);
+            return [name, frameInName(name)];
+        }"""
+    )
+    assert (name, frame) == ("frame-000240-3.png", 240)

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from object_storage import ObjectStorage
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from redis import Redis
 
 from jobs.keys import KeyRing
 from tests.service.cutting_proxy import cutting_proxy
 from tests.service.live_server import Server
 from tests.service.page.conftest import Visitor, make_film, working, write_picture
-from tests.service.page.test_flow import LONG, send_film, shots_of
+from tests.service.page.test_flow import LONG, lose_first_answer, send_film, shots_of
 
 REFUSED = "the server responded with a status of 401"
 
@@ -124,6 +124,52 @@ def test_what_is_no_film_is_said_at_once_and_what_turns_out_to_be_none_later(
     page.get_by_label("Choose a film").set_input_files(notes.rename(tmp_path / "notes.mp4"))
     expect(page.get_by_role("alert")).to_contain_text(re.compile("cannot be|format is not"), timeout=LONG)
     expect(page.get_by_role("link", name="Choose another film")).to_be_visible()
+
+
+def test_what_is_sent_again_after_a_lost_answer_is_made_once(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "once.mp4", shots=1, seed=13)
+    page = visit(server).open()
+    searches, jobs = lose_first_answer(page, "/v1/keyframes"), lose_first_answer(page, "/v1/jobs")
+    before = {job["id"] for job in server.client.get("/v1/jobs").json()["data"]}
+    send_film(page, film)
+    page.get_by_role("button", name="Try again").click()
+    start(page, film.path, film.colors[0], tmp_path)
+    expect(page.get_by_role("alert")).to_contain_text("answered with status 504")
+    page.get_by_role("button", name="Start coloring").click()
+    page.wait_for_url(re.compile("#/job/"))
+    for first, second in (searches(), jobs()):
+        assert first == second
+    (made,) = {job["id"] for job in server.client.get("/v1/jobs").json()["data"]} - before
+    server.client.delete(f"/v1/jobs/{made}")
+
+
+def test_a_film_chosen_while_another_is_sent_keeps_its_figure_and_its_warning(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    film, other = (make_film(tmp_path / f"{name}.mp4", shots=1, seed=14) for name in ("first", "second"))
+    page = visit(server).open()
+    held: list[Route] = []
+    page.route("**/v1/keyframes", lambda route: held.append(route))
+    with page.expect_request("**/v1/keyframes"):
+        send_film(page, film)
+    # The first is all there and only its answer is missing; of the second, nothing arrives.
+    page.route(
+        "**/v1/uploads/*", lambda route: held.append(route) if route.request.method == "PATCH" else route.continue_()
+    )
+    page.get_by_role("link", name="retint").click()
+    page.get_by_label("Choose a film").set_input_files(other.path)
+    page.get_by_role("button", name="Stop it").click()
+    expect(page.get_by_role("heading", name="second.mp4")).to_be_visible()
+    page.get_by_role("link", name="retint").click()
+    figure = page.get_by_role("link", name="Sending a film: 0 %")
+    expect(figure).to_be_visible()
+    held[0].continue_()
+    kept = "import('/page/drafts.js').then(async ({ all }) => (await all()).some(({ title }) => title === 'first.mp4'))"
+    page.wait_for_function(kept)
+    expect(figure).to_be_visible()
+    assert page.evaluate("!dispatchEvent(new Event('beforeunload', { cancelable: true }))"), "it warns"
 
 
 def test_a_gray_reference_fails_with_words_and_the_way_back_to_the_frames(
