@@ -23,14 +23,24 @@ import numpy as np
 import psutil
 import pytest
 
-from jobs.errors import Internal, JobFailure, ReferenceUndecodable, VideoTooLong, VideoUndecodable, VideoUnsupported
+from jobs.errors import (
+    Internal,
+    JobFailure,
+    ReferenceUndecodable,
+    VideoTooLarge,
+    VideoTooLong,
+    VideoUndecodable,
+    VideoUnsupported,
+)
 from worker.media import confinement, decoding_child, decoding_process
 from worker.media.confinement import Allowance, why_not_confined
 from worker.media.decode import open_video
 from worker.media.decoder import use_decoder
+from worker.media.decoding_answers import Answers
 from worker.media.decoding_child import CPU_SECONDS, MEMORY_BYTES
 from worker.media.decoding_process import DecodingProcesses
-from worker.media.probe import examine
+from worker.media.decoding_words import HEAD, INFO
+from worker.media.probe import Examination, examine
 from worker.media.stills import read_image, write_png
 from worker.task import Limits
 
@@ -200,8 +210,10 @@ from pathlib import Path
 resource.setrlimit(resource.RLIMIT_DATA, (2 * 1024**3,) * 2)
 resource.setrlimit(resource.RLIMIT_CPU, (300, 300))
 from worker.media.confinement import Allowance, _limit, why_not_confined
+from worker.media.decoding_answers import Answers
 from worker.media.decoding_child import CPU_SECONDS, MEMORY_BYTES
 from worker.media.decoding_process import DecodingProcesses
+from worker.media.decoding_words import HEAD, INFO
 print(why_not_confined(memory_bytes=MEMORY_BYTES, cpu_seconds=CPU_SECONDS))
 print(DecodingProcesses().examine(Path(sys.argv[1]), limits=None, on_packet=lambda _: None).info.frames)
 _limit(Allowance(Path(sys.argv[1]), MEMORY_BYTES, CPU_SECONDS))  # what root raises, others may not raise
@@ -559,6 +571,7 @@ class Lie:
         ({"x": "y" * 100_000}, b""),
         ({"failure": "no such code", "detail": "but a failure"}, b""),
         ({"failure": 3, "detail": None}, b""),
+        ({"failure": "internal"}, b""),
     ],
 )
 def test_a_lie_is_a_failure_of_the_job_and_never_believed(
@@ -569,6 +582,105 @@ def test_a_lie_is_a_failure_of_the_job_and_never_believed(
     monkeypatch.setattr(decoding_process, "ReadFrames", lambda path, *_: Lie(path, head, payload))
     with pytest.raises(JobFailure):
         list(processes.frames(path, examination, first=0, last=3))
+
+
+def test_a_head_that_is_too_deep_to_read_is_a_failure_of_the_job() -> None:
+    deep = b"[" * 40_000
+    reader, writer = os.pipe()
+    os.write(writer, HEAD.pack(len(deep), 0) + deep)
+    with Answers(reader, writer) as answers, pytest.raises(VideoUndecodable):
+        answers.head()
+
+
+def examined(
+    processes: DecodingProcesses, monkeypatch: pytest.MonkeyPatch, path: Path, head: Any, payload: bytes
+) -> Examination:
+    monkeypatch.setattr(decoding_process, "Examine", lambda path, _: Lie(path, head, payload))
+    return processes.examine(path, limits=LIMITS, on_packet=lambda _: None)
+
+
+def facts_of(examination: Examination) -> tuple[dict[str, Any], bytes]:
+    """As an honest decoder tells them."""
+    timeline = examination.timeline
+    head = {
+        "info": INFO.dump_python(examination.info, mode="json"),
+        "time_base": str(timeline.time_base),
+        "last_duration": timeline.last_duration,
+        "exact": timeline.exact,
+        "warnings": [],
+    }
+    return head, timeline.pts.tobytes() + timeline.keys.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("lie", "told"),
+    [
+        ({"info": {"width": 100_000, "height": 100_000}}, VideoTooLarge),
+        ({"info": {"width": -64, "height": -48}}, VideoUndecodable),
+        ({"info": {"frames": 101}}, VideoTooLong),
+        ({"info": {"frames": 11}}, VideoUndecodable),
+        ({"info": {"frames": 0}}, VideoUndecodable),
+        ({"info": {"duration_seconds": 4000.0}}, VideoTooLong),
+        ({"info": {"duration_seconds": float("nan")}}, VideoUndecodable),
+        ({"info": {"bit_depth": 64}}, VideoUndecodable),
+        ({"info": {"frame_rate": "1e9999999999"}}, VideoUndecodable),
+        ({"info": {"frame_rate": "25/0"}}, VideoUndecodable),
+        ({"info": {"frame_rate": "0"}}, VideoUndecodable),
+        ({"info": {"matrix": "none"}}, VideoUndecodable),
+        ({"time_base": "1e9999999999"}, VideoUndecodable),
+        ({"time_base": "1000"}, VideoUndecodable),  # so that the film lasts for hours, whatever its facts say
+        ({"last_duration": 1e999}, VideoUndecodable),
+        ({"last_duration": 10**9}, VideoUndecodable),
+        ({"warnings": None}, VideoUndecodable),
+        ({"found": 101}, VideoTooLong),
+        ({"found": -1}, VideoUndecodable),
+        ({"found": "many"}, VideoUndecodable),
+    ],
+    ids=str,
+)
+def test_facts_beyond_the_limits_or_of_no_film_are_not_believed(
+    make_video: Any,
+    processes: DecodingProcesses,
+    monkeypatch: pytest.MonkeyPatch,
+    lie: dict[str, Any],
+    told: type[JobFailure],
+) -> None:
+    path = make_video("clip.mkv", frames=12).path
+    truth = examine(path)
+    head, payload = facts_of(truth)
+    assert examined(processes, monkeypatch, path, head, payload).info == truth.info
+    with pytest.raises(told):
+        examined(processes, monkeypatch, path, head | lie | {"info": head["info"] | lie.get("info", {})}, payload)
+
+
+def test_times_that_are_too_many_or_step_back_are_not_believed(
+    make_video: Any, processes: DecodingProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_video("clip.mkv", frames=12).path
+    head, payload = facts_of(examine(path))
+    pts = payload[: 12 * 8]
+    for lie in (
+        payload + pts,
+        payload[: 11 * 8],
+        payload + b"\0",
+        pts[:8] + pts[16:24] + pts[8:16] + payload[24:],
+        b"",
+    ):
+        with pytest.raises(VideoUndecodable):
+            examined(processes, monkeypatch, path, head, lie)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [{}, {"height": "x", "width": 2}, {"height": -2, "width": -2}, {"height": 2, "width": 10**6}, {"height": 2.5}],
+)
+def test_a_picture_of_no_size_is_not_believed(
+    tmp_path: Path, processes: DecodingProcesses, monkeypatch: pytest.MonkeyPatch, head: Any
+) -> None:
+    (path := tmp_path / "still.png").touch()
+    monkeypatch.setattr(decoding_process, "ReadImage", lambda path, *_: Lie(path, head, b"\0" * 12))
+    with pytest.raises(ReferenceUndecodable):
+        processes.read_image(path, max_pixels=100)
 
 
 # Files that name other files

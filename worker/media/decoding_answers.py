@@ -5,6 +5,7 @@ Numbers and samples of sizes that are known are believed, never pickled objects.
 
 import json
 import os
+import re
 import select
 from fractions import Fraction
 from types import TracebackType
@@ -15,11 +16,16 @@ from numpy.typing import NDArray
 
 from jobs.errors import Internal, JobFailure
 from worker.media.decoding_words import HEAD, HEAD_BYTES, INFO, Head, ended_by_force
+from worker.media.frames import VideoInfo
+from worker.media.limits import refuse_too_much
 from worker.media.probe import Examination
 from worker.media.timeline import Timeline
+from worker.task import Limits
 
 STALL_SECONDS = 600.0
 """Without a word from the decoder after it, it is ended: a frame takes a second at most."""
+FRACTION = re.compile("[0-9]{1,40}(/[0-9]{1,40})?")
+"""Others are no smaller to write, and far larger to hold: 1e999999999."""
 
 
 class Answers:
@@ -65,12 +71,12 @@ class Answers:
             raise ended_by_force()
         try:
             head = json.loads(self._bytes(length))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ended_by_force() from error
         if not isinstance(head, dict):
             raise ended_by_force()
         if "failure" in head:
-            raise _failure(str(head["failure"]), str(head["detail"]))
+            raise _failure(head["failure"], head.get("detail"))
         return head
 
     def samples(self, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> NDArray[Any]:
@@ -80,21 +86,33 @@ class Answers:
         self._read_into(array.data.cast("B"))
         return array
 
-    def examination(self, head: Head) -> Examination:
+    def examination(self, head: Head, *, limits: Limits | None) -> Examination:
+        """What `head`, and the payload behind it, say of a film.
+
+        Raises:
+            VideoTooLarge, VideoTooLong: it is beyond `limits`, which the decoder has overlooked.
+            VideoUndecodable: no film is so.
+        """
         try:
-            info, frames = INFO.validate_python(head["info"]), int(head["frames"])
-            times = self.samples((self._payload // 8,), np.dtype(np.int64))
-            if not (0 < frames == info.frames <= len(times)):
+            _fraction(head["info"]["frame_rate"])
+            info = INFO.validate_python(head["info"])
+            if limits is not None:
+                refuse_too_much(info, limits)
+            # Behind the time of every frame stand those of some of them.
+            if info.frames < 1 or not info.frames <= self._payload / 8 <= 2 * info.frames:
                 raise ended_by_force()
+            times = self.samples((self._payload // 8,), np.dtype(np.int64))
             timeline = Timeline(
-                time_base=Fraction(head["time_base"]),
-                pts=times[:frames],
-                keys=times[frames:],
+                time_base=_fraction(head["time_base"]),
+                pts=times[: info.frames],
+                keys=times[info.frames :],
                 last_duration=int(head["last_duration"]),
                 exact=bool(head["exact"]),
             )
+            if not _is_possible(info, timeline):
+                raise ended_by_force()
             return Examination(info=info, timeline=timeline, warnings=tuple(map(str, head["warnings"])))
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, ArithmeticError) as error:
             raise ended_by_force() from error
 
     def _bytes(self, count: int) -> bytes:
@@ -112,7 +130,39 @@ class Answers:
             view = view[count:]
 
 
-def _failure(code: str, detail: str) -> JobFailure:
+def whole_number(head: Head, name: str) -> int:
+    """Of things or pixels.
+
+    Raises:
+        VideoUndecodable: it is none.
+    """
+    number = head.get(name)
+    if type(number) is not int or number < 0:
+        raise ended_by_force()
+    return number
+
+
+def _fraction(text: Any) -> Fraction:
+    if not isinstance(text, str) or FRACTION.fullmatch(text) is None:
+        raise ValueError(text)
+    return Fraction(text)
+
+
+def _is_possible(info: VideoInfo, timeline: Timeline) -> bool:
+    """Whether these are the facts of a film, and its length, which limits are about, is that of its timeline."""
+    pts, base = timeline.pts, timeline.time_base
+    return (
+        min(info.width, info.height) > 0
+        and min(info.frame_rate, base) > 0
+        and info.bit_depth in (8, 10)
+        and bool((pts[1:] > pts[:-1]).all())
+        and info.duration_seconds == float((timeline.end - int(pts[0])) * base)
+    )
+
+
+def _failure(code: Any, detail: Any) -> JobFailure:
+    if not isinstance(detail, str):
+        return ended_by_force()
     kinds: list[type[JobFailure]] = [JobFailure]
     for kind in kinds:
         if getattr(kind, "code", None) == code:

@@ -59,7 +59,6 @@ class Examine:
                 "time_base": str(timeline.time_base),
                 "last_duration": timeline.last_duration,
                 "exact": timeline.exact,
-                "frames": len(timeline),
                 "warnings": examination.warnings,
             },
             timeline.pts.tobytes() + timeline.keys.tobytes(),

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from jobs.errors import ReferenceUndecodable, VideoUndecodable
-from worker.media.decoding_answers import Answers
+from worker.media.decoding_answers import Answers, whole_number
 from worker.media.decoding_child import Examine, ReadFrames, ReadImage, Request, start_processes
 from worker.media.decoding_words import LENGTH, RANGE, ended_by_force
 from worker.media.frames import LumaFrame
+from worker.media.limits import refuse_frames
 from worker.media.probe import Examination
 from worker.media.stills import Rgb
 from worker.task import Limits
@@ -55,8 +56,11 @@ class DecodingProcesses:
     def examine(self, path: Path, *, limits: Limits | None, on_packet: Callable[[int], None]) -> Examination:
         with self._begin(Examine(path.resolve(), limits)) as answers:
             while "found" in (head := answers.head()):
-                on_packet(int(head["found"]))
-            return answers.examination(head)
+                found = whole_number(head, "found")
+                if limits is not None:
+                    refuse_frames(found, limits)
+                on_packet(found)
+            return answers.examination(head, limits=limits)
 
     def frames(self, path: Path, examination: Examination, *, first: int, last: int) -> Iterator[LumaFrame]:
         info, timeline = examination.info, examination.timeline
@@ -77,7 +81,7 @@ class DecodingProcesses:
         try:
             with self._begin(ReadImage(path.resolve(), max_pixels, transparent)) as answers:
                 head = answers.head()
-                height, width = int(head["height"]), int(head["width"])
+                height, width = whole_number(head, "height"), whole_number(head, "width")
                 if not 0 < height * width <= max_pixels:
                     raise ended_by_force()
                 return answers.samples((height, width, 4 if transparent else 3), np.dtype(np.uint8))
