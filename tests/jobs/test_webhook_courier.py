@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from ipaddress import ip_network
 
 import pytest
@@ -22,7 +22,7 @@ from jobs.safe_network import SystemResolver
 from jobs.settings import Settings
 from jobs.webhook_courier import MOST_IN_FLIGHT, MOST_PER_HOST, PAUSES, Courier
 from jobs.webhook_message import WebhookMessage
-from jobs.webhook_queue import WebhookQueue
+from jobs.webhook_queue import DueEvent, WebhookQueue
 from jobs.webhook_sender import Answer, WebhookSender
 
 StartCourier = Callable[..., None]
@@ -84,18 +84,22 @@ def waiting(redis: Redis, settings: Settings) -> int:
 
 
 def test_the_receiver_gets_the_job_as_everybody_sees_it(
-    repository: JobRepository, receiver: FakeServer, make_courier: Callable[..., Courier]
+    repository: JobRepository,
+    receiver: FakeServer,
+    make_courier: Callable[..., Courier],
+    redis: Redis,
+    settings: Settings,
 ) -> None:
     job_id = succeed(repository, make_job(repository, receiver.url))
+    [(_, happened)] = redis.zrange(RecordKeys(settings.queue_name).webhooks, 0, -1, withscores=True)
     with at_work(make_courier()):
         eventually(has_ended(repository, job_id))
     [(identity, kind, told_of)] = told_to(receiver)
     assert (kind, told_of) == ("job.succeeded", job_id)
     message = json.loads(receiver.received[0].body)
     job = repository.get(job_id)
-    assert job.finished_at is not None
-    occurred = datetime.fromisoformat(message["timestamp"])
-    assert abs((occurred - job.finished_at).total_seconds()) < 1
+    # When the job ended, and not when this was sent.
+    assert datetime.fromisoformat(message["timestamp"]) == datetime.fromtimestamp(happened / 1000, UTC)
     shown = json.loads(job.model_dump_json())
     [delivery] = shown.pop("deliveries")
     assert [entry["id"] for entry in message["data"].pop("deliveries")] == [identity]
@@ -264,8 +268,14 @@ def test_a_slow_receiver_holds_up_no_other(
         slow.close()
 
 
-def test_no_more_is_in_flight_than_the_limit(repository: JobRepository, make_courier: Callable[..., Courier]) -> None:
-    in_flight, most = 0, 0
+def test_no_more_is_in_flight_than_the_limit(
+    repository: JobRepository,
+    make_courier: Callable[..., Courier],
+    redis: Redis,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    in_flight, most, looks = 0, 0, 0
     release = asyncio.Event()
 
     async def hold(url: str, message: WebhookMessage) -> Answer:
@@ -275,12 +285,26 @@ def test_no_more_is_in_flight_than_the_limit(repository: JobRepository, make_cou
         await release.wait()
         return Answer(200, None)
 
+    courier = make_courier(send=hold)
+    take = courier._queue.take
+
+    def look(count: int) -> Sequence[DueEvent]:
+        nonlocal looks
+        found = take(count)
+        looks += 1
+        return found
+
+    monkeypatch.setattr(courier._queue, "take", look)
+
     for number in range(MOST_IN_FLIGHT + 20):
         succeed(repository, make_job(repository, f"http://host{number}.example/"))
-    with at_work(make_courier(send=hold)):
+    with at_work(courier):
         eventually(lambda: most >= MOST_IN_FLIGHT)
-        time.sleep(0.6)  # two more looks at the queue
-        assert most == MOST_IN_FLIGHT
+        seen = looks
+        eventually(lambda: looks >= seen + 2)  # the second began after the limit was reached
+        # What is taken is not due before its lease is over: so none was taken beyond the limit, sent or not yet.
+        due = redis.zcount(RecordKeys(settings.queue_name).webhooks, "-inf", time.time() * 1000)
+        assert (due, most) == (20, MOST_IN_FLIGHT)
 
 
 def test_an_attempt_that_breaks_ends_no_other_and_comes_again(
