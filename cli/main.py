@@ -92,11 +92,14 @@ def _line(error: Exception) -> str | None:
 
     import jobs.errors
     import models.errors
+    from jobs.connection import REDIS_AWAY
 
     if isinstance(error, retint.Unauthorized):
         return f"{error} The command sends the key that RETINT_API_KEY holds."
     if isinstance(error, CommandError | jobs.errors.RetintError | models.errors.ModelError | retint.RetintError):
         return str(error)
+    if isinstance(error, REDIS_AWAY):
+        return f"Redis cannot be used: {str(error).rstrip('.')}. Start it, or point RETINT_REDIS_URL at one that runs."
     if isinstance(error, ValidationError) and error.title == "Settings":
         first = error.errors()[0]
         name = "RETINT_" + "_".join(str(part) for part in first["loc"]).upper()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PYTHON_CALLS_RUN = "from cli.main import run_command\nimport jobs.errors, models.errors, retint\n"
+PYTHON_CALLS_RUN = "from cli.main import run_command\nimport jobs.errors, models.errors, redis, retint\n"
 
 
 def run_python(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -49,6 +49,10 @@ def test_the_command_starts_without_what_only_some_of_it_needs() -> None:
             "The key is wrong. The command sends the key that RETINT_API_KEY holds.",
         ),
         ("retint.FileUnreadable('There is no file a.mp4.', path=None)", "There is no file a.mp4."),
+        (
+            "redis.ConnectionError('Connection refused.')",
+            "Redis cannot be used: Connection refused. Start it, or point RETINT_REDIS_URL at one that runs.",
+        ),
         ("FileNotFoundError(2, 'No such file or directory', 'a.mp4')", "a.mp4: No such file or directory."),
     ],
 )
