@@ -103,6 +103,13 @@ def test_the_gpu_worker_reserves_gpus_and_takes_one_of_its_own(services: Service
     assert "/run/retint" in {volume["target"] for volume in services["worker"]["volumes"]}
 
 
+@pytest.mark.parametrize("worker", ["worker", "worker-cpu"])
+def test_as_many_workers_run_as_env_says_and_one_where_it_does_not(worker: str) -> None:
+    for said, replicas in (("", 1), ("3", 3)):
+        config = rendered(EVERYTHING, WORKERS=said)
+        assert config["services"][worker]["deploy"]["replicas"] == replicas
+
+
 def test_object_storage_has_room_on_a_small_disk_and_opens_one_port(services: Services) -> None:
     command = services["s3"]["entrypoint"][-1].split()
     # Of volumes of 30 GB, its default, a disk with 60 GB to spare has two: one bucket's files find no place.
