@@ -54,6 +54,23 @@ async def test_a_fresh_service_shows_every_kind_of_end_and_failure_at_zero(clien
     assert [value for name, value in samples.items() if name.startswith("retint_build_info{")] == [1]
 
 
+async def test_every_answer_that_the_store_is_full_is_there_at_zero_before_the_first(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    described = {
+        (method.upper(), route)
+        for route, methods in create_app(settings).openapi()["paths"].items()
+        for method, operation in methods.items()
+        if "507" in operation["responses"]
+    }
+    samples = await scrape(client)
+    at_zero = {name for name, value in samples.items() if 'status="507"' in name and value == 0}
+    assert at_zero == {
+        f'retint_http_requests_total{{method="{method}",route="{route}",status="507"}}' for method, route in described
+    }
+    assert described
+
+
 async def test_the_queue_is_counted_and_its_oldest_job_has_an_age(
     client: httpx.AsyncClient, redis: Redis, settings: Settings, services: Services
 ) -> None:
