@@ -155,9 +155,13 @@ compose restart redis
 drive ended "$id"
 
 step "a backup, all volumes lost, and all of it restored, as docs/operations.md says"
-compose exec -T redis redis-cli CONFIG SET auto-aof-rewrite-percentage 0
-compose exec -T redis tar -C /data -c appendonlydir >"$work/redis.tar"
-compose exec -T redis redis-cli CONFIG SET auto-aof-rewrite-percentage 100
+# shellcheck disable=SC2016  # for the shell inside
+compose exec -T redis sh -ec '
+    set_rewrite() { redis-cli CONFIG SET auto-aof-rewrite-percentage "$1" >&2; }
+    trap "set_rewrite 100" EXIT
+    set_rewrite 0
+    tar -C /data -c appendonlydir' >"$work/redis.tar"
+[ "$(compose exec -T redis redis-cli CONFIG GET auto-aof-rewrite-percentage | tail -n 1)" = 100 ]
 compose exec -T api tar -C /data -c store >"$work/store.tar"
 compose down --volumes --timeout 5
 compose run --rm --no-deps -T --entrypoint tar redis -C /data -x <"$work/redis.tar"
