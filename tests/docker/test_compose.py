@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -86,6 +87,30 @@ def test_a_worker_reaches_nothing_outside(worker: str) -> None:
     config = rendered(EVERYTHING)
     assert all(config["networks"][network].get("internal") for network in config["services"][worker]["networks"])
     assert "ports" not in config["services"][worker]
+
+
+def test_the_overrides_for_several_machines_let_all_reach_one_redis(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    found = []
+    for number, text in enumerate(re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)):
+        override = tmp_path / f"{number}.yml"
+        override.write_text(text)
+        files = f"{ROOT / 'docker-compose.yml'}:{override}"
+        found.append(rendered(EVERYTHING, COMPOSE_FILE=files, REDIS_HOST="10.0.0.1", REDIS_PASSWORD="word")["services"])
+    first, other = found
+    assert set(first["redis"]["networks"]) == {"inside", "outside"}
+    (port,) = first["redis"]["ports"]
+    assert (port["host_ip"], port["published"], port["target"]) == ("10.0.0.1", "6379", 6379)
+    # What the base file tells Redis, but with a password.
+    told = " ".join(rendered(EVERYTHING)["services"]["redis"]["command"])
+    assert " ".join(first["redis"]["command"]) == told.replace("--protected-mode no", "--requirepass word")
+    assert first["redis"]["environment"]["REDISCLI_AUTH"] == "word"
+    for name in ("api", "courier", "worker", "worker-cpu"):
+        assert first[name]["environment"]["RETINT_REDIS_URL"] == "redis://:word@redis:6379/0"
+        assert set(first[name]["networks"]) == {"inside", "outside"}
+    for name in ("worker", "worker-cpu"):
+        assert other[name]["environment"]["RETINT_REDIS_URL"] == "redis://:word@10.0.0.1:6379/0"
+        assert set(other[name]["networks"]) == {"inside", "outside"}
 
 
 def test_all_that_wait_for_redis_wait_until_it_is_healthy(services: Services) -> None:
