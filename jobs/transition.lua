@@ -48,6 +48,15 @@ for i = 10, #ARGV, 2 do
     changes[#changes + 1] = '"' .. name .. '":' .. value
   end
 end
+-- Of what has failed or was canceled, nothing is left to wait for.
+if new_status == 'failed' or new_status == 'canceled' then
+  local progress = redis.call('HGET', KEYS[1], 'progress')
+  local ended, estimated = string.gsub(progress or '', '"eta_seconds":%s*[%d.eE+-]+', '"eta_seconds":null')
+  if estimated > 0 then
+    redis.call('HSET', KEYS[1], 'progress', ended)
+    changes[#changes + 1] = '"progress":' .. ended
+  end
+end
 local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
 -- Numbered by version, without a gap: whoever watches sees whether anything was missed.
 redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, version .. '-0',

@@ -41,6 +41,17 @@ def test_an_ended_job_has_no_phase_but_that_in_which_it_failed(
     assert repository.get(job.id).phase == phase
 
 
+@pytest.mark.parametrize("how", ["failed", "canceled"])
+def test_of_a_job_that_ended_early_nothing_is_left_to_wait_for(
+    repository: JobRepository, make_job: MakeJob, how: str
+) -> None:
+    job = make_job()
+    assert repository.claim(job.id, "a")
+    assert repository.update(job.id, "a", progress=Progress(fraction=0.5, frames_done=7, fps=2.0, eta_seconds=12.5))
+    assert repository.cancel(job.id) if how == "canceled" else repository.fail(job.id, "a", TimedOut("Too long."))
+    assert repository.get(job.id).progress == Progress(fraction=0.5, frames_done=7, fps=2.0)
+
+
 def test_a_job_comes_back_as_it_was_made(repository: JobRepository, make_job: MakeJob) -> None:
     job = make_job()
     assert repository.get(job.id) == job.model_copy(update={"queue_position": 0})
