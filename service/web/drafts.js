@@ -41,6 +41,12 @@ export async function all() {
   return [...found.values()].sort((one, two) => two.created - one.created);
 }
 
+// It was started, and is to be started once more.
+export async function reopen(id) {
+  const draft = await load(id);
+  if (draft) await save({ ...draft, started: undefined });
+}
+
 export async function remove(id) {
   memory.delete(id);
   await ask("readwrite", (store) => store.delete(id)).catch(() => {});

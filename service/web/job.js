@@ -185,13 +185,8 @@ function over(main, first) {
         put(place, trouble(problem));
       }
     } }));
-    if (still && way !== "film") actions.push(h("a", { class: `button ${actions.length ? "" : "main"}`, href: `#/film/${from}`, onclick: () => reopen(from) }, way === "frames" ? "Change the colored frames" : "Back to its frames, and begin again"));
+    if (still && way !== "film") actions.push(h("a", { class: `button ${actions.length ? "" : "main"}`, href: `#/film/${from}`, onclick: () => drafts.reopen(from) }, way === "frames" ? "Change the colored frames" : "Back to its frames, and begin again"));
     else actions.push(h("a", { class: `button ${actions.length ? "" : "main"}`, href: "#/" }, "Choose a film"));
     put(place, h("div", { class: `notice ${first.error ? "bad" : ""}`, role: first.error ? "alert" : null }, h("h2", {}, error.title), h("p", {}, error.detail), h("div", { class: "row" }, actions)));
   }
-}
-
-async function reopen(keyframes) {
-  const draft = await drafts.load(keyframes);
-  if (draft) await drafts.save({ ...draft, started: undefined });
 }

@@ -2,7 +2,8 @@
 
 import { addFrame } from "/page/again.js";
 import { call, get } from "/page/api.js";
-import { button, confirm, h, icon, put } from "/page/dom.js";
+import { button, confirm, h, icon, link, put, show } from "/page/dom.js";
+import * as drafts from "/page/drafts.js";
 import { player } from "/page/player.js";
 import { VARIANTS, bytes, clock, confidence, facts, inOurWords, many, rate, titleOf } from "/page/words.js";
 
@@ -18,13 +19,15 @@ export function result(main, job) {
   } });
   const variant = (name) => job.variants.find((one) => one.name === name);
   const film = variant("video");
+  const from = job.options.metadata?.keyframes;
+  const again = link("Color it again with other settings", `#/film/${from}`, { hidden: true, onclick: () => drafts.reopen(from) });
   const stage = h("div", {});
   const extra = h("div", {});
   const below = h("div", { class: "beside even" });
   put(main,
     h("div", { class: "head row between" },
       h("div", {}, h("h1", {}, title, h("span", { class: "status succeeded" }, "Done")), h("p", { class: "muted" }, [facts(job.video), many(job.shots.length, "shot")].join(" · "))),
-      h("div", { class: "row" }, remove, film ? h("a", { class: "button main", href: film.href, download: true }, icon("download"), h("span", {}, `Download the color film, ${bytes(film.bytes)}`)) : null)),
+      h("div", { class: "row" }, remove, again, film ? h("a", { class: "button main", href: film.href, download: true }, icon("download"), h("span", {}, `Download the color film, ${bytes(film.bytes)}`)) : null)),
     job.warnings.length ? h("div", { class: "notice" }, job.warnings.map((text) => h("p", {}, inOurWords(text)))) : null,
     stage, extra, below);
 
@@ -32,6 +35,8 @@ export function result(main, job) {
   let adding = null;
   let closed = false;
   compose();
+  // The frames that it was prepared by may have expired by now.
+  if (from) call(`/v1/keyframes/${from}`).then(() => show(again, true), () => {});
   return { close() { closed = true; adding?.close(); playing?.close(); } };
 
   async function compose() {

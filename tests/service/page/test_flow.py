@@ -117,6 +117,9 @@ def test_a_film_is_colored_from_the_empty_page_to_the_download(
     result = tmp_path / "color.mp4"
     download.value.save_as(result)
     check_film(result, film)
+    page.get_by_role("link", name="Color it again with other settings").click()
+    expect(page.get_by_text("3 of 3 shots have a colored frame")).to_be_visible()
+    expect(page.get_by_label("Quick")).to_be_checked()
     (job,) = server.client.get("/v1/jobs").json()["data"]
     assert job["options"]["tuning"] == "fast"
     assert sorted(one["placed_by"] for one in job["references"]) == ["user"] * 3
