@@ -31,7 +31,7 @@ export function player({ address, film, points, shots, suggestions, actions = []
   const track = h("div", { class: "track" }, confidenceLine(points, film.frames), marks, time, suggested);
   const playing = button("Play", { glyph: "play", only: true, onclick: toggle });
   const where = h("output", { class: "where" });
-  const number = h("input", { type: "number", class: "frame-number", min: "0", max: String(last), value: "0", "aria-label": "Frame", onchange: () => { video.pause(); seek(Math.min(last, Math.max(0, Number(number.value) || 0))); } });
+  const number = h("input", { type: "number", class: "frame-number", min: "0", max: String(last), value: "0", "aria-label": "Frame", onchange: goTo });
   const muting = button("Sound", { glyph: "sound", only: true, kind: "quiet", "aria-pressed": String(!video.muted), onclick: () => { video.muted = !video.muted; sound(); } });
   const full = button("Full screen", { glyph: "full", only: true, kind: "quiet", onclick: fullscreen });
   const controls = h("div", { class: "controls" },
@@ -121,6 +121,14 @@ export function player({ address, film, points, shots, suggestions, actions = []
     video.pause();
     const from = wanted ?? frame;
     seek(Math.min(last, Math.max(0, from + by)));
+  }
+
+  // To the frame that was typed; the field says which one that is, whatever was typed.
+  function goTo() {
+    const to = number.value === "" ? wanted ?? frame : Math.min(last, Math.max(0, Math.round(Number(number.value))));
+    number.value = to;
+    video.pause();
+    seek(to);
   }
 
   function sound() {
