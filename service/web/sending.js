@@ -10,13 +10,18 @@ import { bytes, left } from "/page/words.js";
 const MOST_TRIES = 8;
 let current = null;
 
-const looksLikeVideo = (file) => file.type.startsWith("video/") || /\.(mp4|m4v|mkv|mov|webm|avi|ts|m2ts|mts|mpg|mpeg)$/i.test(file.name);
+// What the service reads (worker/media/source.py). Systems know few of these for videos by themselves.
+const ACCEPTED = "MP4, MOV, MKV, WebM, AVI, MPEG-TS, MPEG, MXF, OGG or FLV";
+const ENDINGS = [".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob", ".mxf", ".ogg", ".ogv", ".flv", ".f4v"];
+
+const looksLikeVideo = (file) => file.type.startsWith("video/") || ENDINGS.some((ending) => file.name.toLowerCase().endsWith(ending));
 
 // Begin with a file that was chosen or dropped; says in words where it is none.
 export async function begin(file) {
   if (!looksLikeVideo(file)) {
-    throw new Problem({ title: "That is not a video", detail: `${file.name} does not look like a film. Choose an mp4, mkv, mov, webm, avi or ts file.` });
+    throw new Problem({ title: "That is not a video", detail: `${file.name} does not look like a film. The service reads ${ACCEPTED}.` });
   }
+  if (file.size === 0) throw new Problem({ title: "There is nothing in that file", detail: `${file.name} is empty; copy it again from where it came.` });
   if (current?.running) {
     const sure = await confirm(`Stop sending ${current.file.name}?`, { explain: "Only one film is sent at a time. What was sent of it is kept for a day.", action: "Stop it" });
     if (!sure) return;
@@ -149,4 +154,4 @@ export function sending(main) {
 }
 
 export const chooseFilm = (words, onproblem) =>
-  chooser(words, { accept: "video/*,.mkv,.avi,.ts,.m2ts,.mts", kind: "main", onfiles: ([file]) => begin(file).catch(onproblem) });
+  chooser(words, { accept: ["video/*", ...ENDINGS].join(), kind: "main", onfiles: ([file]) => begin(file).catch(onproblem) });
