@@ -41,8 +41,16 @@ export function addFrame(job, place, { onclose }) {
       if (record.status !== "succeeded") put(body, trouble(new Problem(record.error ?? { title: "It was canceled", detail: "Close this and try again." })));
       else offer(address, record.keyframes[0]);
     } catch (problem) {
-      if (problem.name !== "AbortError") put(body, trouble(problem, { again: take }));
+      if (problem.name !== "AbortError") put(body, await inWords(problem, { again: take }));
     }
+  }
+
+  // The film may have been deleted since it was shown: then there is nothing to try again.
+  async function inWords(problem, ways) {
+    const gone = await call(`/v1/jobs/${job.id}`).then(() => false, ({ status }) => [404, 410].includes(status));
+    return gone
+      ? trouble(new Problem({ title: "This film was deleted", detail: "Nothing can be added to it any more. What there is of your films is on the first page." }))
+      : trouble(problem, ways);
   }
 
   function offer(address, keyframe) {
@@ -89,7 +97,7 @@ export function addFrame(job, place, { onclose }) {
         const answer = await send("/v1/jobs", { method: "POST", body: form, headers: { "Idempotency-Key": submission.nameFor(made.blob) } });
         location.hash = `#/job/${JSON.parse(answer.responseText).id}`;
       } catch (problem) {
-        put(problemPlace, trouble(problem));
+        put(problemPlace, await inWords(problem));
         start.disabled = false;
       }
     }

@@ -35,7 +35,7 @@ async function go() {
       if (location.hash.replace(/^#\/?/, "") === path) view = opened;
       else opened?.close?.();
     } catch (problem) {
-      put(main, trouble(problem, { again: go }));
+      put(main, trouble(problem, [404, 410].includes(problem.status) ? {} : { again: go }));
     }
     main.focus({ preventScroll: true });
     scrollTo(0, 0);

@@ -289,6 +289,13 @@ def test_one_more_frame_is_taken_colored_and_the_film_colored_again_with_it(
     }
     first, second = keys()
     assert first == second
+    # What another tab has deleted meanwhile.
+    visitor.expected.append("Failed to load resource")
+    server.client.delete(f"/v1/jobs/{again['id']}").raise_for_status()
+    page.get_by_role("button", name="Add a colored frame here").click()
+    expect(page.get_by_role("alert")).to_contain_text("This film was deleted")
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+    expect(page.get_by_role("alert").get_by_role("link", name="All films")).to_be_visible()
 
 
 def test_a_name_that_is_taken_gets_a_number_and_keeps_that_of_its_frame(
