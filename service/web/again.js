@@ -4,8 +4,9 @@
 import { Problem, Submission, call, send, waitFor } from "/page/api.js";
 import { button, chooser, h, link, put, say } from "/page/dom.js";
 import { dropping } from "/page/dropping.js";
+import { isGray } from "/page/matching.js";
 import { paint } from "/page/paint.js";
-import { trouble } from "/page/trouble.js";
+import { gray, trouble } from "/page/trouble.js";
 import { clock, titleOf } from "/page/words.js";
 
 // `place`: { frame, seconds } as the player shows it. Returns { element, close }.
@@ -62,7 +63,12 @@ export function addFrame(job, place, { onclose }) {
     const submission = new Submission();
     let made = null;
     say(title, `A colored frame at ${clock(keyframe.time_seconds)}, frame ${keyframe.frame}`);
-    const use = (blob, strokes) => {
+    const use = async (blob, strokes) => {
+      put(problemPlace);
+      if (await isGray(blob)) {
+        put(problemPlace, gray([blob.name ?? keyframe.name]));
+        return;
+      }
       made = { blob, strokes };
       if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
       image.src = URL.createObjectURL(blob);

@@ -4,9 +4,9 @@ import { Submission, ended, get, send, waitFor } from "/page/api.js";
 import { button, chooser, h, link, put, say, show, tell } from "/page/dom.js";
 import * as drafts from "/page/drafts.js";
 import { dropping } from "/page/dropping.js";
-import { place, signature } from "/page/matching.js";
+import { isGray, place, signature } from "/page/matching.js";
 import { paint } from "/page/paint.js";
-import { trouble } from "/page/trouble.js";
+import { gray, trouble } from "/page/trouble.js";
 import { clock, facts, left, many, phase } from "/page/words.js";
 
 const OUTPUTS = [
@@ -111,7 +111,12 @@ function prepare(main, draft, record) {
     put(problemPlace);
     const pictures = files.filter((file) => file.type.startsWith("image/") || /\.(tiff?|png|jpe?g|webp|bmp)$/i.test(file.name));
     if (pictures.length < files.length) tell(`${many(files.length - pictures.length, "file")} left out: only pictures can be colored frames.`);
+    const without = [];
     for (const file of pictures) {
+      if (await isGray(file)) {
+        without.push(file.name);
+        continue;
+      }
       const where = target ? { shot: target.shot, frame: target.frame } : await place(file, shots);
       // The same file again is a better version of it.
       const before = draft.references.find((one) => one.original === file.name && one.shot === where.shot);
@@ -120,7 +125,12 @@ function prepare(main, draft, record) {
     }
     await keep();
     refresh();
-    if (pictures.length) tell(pictures.length === 1 ? "Added." : `${many(pictures.length, "frame")} added.`);
+    if (without.length) {
+      put(problemPlace, gray(without));
+      problemPlace.scrollIntoView({ block: "center" });
+    }
+    const added = pictures.length - without.length;
+    if (added) tell(added === 1 ? "Added." : `${many(added, "frame")} added.`);
   }
 
   // By strokes, in this page; going on with those of an earlier time.

@@ -4,6 +4,11 @@ const WIDTH = 48;
 const HEIGHT = 27;
 const SAME_FRAME = 0.97; // Correlation of luma from which a picture is taken for the very frame.
 const SAME_SHOT = 0.75; // From which it is taken for one of the same shot; below, the service looks through the film.
+// What the service takes for gray (worker/fitting.py): in a picture of this side the half percent with the most color is
+// nearer to gray than so many codes of 255.
+const CHROMA_SIDE = 256;
+const LEAST_CHROMA = 4;
+const MOST_COLORED = 0.995;
 
 export function frameInName(name) {
   const found = /frame-(\d+)/.exec(name);
@@ -29,6 +34,31 @@ export async function signature(source) {
   }
   length = Math.sqrt(length) || 1;
   return luma.map((value) => value / length);
+}
+
+// Whether a picture has no color; false where this browser cannot read it: then the service says.
+export async function isGray(source) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(source);
+  } catch {
+    return false;
+  }
+  const scale = Math.min(1, CHROMA_SIDE / Math.max(bitmap.width, bitmap.height));
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
+  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, width, height);
+  bitmap.close();
+  const { data } = context.getImageData(0, 0, width, height);
+  const chroma = new Float32Array(width * height);
+  for (let i = 0; i < chroma.length; i++) {
+    const [red, green, blue] = data.subarray(4 * i, 4 * i + 3);
+    const luma = 0.299 * red + 0.587 * green + 0.114 * blue;
+    chroma[i] = Math.max(Math.abs(0.713 * (red - luma)), Math.abs(0.564 * (blue - luma)));
+  }
+  chroma.sort();
+  return chroma[Math.round(MOST_COLORED * (chroma.length - 1))] < LEAST_CHROMA;
 }
 
 function likeness(one, two) {

@@ -15,3 +15,10 @@ export function trouble(problem, { again, more = [] } = {}) {
     h("p", {}, detail),
     h("div", { class: "row" }, again ? button("Try again", { onclick: again }) : null, ...more, h("a", { class: "button", href: "#/" }, "All films")));
 }
+
+// Pictures that are no colored frames, since they have no color, and were not added.
+export function gray(names) {
+  const [which, color] = names.length === 1 ? [`${names[0]} has`, "it"] : [`${names.join(", ")} have`, "them"];
+  return h("div", { class: "notice bad", role: "alert" },
+    h("p", {}, `${which} no color: the service would learn only gray from ${color}. Color ${color} first, then add ${color}.`));
+}

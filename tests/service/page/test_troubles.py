@@ -175,7 +175,7 @@ def test_a_film_chosen_while_another_is_sent_keeps_its_figure_and_its_warning(
     assert page.evaluate("!dispatchEvent(new Event('beforeunload', { cancelable: true }))"), "it warns"
 
 
-def test_a_gray_reference_fails_with_words_and_the_way_back_to_the_frames(
+def test_a_gray_reference_is_told_at_once_or_fails_with_words_and_the_way_back_to_the_frames(
     visit: Callable[..., Visitor], server: Server, tmp_path: Path
 ) -> None:
     film = make_film(tmp_path / "gray.mp4", shots=1, seed=10)
@@ -183,11 +183,19 @@ def test_a_gray_reference_fails_with_words_and_the_way_back_to_the_frames(
     page = visitor.open()
     send_film(page, film)
     gray = np.repeat(film.colors[0].mean(2, keepdims=True), 3, 2).astype(np.uint8)
-    start(page, film.path, gray, tmp_path)
+    expect(shots_of(page)).to_have_count(1, timeout=LONG)
+    add = page.get_by_label("Add colored frames")
+    add.set_input_files(write_picture(tmp_path / "gray.jpg", gray))
+    expect(page.get_by_role("alert")).to_contain_text("gray.jpg has no color")
+    expect(page.get_by_role("button", name="Start coloring")).to_be_disabled()
+    visitor.audit(page)
+    # Of a kind that browsers do not read.
+    add.set_input_files(write_picture(tmp_path / "gray.tiff", gray))
+    page.get_by_role("button", name="Start coloring").click()
     expect(page.get_by_role("alert")).to_contain_text("A reference has no color", timeout=LONG)
     visitor.audit(page)
     page.get_by_role("link", name="Change the colored frames").click()
-    page.get_by_role("button", name="Remove gray.png").click()
+    page.get_by_role("button", name="Remove gray.tiff").click()
     expect(page.get_by_role("button", name="Start coloring")).to_be_disabled()
 
 
