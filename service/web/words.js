@@ -79,4 +79,4 @@ export function confidence(value) {
 export const titleOf = (record) => record.options?.metadata?.title || "Film without a name";
 
 // Of the service, which counts shots from 0, in the words of this page, which counts them from 1.
-export const inOurWords = (text) => text.replace(/\b([Ss]hot) (\d+)\b/g, (_, word, number) => `${word} ${Number(number) + 1}`);
+export const inOurWords = (text) => text.replace(/\b[Ss]hots? \d+(, \d+)*\b/g, (shots) => shots.replace(/\d+/g, (number) => Number(number) + 1));
