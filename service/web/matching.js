@@ -5,9 +5,9 @@ const HEIGHT = 27;
 const SAME_FRAME = 0.97; // Correlation of luma from which a picture is taken for the very frame.
 const SAME_SHOT = 0.75; // From which it is taken for one of the same shot; below, the service looks through the film.
 // What the service takes for gray (worker/fitting.py): in a picture of this side the half percent with the most color is
-// nearer to gray than so many codes of 255.
+// nearer to gray than 4 codes of 255. A code less here: a browser scales otherwise, and what is doubtful the service says.
 const CHROMA_SIDE = 256;
-const LEAST_CHROMA = 4;
+const LEAST_CHROMA = 3;
 const MOST_COLORED = 0.995;
 
 export function frameInName(name) {
@@ -55,7 +55,7 @@ export async function isGray(source) {
   for (let i = 0; i < chroma.length; i++) {
     const [red, green, blue] = data.subarray(4 * i, 4 * i + 3);
     const luma = 0.299 * red + 0.587 * green + 0.114 * blue;
-    chroma[i] = Math.max(Math.abs(0.713 * (red - luma)), Math.abs(0.564 * (blue - luma)));
+    chroma[i] = Math.round(Math.max(Math.abs(0.713 * (red - luma)), Math.abs(0.564 * (blue - luma))));
   }
   chroma.sort();
   return chroma[Math.round(MOST_COLORED * (chroma.length - 1))] < LEAST_CHROMA;
