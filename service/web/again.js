@@ -1,7 +1,7 @@
 // One more colored frame for a film that is done: the frame under the cursor, out of the film itself and not off the
 // screen, is colored, and the film is colored again where that frame makes a difference.
 
-import { Problem, Submission, call, send, waitFor } from "/page/api.js";
+import { Problem, Submission, call, isGone, send, waitFor } from "/page/api.js";
 import { button, chooser, h, link, put, say } from "/page/dom.js";
 import { dropping } from "/page/dropping.js";
 import { isGray } from "/page/matching.js";
@@ -48,7 +48,7 @@ export function addFrame(job, place, { onclose }) {
 
   // The film may have been deleted since it was shown: then there is nothing to try again.
   async function inWords(problem, ways) {
-    const gone = await call(`/v1/jobs/${job.id}`).then(() => false, ({ status }) => [404, 410].includes(status));
+    const gone = await call(`/v1/jobs/${job.id}`).then(() => false, isGone);
     return gone
       ? trouble(new Problem({ title: "This film was deleted", detail: "Nothing can be added to it any more. What there is of your films is on the first page." }))
       : trouble(problem, ways);

@@ -42,6 +42,11 @@ async function refused(status, read) {
   }
 }
 
+// Whether what was asked for is not there: never made, deleted, or expired.
+export function isGone(problem) {
+  return [404, 410].includes(problem.status);
+}
+
 export function unreachable() {
   return new Problem({
     title: "The service does not answer", code: "unreachable",

@@ -1,6 +1,6 @@
 // Which view is shown, and what stands around all of them: theme, key, problems.
 
-import { Problem, call, onKeyWanted } from "/page/api.js";
+import { Problem, call, isGone, onKeyWanted } from "/page/api.js";
 import { button, h, put } from "/page/dom.js";
 import { dropAnywhere } from "/page/dropping.js";
 import { home } from "/page/home.js";
@@ -35,7 +35,7 @@ async function go() {
       if (location.hash.replace(/^#\/?/, "") === path) view = opened;
       else opened?.close?.();
     } catch (problem) {
-      put(main, trouble(problem, [404, 410].includes(problem.status) ? {} : { again: go }));
+      put(main, trouble(problem, isGone(problem) ? {} : { again: go }));
     }
     main.focus({ preventScroll: true });
     scrollTo(0, 0);

@@ -1,13 +1,13 @@
 // A film before it is colored: its shots, the frames worth coloring, the colored ones, and the choices.
 
-import { Submission, ended, get, send, waitFor } from "/page/api.js";
+import { Submission, ended, get, isGone, send, waitFor } from "/page/api.js";
 import { button, chooser, h, link, put, say, show, tell } from "/page/dom.js";
 import * as drafts from "/page/drafts.js";
 import { dropping } from "/page/dropping.js";
 import { isGray, place, signature } from "/page/matching.js";
 import { paint } from "/page/paint.js";
 import { gray, trouble } from "/page/trouble.js";
-import { clock, facts, left, many, phase } from "/page/words.js";
+import { clock, facts, inOurWords, left, many, phase } from "/page/words.js";
 
 const OUTPUTS = [
   ["mp4", "MP4, plays everywhere", { container: "mp4" }],
@@ -29,7 +29,7 @@ export async function film(main, id) {
   try {
     record = await get(`/v1/keyframes/${id}`);
   } catch (problem) {
-    if (problem.status === 404 || problem.status === 410) await drafts.remove(id); // It has expired, or was deleted elsewhere.
+    if (isGone(problem)) await drafts.remove(id); // It has expired, or was deleted elsewhere.
     throw problem;
   }
   draft.title ||= record.options.metadata.title || "Film without a name";
@@ -91,7 +91,7 @@ function prepare(main, draft, record) {
 
   put(main,
     h("div", { class: "head" }, h("div", {}, h("h1", {}, draft.title), h("p", { class: "muted" }, [facts(record.video), many(shots.length, "shot")].join(" · ")))),
-    record.warnings.length ? h("div", { class: "notice" }, record.warnings.map((text) => h("p", {}, text))) : null,
+    record.warnings.length ? h("div", { class: "notice" }, record.warnings.map((text) => h("p", {}, inOurWords(text)))) : null,
     problemPlace,
     h("div", { class: "beside" },
       h("section", { class: "drop-all", "aria-labelledby": "shots-title" },

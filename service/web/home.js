@@ -1,6 +1,6 @@
 // The first view: a place to drop a film, and all films that were begun.
 
-import { call, ended, get } from "/page/api.js";
+import { call, ended, get, isGone } from "/page/api.js";
 import { button, confirm, h, icon, put, say, show, tell } from "/page/dom.js";
 import * as drafts from "/page/drafts.js";
 import { dropping } from "/page/dropping.js";
@@ -129,7 +129,7 @@ function jobRow(first, reload) {
       try {
         await call(`/v1/jobs/${first.id}`, { method: "DELETE" });
       } catch (problem) {
-        if (problem.status !== 404 && problem.status !== 410) {
+        if (!isGone(problem)) {
           tell(`It is still there. ${problem.message}`);
           return;
         }
