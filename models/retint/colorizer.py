@@ -166,7 +166,8 @@ class RetintColorizer:
         # Before frames are remembered, the first reference is.
         state = ShotState(prepared, memory=[reference.source for reference in prepared[:1]] * REMEMBERED)
         first_is_reference = bool(references) and references[0].is_frame
-        with ThreadPoolExecutor(max_workers=3, thread_name_prefix="flow") as pool:
+        # Three flows a frame; a worker that is to use one thread uses one here too.
+        with ThreadPoolExecutor(max_workers=min(3, torch.get_num_threads()), thread_name_prefix="flow") as pool:
             for index, luma in enumerate(lumas):
                 if not references:
                     yield uncolored(luma.to(self._device))
