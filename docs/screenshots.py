@@ -83,6 +83,7 @@ def walk(browser: Browser, address: str, *, film: Path, colors: list[Rgb], folde
         page.get_by_text("Loading the film").wait_for(state="hidden", timeout=LONG)
         page.get_by_label("Place in the film").fill("13")
         page.wait_for_timeout(2500)
+        page.evaluate("scrollTo(0, 0)")
         take(page, f"result{screen}")
     for screen in ("-dark", "-phone"):
         page = open_page(browser, address, screen)
