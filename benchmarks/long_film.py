@@ -9,7 +9,8 @@
 CLIPS is a folder of real clips: videos, and folders of numbered pictures. Films are assembled of them, 640x360 at 25
 frames per second: every shot is a clip from a place, to and fro, seen through a window that wanders over it, so that no
 two shots are the same. Cuts and the frames of the references are known; references are of frames that the film shows
-once, since of two that are the same in every pixel nobody can tell which one is meant. Workers have one thread each.
+once, since of two that are the same in every pixel nobody can tell which one is meant. Workers have one thread each,
+and a core of their own where there are as many.
 
 The long film (`--minutes`) is done by `--workers` workers; it tells of cuts, references, and memory. One of
 `--throughput-minutes`, made in the same way, is done by one worker and by as many as the long one, which tells of
@@ -342,11 +343,15 @@ def start_workers(count: int, *, folder: Path, redis_url: str) -> "list[subproce
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT),
     }
+    command = [sys.executable, "-m", "cli", "worker"]
+    running = []
     with (folder / "workers.log").open("wb") as log:
-        return [
-            subprocess.Popen([sys.executable, "-m", "cli", "worker"], env=environment, stdout=log, stderr=log)
-            for _ in range(count)
-        ]
+        for number in range(count):
+            running.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+            # Beside its one thread a worker has processes that decode: a core of its own holds all to that.
+            cores = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(running[-1].pid, {cores[number % len(cores)]})
+    return running
 
 
 def submit(film: Film, *, store: Store, repository: JobRepository, queue: JobQueue, **options: object) -> str:
@@ -426,19 +431,25 @@ class Bench:
         return colored(film, self.folder / f"{name}-{workers}", workers=workers, **options)
 
     def throughput(self) -> dict[str, Any]:
-        """Many workers and one, on one film."""
+        """Many workers and one, on one film, twice: many, one, one, many, so that a machine that becomes slower or
+        faster on the way weighs on both alike."""
         many = self.given.workers
         film = self.film("middle", self.given.throughput_minutes)
-        together = self.run("middle", film, workers=many, **self.small)
-        alone = self.run("middle", film, workers=1, **self.small)
+        runs = [
+            self.run(f"middle-{turn}", film, workers=count, **self.small)
+            for turn, count in enumerate((many, 1, 1, many))
+        ]
+        together, alone = (runs[0], runs[3]), (runs[1], runs[2])
         return {
             "film": told_film(film, self.clips),
             "working_size": f"{self.given.working_size} lines",
-            "throughput_against_one_worker": round(alone.seconds / together.seconds, 3),
-            "overhead_of_one_worker": beside_color(alone),
+            "throughput_against_one_worker": round(
+                sum(run.seconds for run in alone) / sum(run.seconds for run in together), 3
+            ),
+            "overhead_of_one_worker": [beside_color(run) for run in alone],
             "runs": {
-                "many workers": told(together, film, workers=many),
-                "one worker": told(alone, film, workers=1),
+                "many workers": [told(run, film, workers=many) for run in together],
+                "one worker": [told(run, film, workers=1) for run in alone],
             },
         }
 
