@@ -56,6 +56,22 @@ def version(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
         say(f"retint {service} (Python {platform.python_version()})")
 
 
+def _version_asked(asked: bool) -> None:
+    if asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_version_asked, help="What `retint version` says."),
+    ] = False,
+) -> None:
+    """What is said before a subcommand."""
+
+
 def run() -> None:
     """The entry point."""
     # Before torch is imported: threads that spin while they wait cost a busy machine several times the work itself.

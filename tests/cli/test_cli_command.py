@@ -30,6 +30,7 @@ def retint(*arguments: str, folder: Path | None = None, **environment: str) -> "
 def test_version_for_people_and_programs() -> None:
     assert retint("version").stdout.startswith("retint 0.")
     assert set(json.loads(retint("version", "--json").stdout)) == {"service", "python"}
+    assert retint("--version").stdout == retint("version").stdout
 
 
 def test_the_command_starts_without_what_only_some_of_it_needs() -> None:
