@@ -69,9 +69,8 @@ def run_worker(settings: Settings, *, colorize: Colorize | None = None) -> None:
             on_heartbeat=publisher,
         )
 
-    log.info(
-        "worker_ready", pid=os.getpid(), device=settings.device, store=settings.store or str(settings.store_folder)
-    )
+    device = _device_in_use(settings.device)
+    log.info("worker_ready", pid=os.getpid(), device=device, store=settings.store or str(settings.store_folder))
     work_until_stopped(make_worker)
     log.info("worker_stopped", pid=os.getpid())
 
@@ -92,6 +91,12 @@ def _own_device(settings: Settings) -> str:
     if settings.gpu_locks is None or device.type != "cuda" or device.index is not None:
         return settings.device
     return claim_gpu(settings.gpu_locks, count=gpu_count())
+
+
+def _device_in_use(name: str) -> str:
+    """What `name` comes to here: `cpu`, `cuda:0`. Only for the log: the process of each job looks anew."""
+    device = select_device(name)
+    return f"cuda:{device.index or 0}" if device.type == "cuda" else device.type
 
 
 def _import_pipeline() -> None:

@@ -53,3 +53,15 @@ def test_a_device_that_is_named_is_not_shared_out(
     settings = Settings(device=device)
     assert main._own_device(settings) == alone
     assert main._own_device(settings.model_copy(update={"gpu_locks": tmp_path})) == sharing
+
+
+@pytest.mark.parametrize(
+    ("gpus", "device", "told"),
+    [(0, "auto", "cpu"), (2, "auto", "cuda:0"), (2, "cuda", "cuda:0"), (2, "cuda:1", "cuda:1"), (2, "cpu", "cpu")],
+)
+def test_a_worker_tells_the_device_that_it_uses(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, device: str, told: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpus > 0)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    assert main._device_in_use(device) == told

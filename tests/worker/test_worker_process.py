@@ -1,6 +1,7 @@
 """A real worker process, a real Redis server, real files; only the pipeline is a stand-in."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -272,6 +273,12 @@ class TestAJob:
         cancel_job(first, repository=service.repository, queue=service.queue, store=service.store)
         assert service.wait_until_ended(third).status == "succeeded"
         assert service.processes_of(second) == []
+
+
+def test_the_worker_says_where_it_computes(service: Service, worker: "subprocess.Popen[bytes]") -> None:
+    wait_until(lambda: "worker_ready" in service.log(), seconds=60, what="a worker is ready")
+    [line, *_] = [line for line in service.log().splitlines() if "worker_ready" in line]
+    assert re.search(r"device=(cpu|cuda:\d+)\b", line)
 
 
 def test_the_worker_says_which_models_it_has(service: Service, worker: "subprocess.Popen[bytes]") -> None:
