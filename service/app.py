@@ -153,6 +153,6 @@ def _make_services(settings: Settings) -> Services:
         resumable=open_uploads(settings, store, redis),
         uploads=UploadsUnderWay(),
         traffic=Traffic(metrics, watchers=lambda: hub.watched),
-        metrics=make_registry(metrics),
+        metrics=make_registry(metrics, store=store),
         tracing=open_tracing(settings, service="retint-api"),
     )

@@ -14,14 +14,16 @@ from prometheus_client.registry import Collector
 from jobs.connection import REDIS_AWAY
 from jobs.metrics import COUNTERS, HISTOGRAMS, Counter, Histogram, Series
 from jobs.metrics_store import MetricsStore, Standing
+from jobs.store import Store
 
 log = structlog.stdlib.get_logger("retint.api")
 
 
-def make_registry(store: MetricsStore) -> CollectorRegistry:
+def make_registry(counted: MetricsStore, *, store: Store) -> CollectorRegistry:
     """Of one app: what is global in the client library stays empty."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_RedisCollector(store))
+    registry.register(_RedisCollector(counted))
+    registry.register(_StoreCollector(store))
     return registry
 
 
@@ -40,6 +42,21 @@ class _RedisCollector(Collector):
         yield _gauge("retint_redis_up", "Whether Redis answers; without it all else is missing.", 1)
         yield from _standing(standing)
         yield from _counts(counts)
+
+
+class _StoreCollector(Collector):
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            free = self._store.free_bytes()
+        except OSError as error:
+            log.warning("store_unavailable", cause=str(error))
+            return
+        if free is not None:
+            documentation = "Space left where the films are kept; missing where that is object storage."
+            yield _gauge("retint_store_free_bytes", documentation, free)
 
 
 def _build_info() -> Metric:

@@ -17,6 +17,7 @@ from jobs.embedded_redis import embedded_redis
 from jobs.metrics import COUNTERS, HISTOGRAMS, JOB_FAILURES
 from jobs.metrics_store import MetricsStore
 from jobs.settings import Settings
+from jobs.stores import open_store
 from service.exposition import make_registry
 
 FOLDER = Path(__file__).resolve().parents[2] / "docker" / "monitoring"
@@ -39,10 +40,9 @@ QUERIES = [*(alert["expr"] for alert in ALERTS), *dashboard_queries()]
 def told(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, set[str]]:
     """Every name under which `/metrics` has numbers, with their labels."""
     with embedded_redis(tmp_path_factory.mktemp("redis")) as url:
-        settings = Settings(redis_url=url)
-        text = prometheus_client.generate_latest(
-            make_registry(MetricsStore(connect_for_a_look(url), settings))
-        ).decode()
+        settings = Settings(redis_url=url, data_folder=tmp_path_factory.mktemp("data"))
+        registry = make_registry(MetricsStore(connect_for_a_look(url), settings), store=open_store(settings))
+        text = prometheus_client.generate_latest(registry).decode()
     defined = {entry.name.removesuffix("_total"): set(entry.labels) for entry in (*COUNTERS, *HISTOGRAMS)}
     found = {}
     for family in text_string_to_metric_families(text):

@@ -1,5 +1,6 @@
 """`/metrics`, as Prometheus reads it."""
 
+import shutil
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ from prometheus_samples import samples_of
 from redis import Redis
 
 from jobs.errors import VideoUndecodable, WorkerLost
+from jobs.folder_store import FolderStore
 from jobs.identifiers import new_keyframes_id
 from jobs.metrics import FRAMES_COLORED, HTTP_REQUESTS, Tally
 from jobs.metrics_store import MetricsStore
@@ -69,6 +71,27 @@ async def test_every_answer_that_the_store_is_full_is_there_at_zero_before_the_f
         f'retint_http_requests_total{{method="{method}",route="{route}",status="507"}}' for method, route in described
     }
     assert described
+
+
+async def test_the_space_left_for_films_is_told(
+    client: httpx.AsyncClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 0 < (await scrape(client))["retint_store_free_bytes"] <= shutil.disk_usage(settings.store_folder).total
+
+    def fail(_: object) -> int:
+        raise OSError("stale file handle")
+
+    monkeypatch.setattr(FolderStore, "free_bytes", fail)
+    samples = await scrape(client)
+    assert samples["retint_redis_up"] == 1
+    assert "retint_store_free_bytes" not in samples
+
+
+async def test_a_bucket_has_no_end_that_could_be_told(
+    settings: Settings, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FolderStore, "free_bytes", lambda _: None)  # as jobs.s3_store has it
+    assert "retint_store_free_bytes" not in samples_of(generate_latest(services.metrics).decode())
 
 
 async def test_the_queue_is_counted_and_its_oldest_job_has_an_age(
@@ -245,6 +268,6 @@ def test_both_kinds_of_record_are_counted_apart(services: Services, settings: Se
     )
     services.repository.cancel(record_id)
     store = MetricsStore(redis, settings)
-    samples = samples_of(generate_latest(make_registry(store)).decode())
+    samples = samples_of(generate_latest(make_registry(store, store=services.store)).decode())
     assert samples['retint_jobs_ended_total{kind="keyframes",status="canceled"}'] == 1
     assert samples['retint_jobs_ended_total{kind="jobs",status="canceled"}'] == 0
