@@ -106,14 +106,6 @@ HTTP_REQUESTS = Counter(
     "retint_http_requests_total",
     "Answers of the API; 499: the client went away.",
     ("method", "route", "status"),
-    # An alert pages somebody for the first.
-    (
-        ("POST", "/v1/jobs", "507"),
-        ("POST", "/v1/keyframes", "507"),
-        ("POST", "/v1/colorings", "507"),
-        ("POST", "/v1/uploads", "507"),
-        ("PATCH", "/v1/uploads/{upload_id}", "507"),
-    ),
 )
 HTTP_LATENCY = Histogram(
     "retint_http_request_duration_seconds",

@@ -49,12 +49,25 @@ from service.routers import (
 )
 from service.sweeper import sweeping
 from service.tracing import TraceRequests
-from service.traffic import FLUSH_SECONDS, CountRequests, Traffic
+from service.traffic import FLUSH_SECONDS, CountRequests, Traffic, failures_at_zero
 from service.tus import TusLayer
 from service.uploads import UploadsUnderWay
 
 log = structlog.stdlib.get_logger("retint.api")
 
+OPEN_ROUTERS = (pages.router, session.router, health.router)
+KEYED_ROUTERS = (
+    jobs.router,
+    events.router,
+    content.router,
+    keyframes.router,
+    colorings.router,
+    stills.router,
+    uploads.router,
+    models.router,
+    metrics.router,
+)
+"""What asks for a key, where keys are asked for."""
 CLEANUP_SECONDS = 10.0
 """How long a server that stops waits for the files of cut uploads to go."""
 
@@ -113,19 +126,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(TusLayer)
     app.add_middleware(EarlyAnswers)
     known_query = Depends(require_known_query)
-    for router in (pages.router, session.router, health.router):
+    for router in OPEN_ROUTERS:
         app.include_router(router, dependencies=[known_query])
-    for router in (
-        jobs.router,
-        events.router,
-        content.router,
-        keyframes.router,
-        colorings.router,
-        stills.router,
-        uploads.router,
-        models.router,
-        metrics.router,
-    ):
+    for router in KEYED_ROUTERS:
         app.include_router(router, dependencies=[Depends(bind_ids), Depends(get_viewer), known_query])
     return app
 
@@ -139,6 +142,7 @@ def _make_services(settings: Settings) -> Services:
     redis = connect(settings.redis_url)
     metrics = MetricsStore(connect_for_a_look(settings.redis_url), settings)
     store = open_store(settings)
+    routes = [route for router in (*OPEN_ROUTERS, *KEYED_ROUTERS) for route in router.routes]
     hub = EventHub(settings.redis_url, settings.queue_name)
     return Services(
         settings=settings,
@@ -153,6 +157,6 @@ def _make_services(settings: Settings) -> Services:
         resumable=open_uploads(settings, store, redis),
         uploads=UploadsUnderWay(),
         traffic=Traffic(metrics, watchers=lambda: hub.watched),
-        metrics=make_registry(metrics, store=store),
+        metrics=make_registry(metrics, store=store, at_zero=failures_at_zero(routes)),
         tracing=open_tracing(settings, service="retint-api"),
     )

@@ -19,17 +19,21 @@ from jobs.store import Store
 log = structlog.stdlib.get_logger("retint.api")
 
 
-def make_registry(counted: MetricsStore, *, store: Store) -> CollectorRegistry:
-    """Of one app: what is global in the client library stays empty."""
+def make_registry(counted: MetricsStore, *, store: Store, at_zero: Mapping[str, float]) -> CollectorRegistry:
+    """Of one app: what is global in the client library stays empty.
+
+    `at_zero` are counts, by field, that are shown though nothing was counted yet.
+    """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_RedisCollector(counted))
+    registry.register(_RedisCollector(counted, at_zero))
     registry.register(_StoreCollector(store))
     return registry
 
 
 class _RedisCollector(Collector):
-    def __init__(self, store: MetricsStore) -> None:
+    def __init__(self, store: MetricsStore, at_zero: Mapping[str, float]) -> None:
         self._store = store
+        self._at_zero = at_zero
 
     def collect(self) -> Iterator[Metric]:
         yield _build_info()
@@ -41,7 +45,7 @@ class _RedisCollector(Collector):
             return
         yield _gauge("retint_redis_up", "Whether Redis answers; without it all else is missing.", 1)
         yield from _standing(standing)
-        yield from _counts(counts)
+        yield from _counts({**self._at_zero, **counts})
 
 
 class _StoreCollector(Collector):

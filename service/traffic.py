@@ -3,8 +3,11 @@
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.metrics import HTTP_LATENCY, HTTP_REQUESTS, Tally
@@ -85,3 +88,17 @@ class CountRequests:
 def route_of(scope: Scope) -> str:
     """The template of the route that took the request, such as `/v1/jobs/{job_id}`: there are only so many."""
     return str(getattr(scope.get("route"), "path", NO_ROUTE))
+
+
+def failures_at_zero(routes: Iterable[BaseRoute]) -> Mapping[str, float]:
+    """Counts of 0, by field, for all failures of the server: what is there from the start, an alert sees growing.
+
+    Any route may fail (500) or find Redis away (503); what else it may answer, it describes.
+    """
+    tally = Tally()
+    for route in routes:
+        if isinstance(route, APIRoute):
+            described = {int(status) for status in route.responses}
+            for method, status in product(route.methods or (), {500, 503, *(one for one in described if one >= 500)}):
+                tally.count(HTTP_REQUESTS, labels=(method, route.path, str(status)), amount=0)
+    return tally.take()

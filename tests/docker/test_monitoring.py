@@ -41,7 +41,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, set[str]]:
     """Every name under which `/metrics` has numbers, with their labels."""
     with embedded_redis(tmp_path_factory.mktemp("redis")) as url:
         settings = Settings(redis_url=url, data_folder=tmp_path_factory.mktemp("data"))
-        registry = make_registry(MetricsStore(connect_for_a_look(url), settings), store=open_store(settings))
+        registry = make_registry(
+            MetricsStore(connect_for_a_look(url), settings), store=open_store(settings), at_zero={}
+        )
         text = prometheus_client.generate_latest(registry).decode()
     defined = {entry.name.removesuffix("_total"): set(entry.labels) for entry in (*COUNTERS, *HISTOGRAMS)}
     found = {}

@@ -1,5 +1,6 @@
 """`/metrics`, as Prometheus reads it."""
 
+import re
 import shutil
 import socket
 import threading
@@ -56,21 +57,30 @@ async def test_a_fresh_service_shows_every_kind_of_end_and_failure_at_zero(clien
     assert [value for name, value in samples.items() if name.startswith("retint_build_info{")] == [1]
 
 
-async def test_every_answer_that_the_store_is_full_is_there_at_zero_before_the_first(
+async def test_every_failure_of_the_server_is_there_at_zero_before_the_first(
     client: httpx.AsyncClient, settings: Settings
 ) -> None:
+    """Else an alert that asks for an increase would not see the first ones."""
     described = {
-        (method.upper(), route)
+        (method.upper(), route, status)
         for route, methods in create_app(settings).openapi()["paths"].items()
         for method, operation in methods.items()
-        if "507" in operation["responses"]
+        for status in operation["responses"]
+        if int(status) >= 500
     }
+    assert {status for _, _, status in described} == {"500", "503", "507"}
     samples = await scrape(client)
-    at_zero = {name for name, value in samples.items() if 'status="507"' in name and value == 0}
-    assert at_zero == {
-        f'retint_http_requests_total{{method="{method}",route="{route}",status="507"}}' for method, route in described
-    }
-    assert described
+    for method, route, status in {*described, ("POST", "/v1/session", "503"), ("GET", "/page/{name}", "500")}:
+        assert samples[f'retint_http_requests_total{{method="{method}",route="{route}",status="{status}"}}'] == 0
+    assert not [name for name in samples if re.search('POST.*"/v1/jobs/{job_id}/cancel".*507', name)]
+
+
+async def test_failures_are_counted_from_the_zero_on(client: httpx.AsyncClient, services: Services) -> None:
+    name = 'retint_http_requests_total{method="GET",route="/v1/jobs",status="503"}'
+    assert (await scrape(client))[name] == 0
+    for _ in range(6):
+        services.traffic.count(method="GET", route="/v1/jobs", status=503, seconds=0.1)
+    assert (await scrape(client))[name] == 6
 
 
 async def test_the_space_left_for_films_is_told(
@@ -268,6 +278,6 @@ def test_both_kinds_of_record_are_counted_apart(services: Services, settings: Se
     )
     services.repository.cancel(record_id)
     store = MetricsStore(redis, settings)
-    samples = samples_of(generate_latest(make_registry(store, store=services.store)).decode())
+    samples = samples_of(generate_latest(make_registry(store, store=services.store, at_zero={})).decode())
     assert samples['retint_jobs_ended_total{kind="keyframes",status="canceled"}'] == 1
     assert samples['retint_jobs_ended_total{kind="jobs",status="canceled"}'] == 0
