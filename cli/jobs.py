@@ -20,9 +20,11 @@ Server = Annotated[str, typer.Option(envvar="RETINT_SERVER", help="Address of th
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, no progress bar.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job.")]
 
+STATUSES = ("queued", "processing", "succeeded", "failed", "canceled")
+StatusFilter = Annotated[str | None, typer.Option(help=f"Only those that are: {', '.join(STATUSES)}.")]
+
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 UNSENT = "No job was made unless all was sent; `retint jobs list` shows it."
-STATUSES = ("queued", "processing", "succeeded", "failed", "canceled")
 
 
 @app.command()
@@ -119,7 +121,7 @@ def resubmit(
 
 @app.command("list")
 def list_jobs(
-    status: Annotated[str | None, typer.Option(help=f"Only those that are: {', '.join(STATUSES)}.")] = None,
+    status: StatusFilter = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
@@ -127,10 +129,8 @@ def list_jobs(
     """The newest jobs."""
     from itertools import islice
 
-    if status is not None and status not in STATUSES:
-        raise CommandError(f"There is no status {status}; there are {', '.join(STATUSES)}.")
+    wanted = checked_status(status)
     with _client(server) as client:
-        wanted = cast("Status | None", status)
         jobs = list(islice(client.list(status=wanted, page_size=min(limit, 100)), limit))
     if as_json:
         write_json([job.raw for job in jobs])
@@ -270,6 +270,13 @@ def _await_result(client: "Client", job: "Job", *, out: Path | None, as_json: bo
         write_json(job.raw)
     else:
         say(str(out) if out is not None else job.id)
+
+
+def checked_status(status: str | None) -> "Status | None":
+    """Raises `CommandError` where there is no such status."""
+    if status is not None and status not in STATUSES:
+        raise CommandError(f"There is no status {status}; there are {', '.join(STATUSES)}.")
+    return cast("Status | None", status)
 
 
 def show_progress(bar: "ProgressBar", job: "Job") -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import bench, keys, weights
+from cli import bench, keys, operator, weights
 from cli import jobs as jobs_commands
 from cli.api import api
 from cli.colorize import colorize
@@ -37,6 +37,7 @@ app.command()(keyframes)
 app.command()(evaluate)
 app.add_typer(jobs_commands.app, name="jobs")
 app.add_typer(keys.app, name="keys")
+app.add_typer(operator.app, name="operator")
 app.add_typer(weights.app, name="weights")
 app.add_typer(bench.app, name="bench")
 

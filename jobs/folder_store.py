@@ -6,8 +6,9 @@ what is on its way out.
 
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -208,14 +209,10 @@ class FolderStore:
             yield folder.name
 
     def last_touched(self, job_id: str) -> float:
-        newest = 0.0
-        for folder, _, files in os.walk(self._job(job_id)):
-            for path in (Path(folder), *(Path(folder, file) for file in files)):
-                try:
-                    newest = max(newest, path.stat().st_mtime)
-                except FileNotFoundError:
-                    continue
-        return newest
+        return max((found.st_mtime for found in self._stats(job_id)), default=0.0)
+
+    def size(self, job_id: str) -> int:
+        return sum(found.st_size for found in self._stats(job_id) if stat.S_ISREG(found.st_mode))
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.folder).free
@@ -232,6 +229,13 @@ class FolderStore:
 
     def tidy(self) -> None:
         """Nothing of it is on one machine alone."""
+
+    def _stats(self, job_id: str) -> Iterator[os.stat_result]:
+        """Of all files and folders of a job, but of what goes while it is looked at."""
+        for folder, _, files in os.walk(self._job(job_id)):
+            for path in (Path(folder), *(Path(folder, file) for file in files)):
+                with suppress(FileNotFoundError):
+                    yield path.stat()
 
     def _job(self, job_id: str) -> Path:
         return self._jobs / checked_job_id(job_id)

@@ -1,10 +1,11 @@
 """The records of all jobs and searches for keyframes, in Redis and nowhere else."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
+from itertools import islice
 from typing import Any, cast
 
 from pydantic import TypeAdapter
@@ -202,21 +203,24 @@ class JobRepository:
         Raises:
             InvalidRequest: `after` is no cursor of this list.
         """
-        found: tuple[Job, ...] = ()
-        index = self._keys.indices("jobs", viewer or "")[-1]
-        maximum = b"+" if after is None else b"(" + decode_cursor(after)
-        while len(found) <= limit:
-            members = cast(
-                "Sequence[bytes]",
-                self._redis.zrevrangebylex(index, cast("Any", maximum), "-", start=0, num=_BATCH),
-            )
-            if not members:
-                break
-            found += tuple(job for job in self._fetch(members) if status is None or job.status == status)
-            maximum = b"(" + members[-1]
+        before = None if after is None else decode_cursor(after)
+        jobs = cast("Iterator[Job]", self.newest("jobs", status=status, before=before, viewer=viewer))
+        found = tuple(islice(jobs, limit + 1))
         page, has_more = found[:limit], len(found) > limit
         following = encode_cursor(index_member(page[-1].id, page[-1].created_at)) if has_more else None
         return JobPage(data=[*page], has_more=has_more, next=following)
+
+    def newest(
+        self, kind: Kind, *, status: Status | None = None, before: bytes | None = None, viewer: str | None = None
+    ) -> Iterator[Record]:
+        """All of a kind, newest first, read as they are asked for; only those older than the index's entry `before`."""
+        index = self._keys.indices(kind, viewer or "")[-1]
+        maximum = b"+" if before is None else b"(" + before
+        while members := cast(
+            "Sequence[bytes]", self._redis.zrevrangebylex(index, cast("Any", maximum), "-", start=0, num=_BATCH)
+        ):
+            yield from (record for record in self._fetch(members) if status is None or record.status == status)
+            maximum = b"(" + members[-1]
 
     def open_ids(self) -> set[str]:
         """What is queued or processing."""
@@ -456,19 +460,18 @@ class JobRepository:
         now = datetime.now(UTC)
         return {"status": status, "finished_at": now, "expires_at": now + self._retention}
 
-    def _fetch(self, members: Sequence[bytes]) -> Sequence[Job]:
-        """The jobs behind entries of an index, without those that are deleted or expired."""
+    def _fetch(self, members: Sequence[bytes]) -> Sequence[Record]:
+        """The records behind entries of an index, without those that are deleted or expired."""
         ids = [id_of_member(member) for member in members]
         with self._redis.pipeline(transaction=False) as pipeline:
-            for job_id in ids:
-                pipeline.hgetall(self._keys.record(job_id))
-            records = {job_id: stored for job_id, stored in zip(ids, pipeline.execute(), strict=True) if stored}
-        places = self._places_of(records)
-        jobs = [
-            cast("Job", decode_record(job_id, stored, position=places.get(job_id)))
-            for job_id, stored in records.items()
+            for record_id in ids:
+                pipeline.hgetall(self._keys.record(record_id))
+            found = {record_id: stored for record_id, stored in zip(ids, pipeline.execute(), strict=True) if stored}
+        places = self._places_of(found)
+        records = [
+            decode_record(record_id, stored, position=places.get(record_id)) for record_id, stored in found.items()
         ]
-        return [job for job in jobs if not _is_over(job.expires_at)]
+        return [record for record in records if not _is_over(record.expires_at)]
 
 
 def _is_over(expires_at: datetime | None) -> bool:

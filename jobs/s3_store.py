@@ -152,6 +152,9 @@ class S3Store:
         changes += [self.bucket.last_part_at(parts) for parts in self.bucket.list_parts(_job(job_id))]
         return max((change.timestamp() for change in changes), default=0.0)
 
+    def size(self, job_id: str) -> int:
+        return sum(found.bytes for found in self.bucket.list(_job(job_id)))
+
     def free_bytes(self) -> None:
         return None
 

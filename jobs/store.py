@@ -178,6 +178,9 @@ class Store(Protocol):
     def last_touched(self, job_id: str) -> float:
         """Newest modification among the job's files, seconds since the epoch; 0 where there are none."""
 
+    def size(self, job_id: str) -> int:
+        """Bytes of the job's files, those that it shares with other jobs included; 0 where there are none."""
+
     def free_bytes(self) -> int | None:
         """Space left for uploads; None where there is no telling."""
 

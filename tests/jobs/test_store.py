@@ -111,6 +111,17 @@ def test_an_upload_cut_off_leaves_nothing(store: Store, files: Files) -> None:
     assert files() == set()
 
 
+def test_the_space_that_a_job_takes_is_told(store: Store) -> None:
+    for job_id in ("job_1", "job_2"):
+        store.create(job_id)
+    with store.open_input_writer("job_1", "video") as writer:
+        writer.write(b"film")
+    store.write_still("job_1", 0, b"picture")
+    publish(store, "job_1", "e1", b"in color")
+    assert store.size("job_1") == len(b"filmpicturein color")
+    assert store.size("job_2") == store.size("job_3") == 0
+
+
 def test_references_keep_their_order(store: Store) -> None:
     store.create("job_1")
     for index in reversed(range(12)):
