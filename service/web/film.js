@@ -7,7 +7,7 @@ import { dropping } from "/page/dropping.js";
 import { isGray, place, signature } from "/page/matching.js";
 import { paint } from "/page/paint.js";
 import { gray, trouble } from "/page/trouble.js";
-import { clock, facts, inOurWords, left, many, phase } from "/page/words.js";
+import { clock, facts, inOurWords, left, many, phase, titleOf } from "/page/words.js";
 
 const OUTPUTS = [
   ["mp4", "MP4, plays everywhere", { container: "mp4" }],
@@ -32,7 +32,7 @@ export async function film(main, id) {
     if (isGone(problem)) await drafts.remove(id); // It has expired, or was deleted elsewhere.
     throw problem;
   }
-  draft.title ||= record.options.metadata.title || "Film without a name";
+  draft.title ||= titleOf(record);
   document.title = `${draft.title} · retint`;
   if (ended(record)) present(record);
   else waiting();

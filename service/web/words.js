@@ -76,7 +76,8 @@ export function confidence(value) {
   return `${Math.round(value * 100)} %`;
 }
 
-export const titleOf = (record) => record.options?.metadata?.title || "Film without a name";
+// The page sends a film's name along; what came otherwise, such as by curl, may have none.
+export const titleOf = (record) => record.options?.metadata?.title || record.id;
 
 // Of the service, which counts shots from 0, in the words of this page, which counts them from 1.
 export const inOurWords = (text) => text.replace(/\b[Ss]hots? \d+(, \d+)*\b/g, (shots) => shots.replace(/\d+/g, (number) => Number(number) + 1));

@@ -12,6 +12,7 @@ from redis import Redis
 
 from jobs.keys import KeyRing
 from tests.service.cutting_proxy import cutting_proxy
+from tests.service.http_checks import job_files
 from tests.service.live_server import Server
 from tests.service.page.conftest import Visitor, make_film, working, write_picture
 from tests.service.page.test_flow import LONG, lose_first_answer, send_film, shots_of
@@ -225,6 +226,18 @@ def test_the_list_is_filtered_and_what_is_deleted_is_gone(
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(row).to_have_count(0)
     assert film.path.name not in server.client.get("/v1/jobs").text
+
+
+def test_a_film_that_came_without_a_name_is_listed_by_its_id(visit: Callable[..., Visitor], server: Server) -> None:
+    submitted = server.client.post("/v1/jobs", files=job_files()).json()["id"]
+    page = visit(server, viewport={"width": 360, "height": 800}).open()
+    link = page.get_by_role("link", name=submitted, exact=True)
+    expect(link).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    link.click()
+    expect(page.get_by_role("heading", name=submitted)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    server.client.delete(f"/v1/jobs/{submitted}")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
