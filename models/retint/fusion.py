@@ -95,7 +95,8 @@ class Fusion(nn.Module):
     """Weighs the offers per pixel: a `Prior`, corrected by a U-Net.
 
     The U-Net works at half of chroma's resolution with all of chroma's detail (pixel unshuffle), which costs a third of
-    the same network at full resolution. What it gives is a mean of what is offered, so that it cannot invent a color.
+    the same network at full resolution. What it gives is a mean of what is offered and of no color at all, so that it
+    cannot invent a color.
     """
 
     WIDTHS = (32, 48, 64)
@@ -115,12 +116,13 @@ class Fusion(nn.Module):
         self.coarse = nn.Sequential(Residual(coarse), Residual(coarse), Residual(coarse))
         self.up_middle = Block(coarse + middle, middle)
         self.up_fine = Block(middle + fine, fine)
-        # The weights and the confidence, for each of four pixels.
-        self.out = nn.Conv2d(fine, 4 * (count + 1), 3, 1, 1)
+        # The weights, that of no color at all, and the trust, for each of four pixels.
+        self.out = nn.Conv2d(fine, 4 * (count + 2), 3, 1, 1)
         nn.init.zeros_(self.out.weight)
         assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)
         # Most of what flow carries is right.
+        nn.init.constant_(self.out.bias[-8:-4], -4.0)
         nn.init.constant_(self.out.bias[-4:], 2.0)
 
     def forward(self, offers: Offers) -> Fused:
@@ -133,8 +135,10 @@ class Fusion(nn.Module):
         middle = self.up_middle(torch.cat([_enlarge(coarse), middle], 1))
         fine = self.up_fine(torch.cat([_enlarge(middle), fine], 1))
         planes = F.pixel_shuffle(self.out(fine), 2)[..., :height, :width]
-        weights = (logits + planes[:, : len(OFFERS)]).softmax(1)
-        trust = planes[:, len(OFFERS) :].sigmoid()
+        logits = torch.cat([logits + planes[:, : len(OFFERS)], planes[:, len(OFFERS) : -1]], 1)
+        # What no offer gets is left without color.
+        weights = logits.softmax(1)[:, :-1]
+        trust = planes[:, -1:].sigmoid()
         return Fused(
             chroma=(weights[:, :, None] * offers.chromas).sum(1),
             trust=trust,

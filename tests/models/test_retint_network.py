@@ -29,7 +29,17 @@ def test_an_untrained_network_weighs_as_its_prior_does(height: int, width: int) 
         fused = network(given)
     assert fused.chroma.shape == (1, 2, height, width)
     assert fused.confidence.shape == (1, 1, height, width)
-    torch.testing.assert_close(fused.chroma, given.chromas.mean(1))
+    # To start from, next to nothing is left without color.
+    torch.testing.assert_close(fused.chroma, given.chromas.mean(1), atol=2e-3, rtol=0)
+
+
+def test_a_pixel_for_which_no_offer_is_good_is_left_without_color_and_without_confidence() -> None:
+    given, network = offers(), Fusion()
+    with torch.no_grad():
+        network.out.bias[4 * len(OFFERS) : -4] = 40.0
+        fused = network(given)
+    torch.testing.assert_close(fused.chroma, torch.zeros_like(fused.chroma))
+    torch.testing.assert_close(fused.confidence, torch.zeros_like(fused.confidence))
 
 
 def test_no_color_is_invented() -> None:
@@ -39,8 +49,8 @@ def test_no_color_is_invented() -> None:
         torch.nn.init.normal_(parameter, std=0.3)
     with torch.no_grad():
         fused = network(given)
-    assert (fused.chroma <= given.chromas.amax(1) + 1e-5).all()
-    assert (fused.chroma >= given.chromas.amin(1) - 1e-5).all()
+    assert (fused.chroma <= given.chromas.amax(1).clamp(min=0) + 1e-5).all()
+    assert (fused.chroma >= given.chromas.amin(1).clamp(max=0) - 1e-5).all()
     assert 0 <= fused.confidence.min() <= fused.confidence.max() <= 1
 
 
