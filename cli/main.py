@@ -106,6 +106,7 @@ def _line(error: Exception) -> str | None:
     # Imported here: after a failure a moment does not matter, before every command it would.
     import retint
     from pydantic import ValidationError
+    from redis.exceptions import RedisError
 
     import jobs.errors
     import models.errors
@@ -117,6 +118,8 @@ def _line(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, REDIS_AWAY):
         return f"Redis cannot be used: {str(error).rstrip('.')}. Start it, or point RETINT_REDIS_URL at one that runs."
+    if isinstance(error, RedisError) and str(error).startswith("MISCONF"):
+        return "Redis refuses to write, mostly since the disk that it keeps its file on is full. Make room there first."
     if isinstance(error, ValidationError) and error.title == "Settings":
         first = error.errors()[0]
         name = "RETINT_" + "_".join(str(part) for part in first["loc"]).upper()

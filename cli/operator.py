@@ -52,7 +52,7 @@ def list_jobs(
 
 @app.command()
 def delete(job_id: JobId, as_json: AsJson = False) -> None:
-    """Remove a job, whosever it is, with its files; stop it first where it runs."""
+    """Remove a job, whosever it is, with its files but those that other jobs share; stop it first where it runs."""
     from jobs.cancellation import delete_job
 
     with _service() as service:

@@ -41,9 +41,9 @@ class _RedisCollector(Collector):
             counts, standing = self._store.counts(), self._store.look()
         except REDIS_AWAY as error:
             log.warning("redis_unavailable", cause=str(error))
-            yield _gauge("retint_redis_up", "Whether Redis answers; without it all else is missing.", 0)
+            yield _gauge("retint_redis_up", "Whether Redis answers; without it most others are missing.", 0)
             return
-        yield _gauge("retint_redis_up", "Whether Redis answers; without it all else is missing.", 1)
+        yield _gauge("retint_redis_up", "Whether Redis answers; without it most others are missing.", 1)
         yield from _standing(standing)
         yield from _counts({**self._at_zero, **counts})
 

@@ -54,6 +54,10 @@ def test_the_command_starts_without_what_only_some_of_it_needs() -> None:
             "redis.ConnectionError('Connection refused.')",
             "Redis cannot be used: Connection refused. Start it, or point RETINT_REDIS_URL at one that runs.",
         ),
+        (
+            "redis.ResponseError('MISCONF Errors writing to the AOF file: No space left on device')",
+            "Redis refuses to write, mostly since the disk that it keeps its file on is full. Make room there first.",
+        ),
         ("FileNotFoundError(2, 'No such file or directory', 'a.mp4')", "a.mp4: No such file or directory."),
     ],
 )
