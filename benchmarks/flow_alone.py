@@ -4,7 +4,8 @@
     retint evaluate CLIPS --json model.json && python benchmarks/flow_alone.py CLIPS --beside model.json
 
 Prints one JSON object: both flows' figures clip by clip, measured as `retint evaluate` does, the better of the two, and
-with `--beside` that model's own less the better flow's. The luma is that of the true colors, or of `--input`.
+with `--beside` that model's own (tuned, where it was) less the better flow's. Luma is that of the true colors, or of
+`--input`; the first frame is the only reference.
 """
 
 import argparse
@@ -120,12 +121,19 @@ def main() -> None:
     parser.add_argument("--frames", type=int, help="the first so many of each clip only")
     parser.add_argument("--beside", nargs="*", type=Path, default=[], help="reports of `retint evaluate --json`")
     given = parser.parse_args()
-    reports = [clip for path in given.beside for clip in json.loads(path.read_text())["clips"]]
-    models = {report["clip"]: report["tuned"] or report["untuned"] for report in reports}
+    reports = [json.loads(path.read_text()) for path in given.beside]
+    models = {clip["clip"]: clip["tuned"] or clip["untuned"] for report in reports for clip in report["clips"]}
+    asked = {"frames": given.frames, "references": 1, "input": given.input}
+    for path, report in zip(given.beside, reports, strict=True):
+        if any(report["settings"][name] != value for name, value in asked.items()):
+            parser.error(f"{path} was measured otherwise: expected {asked}. Give both the same options.")
     flows: dict[str, dict[str, dict[str, float]]] = {}
     better: dict[str, dict[str, float]] = {}
     truths: dict[str, float] = {}
-    for clip in find_clips(given.clips, source=given.input):
+    clips = find_clips(given.clips, source=given.input)
+    if missing := {clip.name for clip in clips} - models.keys() if models else set():
+        parser.error(f"The reports lack {', '.join(sorted(missing))}: measure the same clips.")
+    for clip in clips:
         flows[clip.name] = measured(clip, frames=given.frames)
         truths[clip.name] = cdc_of_truth(clip, frames=given.frames)
         better[clip.name] = max(flows[clip.name].values(), key=lambda figures: figures["rgb_psnr_db"])
@@ -137,9 +145,7 @@ def main() -> None:
         "cdc_of_the_true_colors": truths,
     }
     if models:
-        result["model_less_the_better"] = {
-            name: less(models[name], figures) for name, figures in better.items() if name in models
-        }
+        result["model_less_the_better"] = {name: less(models[name], figures) for name, figures in better.items()}
     print(json.dumps(result, indent=2))
 
 

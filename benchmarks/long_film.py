@@ -344,13 +344,14 @@ def start_workers(count: int, *, folder: Path, redis_url: str) -> "list[subproce
         "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, "-m", "cli", "worker"]
+    cores = sorted(os.sched_getaffinity(0))
     running = []
     with (folder / "workers.log").open("wb") as log:
         for number in range(count):
             running.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
             # Beside its one thread a worker has processes that decode: a core of its own holds all to that.
-            cores = sorted(os.sched_getaffinity(0))
-            os.sched_setaffinity(running[-1].pid, {cores[number % len(cores)]})
+            if count <= len(cores):
+                os.sched_setaffinity(running[-1].pid, {cores[number]})
     return running
 
 

@@ -16,8 +16,8 @@ class Fused:
     trust: Tensor
     """[B, 1, h, w] in 0..1: how likely the network takes the color to be right; what the next frame is told of it."""
     confidence: Tensor
-    """[B, 1, h, w] in 0..1: the trust, less where luma, flow or similarity speak against what was chosen. Trained on
-    films, the network knows nothing of pictures that show something else; these do."""
+    """[B, 1, h, w] in 0..1: the trust, less where luma, flow or similarity speak against what was chosen, or no color
+    was. Trained on films, the network knows nothing of pictures that show something else; these do."""
 
 
 class Prior(nn.Module):
@@ -121,7 +121,7 @@ class Fusion(nn.Module):
         nn.init.zeros_(self.out.weight)
         assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)
-        # Most of what flow carries is right.
+        # To start from, next to nothing is left without color, and most of what flow carries is right.
         nn.init.constant_(self.out.bias[-8:-4], -4.0)
         nn.init.constant_(self.out.bias[-4:], 2.0)
 
