@@ -106,20 +106,19 @@ def _line(error: Exception) -> str | None:
     # Imported here: after a failure a moment does not matter, before every command it would.
     import retint
     from pydantic import ValidationError
-    from redis.exceptions import RedisError
 
     import jobs.errors
     import models.errors
-    from jobs.connection import REDIS_AWAY
+    from jobs.connection import REDIS_AWAY, WritesRefused
 
     if isinstance(error, retint.Unauthorized):
         return f"{error} The command sends the key that RETINT_API_KEY holds."
     if isinstance(error, CommandError | jobs.errors.RetintError | models.errors.ModelError | retint.RetintError):
         return str(error)
+    if isinstance(error, WritesRefused):
+        return f"Redis refuses to write: {str(error).rstrip('.')}. Make room on the disk that it keeps its file on."
     if isinstance(error, REDIS_AWAY):
         return f"Redis cannot be used: {str(error).rstrip('.')}. Start it, or point RETINT_REDIS_URL at one that runs."
-    if isinstance(error, RedisError) and str(error).startswith("MISCONF"):
-        return "Redis refuses to write, mostly since the disk that it keeps its file on is full. Make room there first."
     if isinstance(error, ValidationError) and error.title == "Settings":
         first = error.errors()[0]
         name = "RETINT_" + "_".join(str(part) for part in first["loc"]).upper()

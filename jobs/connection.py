@@ -8,7 +8,15 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
+from redis.connection import DefaultParser
+from redis.exceptions import (
+    ConnectionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
 from redis.retry import Retry
 
 from jobs.errors import StartupError
@@ -22,9 +30,24 @@ _SETTINGS: dict[str, Any] = {
     "retry_on_error": [ConnectionError, TimeoutError],
 }
 _IMPATIENT: dict[str, Any] = {"socket_connect_timeout": 1.0, "socket_timeout": 1.0}
-REDIS_AWAY: tuple[type[RedisError], ...] = (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError)
-"""What a command raises where Redis cannot serve now, and may again soon: it is away, its memory is full (it answers
-so under `noeviction`), or it is a replica until a failover ends."""
+
+
+class WritesRefused(ResponseError):
+    """Redis cannot keep what it would write, mostly since its disk is full; it goes on once there is room."""
+
+
+# The client has no class of its own for this answer, and would raise what a wrong command raises.
+DefaultParser.EXCEPTION_CLASSES["MISCONF"] = WritesRefused
+
+REDIS_AWAY: tuple[type[RedisError], ...] = (
+    ConnectionError,
+    TimeoutError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    WritesRefused,
+)
+"""What a command raises where Redis cannot serve now, and may again soon: it is away, its memory (it answers so under
+`noeviction`) or its disk is full, or it is a replica until a failover ends."""
 
 
 def connect(url: str) -> Redis:

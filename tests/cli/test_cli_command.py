@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-PYTHON_CALLS_RUN = "from cli.main import run_command\nimport jobs.errors, models.errors, redis, retint\n"
+PYTHON_CALLS_RUN = (
+    "from cli.main import run_command\nimport jobs.connection, jobs.errors, models.errors, redis, retint\n"
+)
 
 
 def run_python(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -55,8 +57,8 @@ def test_the_command_starts_without_what_only_some_of_it_needs() -> None:
             "Redis cannot be used: Connection refused. Start it, or point RETINT_REDIS_URL at one that runs.",
         ),
         (
-            "redis.ResponseError('MISCONF Errors writing to the AOF file: No space left on device')",
-            "Redis refuses to write, mostly since the disk that it keeps its file on is full. Make room there first.",
+            "jobs.connection.WritesRefused('No space left on device')",
+            "Redis refuses to write: No space left on device. Make room on the disk that it keeps its file on.",
         ),
         ("FileNotFoundError(2, 'No such file or directory', 'a.mp4')", "a.mp4: No such file or directory."),
     ],
