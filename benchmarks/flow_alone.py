@@ -12,7 +12,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,7 +28,7 @@ from models.color import rgb_to_ycbcr
 from models.metrics import color_distribution_consistency
 from models.motion import Luma8, Plane, estimate_flow, warp
 from models.retint.colorizer import DESCRIPTION, half_luma
-from worker.evaluation import EvaluationSettings, evaluate_clip
+from worker.evaluation import EvaluationSettings, Scores, evaluate_clip, mean_scores
 from worker.evaluation_clips import Clip, find_clips, open_clip
 
 COMPARED = ("rgb_psnr_db", "ssim", "ab_psnr_db", "ciede2000", "cdc")
@@ -81,18 +80,18 @@ class Flow:
         return iter(())
 
     def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> Example:
-        raise NotImplementedError("Flow learns nothing.")
+        raise NotImplementedError("Flow has no weights to tune, so that nothing asks for examples.")
 
 
 def _planes_last(planes: Tensor) -> Plane:
     return np.ascontiguousarray(planes.permute(1, 2, 0).numpy())
 
 
-def measured(clip: Clip, *, frames: int | None) -> dict[str, dict[str, float]]:
+def measured(clip: Clip, *, frames: int | None) -> dict[str, Scores]:
     """Figures of both flows."""
     settings = EvaluationSettings(tuning=TuningOptions(iterations=0), frames=frames)
     flows = {"frame_to_frame": Flow(from_reference=False), "from_the_reference": Flow(from_reference=True)}
-    return {name: told(asdict(evaluate_clip(clip, flow, settings=settings).untuned)) for name, flow in flows.items()}
+    return {name: evaluate_clip(clip, flow, settings=settings).untuned for name, flow in flows.items()}
 
 
 def cdc_of_truth(clip: Clip, *, frames: int | None) -> float:
@@ -101,17 +100,12 @@ def cdc_of_truth(clip: Clip, *, frames: int | None) -> float:
         return round(color_distribution_consistency(torch.from_numpy(one).permute(2, 0, 1) for one in pictures), 6)
 
 
-def told(scores: dict[str, float]) -> dict[str, float]:
-    return {name: round(scores[name], 6) for name in COMPARED}
+def told(scores: Scores) -> dict[str, float]:
+    return {name: round(getattr(scores, name), 6) for name in COMPARED}
 
 
-def mean(figures: Iterable[dict[str, float]]) -> dict[str, float]:
-    rows = list(figures)
-    return {name: round(sum(row[name] for row in rows) / len(rows), 6) for name in COMPARED}
-
-
-def less(figures: dict[str, float], others: dict[str, float]) -> dict[str, float]:
-    return {name: round(figures[name] - others[name], 6) for name in COMPARED}
+def less(model: dict[str, float], flow: Scores) -> dict[str, float]:
+    return {name: round(model[name] - getattr(flow, name), 6) for name in COMPARED}
 
 
 def main() -> None:
@@ -127,8 +121,8 @@ def main() -> None:
     for path, report in zip(given.beside, reports, strict=True):
         if any(report["settings"][name] != value for name, value in asked.items()):
             parser.error(f"{path} was measured otherwise: expected {asked}. Give both the same options.")
-    flows: dict[str, dict[str, dict[str, float]]] = {}
-    better: dict[str, dict[str, float]] = {}
+    flows: dict[str, dict[str, Scores]] = {}
+    better: dict[str, Scores] = {}
     truths: dict[str, float] = {}
     clips = find_clips(given.clips, source=given.input)
     if missing := {clip.name for clip in clips} - models.keys() if models else set():
@@ -136,16 +130,18 @@ def main() -> None:
     for clip in clips:
         flows[clip.name] = measured(clip, frames=given.frames)
         truths[clip.name] = cdc_of_truth(clip, frames=given.frames)
-        better[clip.name] = max(flows[clip.name].values(), key=lambda figures: figures["rgb_psnr_db"])
-        print(clip.name, better[clip.name], file=sys.stderr, flush=True)
+        better[clip.name] = max(flows[clip.name].values(), key=lambda scores: scores.rgb_psnr_db)
+        print(clip.name, told(better[clip.name]), file=sys.stderr, flush=True)
     result: dict[str, Any] = {
-        "clips": flows,
-        "mean": {name: mean(clip[name] for clip in flows.values()) for name in next(iter(flows.values()))},
-        "mean_of_the_better": mean(better.values()),
+        "clips": {clip: {name: told(scores) for name, scores in both.items()} for clip, both in flows.items()},
+        "mean": {
+            name: told(mean_scores([both[name] for both in flows.values()])) for name in next(iter(flows.values()))
+        },
+        "mean_of_the_better": told(mean_scores([*better.values()])),
         "cdc_of_the_true_colors": truths,
     }
     if models:
-        result["model_less_the_better"] = {name: less(models[name], figures) for name, figures in better.items()}
+        result["model_less_the_better"] = {name: less(models[name], scores) for name, scores in better.items()}
     print(json.dumps(result, indent=2))
 
 
