@@ -1,6 +1,7 @@
 """Matching: pictures described so that cells of one color lie close together, and looked up by that."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -92,14 +93,15 @@ class Description(nn.Module):
         values = values.transpose(1, 2)
         parts, nearest = [], []
         chunk = CPU_QUERIES if queries.device.type == "cpu" else GPU_QUERIES
-        for start in range(0, rows.shape[1], chunk):
-            scores = torch.bmm(rows[:, start : start + chunk], keys)
-            if hidden is not None:
-                scores = scores.masked_fill(hidden[start : start + chunk], -torch.inf)
-            nearest.append(scores.argmax(-1))
-            highest = scores.amax(-1, keepdim=True)
-            share = scores.softmax(-1)
-            parts.append(torch.cat([torch.bmm(share, values), highest, share.amax(-1, keepdim=True)], -1))
+        with _fast_products():
+            for start in range(0, rows.shape[1], chunk):
+                scores = torch.bmm(rows[:, start : start + chunk], keys)
+                if hidden is not None:
+                    scores = scores.masked_fill(hidden[start : start + chunk], -torch.inf)
+                nearest.append(scores.argmax(-1))
+                highest = scores.amax(-1, keepdim=True)
+                share = scores.softmax(-1)
+                parts.append(torch.cat([torch.bmm(share, values), highest, share.amax(-1, keepdim=True)], -1))
         planes = torch.cat(parts, 1).transpose(1, 2).reshape(batch, -1, height, width)
         return Found(
             values=planes[:, :-2],
@@ -127,6 +129,24 @@ class Description(nn.Module):
         place = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))[None] / self.log_reach.exp()
         place = place.expand(batch, -1, -1, -1)
         return place, -0.5 * place.square().sum(1, keepdim=True)
+
+
+@contextmanager
+def _fast_products() -> Iterator[None]:
+    """Products of float32 matrices may be taken of bfloat16 or TF32, where a device is faster so.
+
+    Scores, up to some 40, may then differ by hundredths between machines; their sums are of float32 as before. Most
+    CPUs have no such products: there another library does the same in float32, on AMD's in half the time.
+
+    It holds for the whole process, so that what other threads multiply meanwhile may be less exact too, and where two
+    of them look up at once, afterwards.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _on_grid(plane: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -4,6 +4,7 @@ So a step of training costs little beyond the network, and whole frames can be t
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -84,7 +85,8 @@ def runs(all_materials: Sequence[Material], *, seed: int) -> list[Run]:
     for number, material in enumerate(all_materials):
         for turn in range(RUNS):
             chosen[(number, *_frames(len(material.luma), turn=turn, random=random))] = None
-    return [_run(all_materials[number], frames) for number, *frames in chosen]
+    with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as pool:
+        return list(pool.map(lambda run: _run(all_materials[run[0]], run[1:]), chosen))
 
 
 def _frames(count: int, *, turn: int, random: np.random.Generator) -> list[int]:
