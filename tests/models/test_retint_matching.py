@@ -10,9 +10,6 @@ from models.features import CHANNELS
 from models.retint import matching
 from models.retint.matching import Description, Found
 
-BFLOAT16 = 0.005
-"""As exact as sums of products of numbers up to 1 are where the machine takes them of bfloat16."""
-
 
 def features(*, seed: int = 0, rows: int = 8, columns: int = 12) -> list[Tensor]:
     """Random features of strides 4, 8 and 16 of a picture of `rows` x `columns` cells."""
@@ -46,8 +43,8 @@ def test_a_picture_is_found_in_itself(description: Description) -> None:
     found = look_up(description, described, described, values)
     assert described.shape == (1, Description.SIZE, 8, 12)
     torch.testing.assert_close(described.norm(dim=1), torch.full((1, 8, 12), (4 * math.exp(5.0)) ** 0.5))
-    torch.testing.assert_close(found.values, values.reshape(1, 3, 8, 12), atol=BFLOAT16, rtol=0)
-    torch.testing.assert_close(found.similarity, torch.ones(1, 1, 8, 12), atol=BFLOAT16, rtol=0)
+    torch.testing.assert_close(found.values, values.reshape(1, 3, 8, 12), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.similarity, torch.ones(1, 1, 8, 12), atol=1e-3, rtol=0)
     assert torch.equal(found.nearest.flatten(), torch.arange(96))
 
 
@@ -91,7 +88,7 @@ def test_the_colors_found_are_hardly_others_with_products_of_bfloat16(descriptio
     queries, keys = description.placed(other), description.as_keys(one)
     exact = description.look_up(queries, keys, values)
     coarse = description.look_up(*(given.bfloat16().float() for given in (queries, keys, values)))
-    torch.testing.assert_close(coarse.values, exact.values, atol=2 * BFLOAT16, rtol=0)
+    torch.testing.assert_close(coarse.values, exact.values, atol=0.01, rtol=0)
 
 
 def test_looking_up_leaves_the_precision_of_other_products_as_it_was(description: Description) -> None:
