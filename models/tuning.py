@@ -21,8 +21,9 @@ MEASURED_VARIATIONS = (0, 1)
 """Samples of each reference that are measured and never trained on; models may make odd and even ones differently."""
 SMALLEST_GAIN_DB = 0.005
 """Less than this is no better."""
-SMALLEST_REHEARSED_GAIN_DB = 0.02
-"""Tuned weights that gain less in a rehearsal are not used: what one reference tells may not hold for a film."""
+SMALLEST_REHEARSED_GAIN_DB = 0.1
+"""Tuned weights that gain less in a rehearsal are not used: what one reference tells may not hold for a film. Of 13 clips
+held out, the two between this and 0.02 gained 0.12 dB and lost 0.18 dB on the film."""
 MEASURED_REFERENCES = 4
 """References whose held-out parts are measured after every step, the first ones; all are trained on."""
 

@@ -24,7 +24,7 @@ def seconds_allowed(
     if not isinstance(options, JobOptions):
         return min(LONGEST_SECONDS, OVERHEAD_SECONDS + video.frames * SECONDS_PER_MEGAPIXEL * megapixels)
     # Work grows with the area fed; the table is for a short side of about 480.
-    area = max(1.0, ((options.working_size or 480) / 480) ** 2)
+    area = max(1.0, ((options.working_size or 576) / 480) ** 2)
     frames = video.frames * (SECONDS_PER_FRAME[options.model] * area + SECONDS_PER_MEGAPIXEL * megapixels)
     steps = options.resolved_tuning.iterations * max(1, references)
     return min(LONGEST_SECONDS, OVERHEAD_SECONDS + frames + steps * SECONDS_PER_STEP[options.model] * area)

@@ -27,6 +27,7 @@ from models.retint.offers import (
     Source,
     flow_offer,
     flow_offers,
+    likeness_along,
     memory_offer,
     reference_offers,
     source_of,
@@ -38,7 +39,7 @@ DESCRIPTION = ModelDescription(
     license="Apache-2.0",
     source="Shipped with this project; features from EfficientNet-lite0 trained on ImageNet.",
     size_multiple=8,
-    working_size=480,
+    working_size=576,
     restores=False,
     propagates=True,
     references_must_be_frames=False,
@@ -97,6 +98,13 @@ class ColoredFrame:
         return torch.cat([self.chroma, self.trust, self.frame.low], 1)
 
 
+@dataclass(frozen=True, slots=True)
+class DescribedFrame:
+    picture: ColoredFrame
+    description: Tensor
+    """[1, SIZE, gh, gw]."""
+
+
 @dataclass(slots=True)
 class ReferenceState:
     """What a shot keeps of one reference."""
@@ -106,6 +114,10 @@ class ReferenceState:
     motion: Motion | None = None
     """From the frame before: where this frame's search starts."""
 
+    @property
+    def described(self) -> DescribedFrame:
+        return DescribedFrame(self.picture, self.source.description)
+
 
 @dataclass(slots=True)
 class ShotState:
@@ -114,7 +126,7 @@ class ShotState:
     references: list[ReferenceState]
     memory: list[Source]
     """Frames as they were colored, the latest last."""
-    latest: deque[ColoredFrame] = field(default_factory=lambda: deque(maxlen=EARLIER))
+    latest: deque[DescribedFrame] = field(default_factory=lambda: deque(maxlen=EARLIER))
     """The frames before, the latest last."""
     since_remembered: int = 0
 
@@ -172,9 +184,9 @@ class RetintColorizer:
                 if not references:
                     yield uncolored(luma.to(self._device))
                 elif index == 0 and first_is_reference:
-                    known = state.references[0].picture
+                    known = state.references[0].described
                     state.latest.append(known)
-                    yield Prediction(chroma=known.chroma[0], confidence=known.trust[0, 0])
+                    yield Prediction(chroma=known.picture.chroma[0], confidence=known.picture.trust[0, 0])
                 else:
                     yield self._predict(state, luma, pool=pool)
 
@@ -277,25 +289,28 @@ class RetintColorizer:
         in_references = reference_offers(describe, queries, luma, references=sources, pictures=pictures)
         return torch.cat([in_references, memory_offer(describe, queries, luma, memory=memory)], 1)
 
-    def _flown(self, motion: Motion) -> Flown:
+    def _flown(self, motion: Motion, description: Tensor, source: Tensor) -> Flown:
+        """By `motion` from the picture that `source` describes to the one that `description` does."""
         flow, residual, error = (
             torch.from_numpy(plane).to(self._device) for plane in (motion.flow, motion.residual, motion.disagreement)
         )
+        flow = flow.permute(2, 0, 1)[None]
         return Flown(
-            flow=flow.permute(2, 0, 1)[None],
+            flow=flow,
             residual=residual[None, None],
             error=error[None, None].clamp(max=FARTHEST_FLOW_ERROR) / FARTHEST_FLOW_ERROR,
+            likeness=likeness_along(flow, description, source),
         )
 
     @torch.no_grad()
     def _predict(self, state: ShotState, luma: Tensor, *, pool: ThreadPoolExecutor) -> Prediction:
         half = half_luma(luma)
         reference, last = state.references[0], state.references[0].motion
-        before = state.latest[-1] if state.latest else reference.picture
-        earlier = state.latest[0] if state.latest else reference.picture
+        before = state.latest[-1] if state.latest else reference.described
+        earlier = state.latest[0] if state.latest else reference.described
         motions = [
-            pool.submit(measure_motion, half, before.frame.half),
-            pool.submit(measure_motion, half, earlier.frame.half),
+            pool.submit(measure_motion, half, before.picture.frame.half),
+            pool.submit(measure_motion, half, earlier.picture.frame.half),
             pool.submit(
                 measure_motion,
                 half,
@@ -310,9 +325,15 @@ class RetintColorizer:
         frame = Frame(planes, half, self._features(planes))
         description = self._network.description(frame.features, frame.luma)
         offers = [
-            flow_offers(before.planes, frame.low, by=self._flown(from_before)),
-            flow_offers(reference.picture.planes, frame.low, by=self._flown(reference.motion)),
-            flow_offer(earlier.planes, by=self._flown(from_earlier)),
+            flow_offers(
+                before.picture.planes, frame.low, by=self._flown(from_before, description, before.description)
+            ),
+            flow_offers(
+                reference.picture.planes,
+                frame.low,
+                by=self._flown(reference.motion, description, reference.source.description),
+            ),
+            flow_offer(earlier.picture.planes, by=self._flown(from_earlier, description, earlier.description)),
             self._found(
                 frame,
                 description,
@@ -322,7 +343,7 @@ class RetintColorizer:
         ]
         fused = self._network.fusion(Offers(planes, torch.cat(offers, 1)))
         colored = ColoredFrame(frame, fused.chroma, trust=fused.trust)
-        state.latest.append(colored)
+        state.latest.append(DescribedFrame(colored, description))
         self._remember(state, description, picture=colored)
         return Prediction(chroma=fused.chroma[0], confidence=fused.confidence[0, 0])
 

@@ -23,12 +23,12 @@ class Fused:
 class Prior(nn.Module):
     """The weight of each offer before the network looks: a softmax of what is linear in the evidence against it."""
 
-    EVIDENCE = 8
+    EVIDENCE = 9
 
     def __init__(self) -> None:
         super().__init__()
         # One row an offer and the bias last. To start from, all evidence speaks against an offer but trust and share.
-        against = torch.tensor([-0.4, -1.0, -0.2, -0.2, -0.1, 0.5, 0.0, -0.7, 0.0])
+        against = torch.tensor([-0.4, -1.0, -0.2, -0.2, -0.1, 0.5, 0.0, -0.7, 0.0, 0.0])
         self.coefficients = nn.Parameter(against.repeat(len(OFFERS), 1))
 
     def forward(self, evidence: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def evidence(planes: Tensor) -> Tensor:
     """[B, N, EVIDENCE, h, w] of offers [B, N, PLANES, h, w]: what speaks for and against each.
 
     Residual of luma at the pixel, over 7x7 and over 21x21 pixels; flow error at the pixel and over 7x7; trust; share;
-    and how far the color is from the median of all offers.
+    how far the color is from the median of all offers; and likeness.
     """
     # Saturating scales: beyond a tenth of the luma range, or some pixels, wrong is wrong.
     residuals = planes[:, :, 2].abs()
@@ -56,6 +56,7 @@ def evidence(planes: Tensor) -> Tensor:
             planes[:, :, 4],
             planes[:, :, 5],
             (oddity(planes[:, :, :2]) / 0.05).clamp(max=4.0),
+            planes[:, :, 6],
         ],
         dim=2,
     )
@@ -108,7 +109,7 @@ class Fusion(nn.Module):
         fine, middle, coarse = self.WIDTHS
         count = len(OFFERS)
         self.prior = Prior()
-        self.stem = nn.Conv2d(16 + 4 * 4 * count + 3 * count, fine, 1)
+        self.stem = nn.Conv2d(16 + 4 * 4 * count + 4 * count, fine, 1)
         self.fine = Residual(fine)
         self.down_middle = Block(fine, middle, stride=2)
         self.middle = nn.Sequential(Residual(middle), Residual(middle))

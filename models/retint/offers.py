@@ -11,8 +11,9 @@ from models.retint.matching import Description, Found
 
 FARTHEST_FLOW_ERROR = 8.0
 """Pixels of forward-backward error beyond which wrong is wrong."""
-PLANES = 6
-"""Of an offer: chroma (2), luma residual, flow error (0..1), trust, share of the nearest match (1 for flow)."""
+PLANES = 7
+"""Of an offer: chroma (2), luma residual, flow error (0..1), trust, share of the nearest match (1 for flow), likeness:
+the similarity (-1..1) of what is described here and where the color is from."""
 OFFERS = ("previous", "near previous", "direct", "near direct", "earlier", "matched", "near match", "remembered")
 """The order in which offers are stacked."""
 FLOWN = 5
@@ -61,6 +62,11 @@ class Source:
     grid: tuple[int, int]
     """Rows and columns of the N cells."""
 
+    @property
+    def description(self) -> Tensor:
+        """[B, SIZE, *grid]: what the keys were made of."""
+        return self.keys[:, : Description.SIZE].unflatten(2, self.grid)
+
 
 def source_of(describe: Description, description: Tensor, *, picture: Tensor) -> Source:
     """From the description of a frame and its `picture` [B, 4, h, w]: chroma, trust, luma."""
@@ -79,6 +85,21 @@ class Flown:
     """[B, 1, h, w]: luma that differs."""
     error: Tensor
     """[B, 1, h, w] in 0..1: the flow's forward-backward error, by `FARTHEST_FLOW_ERROR`."""
+    likeness: Tensor
+    """[B, 1, h, w] in -1..1, see `likeness_along`."""
+
+
+def likeness_along(flow: Tensor, description: Tensor, source: Tensor) -> Tensor:
+    """[B, 1, h, w]: the cosine similarity of `description` [B, SIZE, gh, gw] with that of another picture, `source`,
+    where `flow` [B, 2, h, w] in pixels leads.
+
+    Luma may fit by chance where flow has lost what it followed; what surrounds it fits less often.
+    """
+    size, grid = (flow.shape[-2], flow.shape[-1]), (description.shape[-2], description.shape[-1])
+    cells = flow.new_tensor([grid[1] / size[1], grid[0] / size[0]])[:, None, None]
+    moved = warp_planes(source, F.adaptive_avg_pool2d(flow, grid) * cells)
+    alike = F.cosine_similarity(description, moved, dim=1)[:, None]
+    return F.interpolate(alike, size=size, mode="bilinear", align_corners=False)
 
 
 def flow_offers(picture: Tensor, luma: Tensor, *, by: Flown) -> Tensor:
@@ -92,7 +113,8 @@ def flow_offers(picture: Tensor, luma: Tensor, *, by: Flown) -> Tensor:
 def flow_offer(picture: Tensor, *, by: Flown) -> Tensor:
     """[B, 1, PLANES, h, w]: `picture` [B, 4, h, w] (chroma, trust, luma) moved."""
     moved = warp_planes(picture[:, :3], by.flow)
-    return torch.cat([moved[:, :2], by.residual, by.error, moved[:, 2:], torch.ones_like(by.residual)], 1)[:, None]
+    planes = [moved[:, :2], by.residual, by.error, moved[:, 2:], torch.ones_like(by.residual), by.likeness]
+    return torch.cat(planes, 1)[:, None]
 
 
 def reference_offers(
@@ -154,7 +176,8 @@ def look_nearby(picture: Tensor, luma: Tensor, *, flow: Tensor, near: Near) -> T
 
 
 def _beside(found: Tensor, luma: Tensor, *, like: Tensor) -> Tensor:
-    """[B, PLANES, h, w] of what `look_nearby` found, with the flow error and share of the offer `like` [B, PLANES]."""
+    """[B, PLANES, h, w] of what `look_nearby` found, with the flow error, share and likeness of the offer `like`
+    [B, PLANES, h, w]."""
     return torch.cat([found[:, :2], luma - found[:, 3:], like[:, 3:4], found[:, 2:3], like[:, 5:]], 1)
 
 
@@ -166,7 +189,7 @@ def _matched(found: Found, luma: Tensor) -> Tensor:
     chroma, trust, luma_found = found.values[:, :2], found.values[:, 2:3], found.values[:, 3:]
     residual = F.adaptive_avg_pool2d(luma, (trust.shape[-2], trust.shape[-1])) - luma_found
     trust = (trust * found.similarity).clamp(0, 1)
-    planes = torch.cat([chroma, residual, torch.zeros_like(residual), trust, found.share], 1)
+    planes = torch.cat([chroma, residual, torch.zeros_like(residual), trust, found.share, found.similarity], 1)
     return F.interpolate(planes, size=(luma.shape[-2], luma.shape[-1]), mode="bilinear", align_corners=False)
 
 

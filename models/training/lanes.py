@@ -25,6 +25,7 @@ from models.retint.offers import (
     Source,
     flow_offer,
     flow_offers,
+    likeness_along,
     memory_offer,
     reference_offers,
     source_of,
@@ -100,7 +101,7 @@ class Lane:
         low = F.avg_pool2d(luma, 2)
         self._reference = torch.cat([chroma, torch.ones_like(low), low], 1)
         description = describe(run.material.features_of(run.frames[0], self._device), luma)
-        self._latest = deque([self._reference], maxlen=EARLIER)
+        self._latest = deque([(self._reference, description)], maxlen=EARLIER)
         self._source = source_of(describe, description, picture=self._reference)
         self._memory: list[Source] = [self._source] * REMEMBERED
 
@@ -131,8 +132,9 @@ class Lane:
             known = self._from_reference(luma, low)
             self._kept.put(self._run, self._frame, *known)
         description, steady = known[0].float(), known[1].float()
-        previous = flow_offers(self._latest[-1], low, by=self._flown(self._run.previous))
-        earlier = flow_offer(self._latest[0], by=self._flown(self._run.earlier))
+        (before, described_before), (long_before, described_long_before) = self._latest[-1], self._latest[0]
+        previous = flow_offers(before, low, by=self._flown(self._run.previous, description, described_before))
+        earlier = flow_offer(long_before, by=self._flown(self._run.earlier, description, described_long_before))
         queries = self._describe.placed(description)
         remembered = memory_offer(self._describe, queries, low, memory=self._memory)
         truth = self._run.material.chroma_of(self._run.frames[self._frame], self._device)
@@ -145,7 +147,8 @@ class Lane:
     def _from_reference(self, luma: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
         index = self._run.frames[self._frame]
         description = self._describe(self._run.material.features_of(index, self._device), luma)
-        direct = flow_offers(self._reference, low, by=self._flown(self._run.direct))
+        by = self._flown(self._run.direct, description, self._source.description)
+        direct = flow_offers(self._reference, low, by=by)
         found = reference_offers(
             self._describe,
             self._describe.placed(description),
@@ -159,14 +162,16 @@ class Lane:
     def _go_on(self, fused: Fused, description: Tensor) -> None:
         low = F.avg_pool2d(self._luma(), 2)
         picture = torch.cat([fused.chroma.detach(), fused.trust.detach(), low], 1)
-        self._latest.append(picture)
+        self._latest.append((picture, description))
         if self._frame % REMEMBERED_EVERY == 0:
             latest = source_of(self._describe, description, picture=picture)
             self._memory = [*self._memory[1:], latest]
 
-    def _flown(self, packed: Tensor) -> Flown:
+    def _flown(self, packed: Tensor, description: Tensor, source: Tensor) -> Flown:
         planes = packed[self._frame - 1][None].to(self._device).float()
-        return Flown(flow=planes[:, :2], residual=planes[:, 2:3], error=planes[:, 3:])
+        flow = planes[:, :2]
+        likeness = likeness_along(flow, description, source)
+        return Flown(flow, residual=planes[:, 2:3], error=planes[:, 3:], likeness=likeness)
 
     def _luma(self) -> Tensor:
         return self._run.material.luma_of(self._run.frames[self._frame], self._device)

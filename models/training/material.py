@@ -24,9 +24,9 @@ MOST_FRAMES = 72
 AGED_FRAMES = 22
 AGED_EVERY = 3
 """Of the clips, every third once more as an old film."""
-RUNS = 3
+RUNS = 2
 """Of a clip."""
-LONGEST_RUN = 36
+LONGEST_RUN = 60
 """Frames, the reference included."""
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.retint.offers import Flown, Near, flow_offers, look_nearby, match_flow, smooth, warp_planes
+from models.retint.offers import Flown, Near, flow_offers, likeness_along, look_nearby, match_flow, smooth, warp_planes
 
 NEAR = Near(reach=2, spread=1.0)
 
@@ -53,14 +53,33 @@ def test_where_luma_tells_nothing_the_nearest_places_count_most() -> None:
 def test_flow_offers_what_it_moved_and_what_is_near_it() -> None:
     known = picture()
     nothing = torch.zeros(1, 1, *known.shape[-2:])
-    by = Flown(flow=shift(known, x=0, y=0), residual=nothing + 0.1, error=nothing + 0.5)
+    by = Flown(flow=shift(known, x=0, y=0), residual=nothing + 0.1, error=nothing + 0.5, likeness=nothing + 0.7)
     offers = flow_offers(known, known[:, 3:], by=by)
     torch.testing.assert_close(offers[:, 0, :2], known[:, :2])
     torch.testing.assert_close(offers[:, 0, 4:5], known[:, 2:3])
     assert (offers[:, 0, 2] == 0.1).all()
     assert (offers[:, :, 3] == 0.5).all()
     assert (offers[:, :, 5] == 1).all()
+    assert (offers[:, :, 6] == 0.7).all()
     assert offers[:, 1, 2].abs().max() < 0.1  # the residual of what is near is its own
+
+
+def test_likeness_is_highest_where_flow_leads_to_what_is_described_alike() -> None:
+    """Cells of four pixels; the other picture shows everything one cell further right."""
+    here = torch.randn(1, 24, 5, 7, generator=torch.Generator().manual_seed(0))
+    there = here.roll(1, dims=-1)
+    right = likeness_along(shift(picture(), x=4, y=0), here, there)
+    wrong = likeness_along(shift(picture(), x=0, y=4), here, there)
+    assert right.shape == (1, 1, 20, 28)
+    inside = (..., slice(0, 22))
+    torch.testing.assert_close(right[inside], torch.ones(1, 1, 20, 22))
+    assert wrong[inside].abs().mean() < 0.3
+
+
+def test_between_two_cells_likeness_does_not_fall() -> None:
+    """Even pictures are described alike everywhere, whatever the flow."""
+    even = torch.randn(1, 24, 1, 1, generator=torch.Generator().manual_seed(0)).expand(1, 24, 5, 7)
+    torch.testing.assert_close(likeness_along(shift(picture(), x=1.7, y=-2.3), even, even), torch.ones(1, 1, 20, 28))
 
 
 def test_a_match_of_every_cell_with_itself_is_no_motion() -> None:
