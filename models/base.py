@@ -39,7 +39,7 @@ class ModelDescription:
     learning_rate: float
     """Default of Adam in test-time tuning."""
     rehearses: bool = False
-    """Whether tuned weights are used only where a run through the film is better with them, see `models.rehearsal`."""
+    """Whether tuned weights are used only where a rehearsal is clearly better with them, see `models.rehearsal`."""
     revision: int = 1
     """Of the algorithm: raise it whenever the same weights give other colors than before, so that no film is made of
     both. What is kept of films that an earlier one colored is then not taken over."""

@@ -22,8 +22,8 @@ MEASURED_VARIATIONS = (0, 1)
 SMALLEST_GAIN_DB = 0.005
 """Less than this is no better."""
 SMALLEST_REHEARSED_GAIN_DB = 0.1
-"""Tuned weights that gain less in a rehearsal are not used: what one reference tells may not hold for a film. Of 13 clips
-held out, the two between this and 0.02 gained 0.12 dB and lost 0.18 dB on the film."""
+"""Tuned weights that gain less in a rehearsal are not used: what one reference tells may not hold for a film. Of 13
+clips held out, the two that gained 0.02 to 0.1 gained 0.12 dB and lost 0.18 dB on the film."""
 MEASURED_REFERENCES = 4
 """References whose held-out parts are measured after every step, the first ones; all are trained on."""
 
@@ -92,7 +92,7 @@ def tune(
     `held_out.split_picture`): the weights with the best PSNR of ab there are kept, the pretrained ones included, so
     the result is never worse there than the pretrained network. With the objective `l` the best PSNR of L decides,
     among the weights that color no worse. Where a reference has frames nearby and the model rehearses, the best
-    weights must also do better in a rehearsal (`rehearsal.rehearse`), or the pretrained ones are kept.
+    weights must also do clearly better in a rehearsal (`rehearsal.rehearse`), or the pretrained ones are kept.
     Tuning ends early when the best is `patience` steps old.
 
     `on_step` is called with step 0 and after every step; it may raise, which ends tuning with the weights in any state.
@@ -203,7 +203,7 @@ class _Run:
             parameter.add_(noise.to(parameter) * (self.settings.weight_noise * parameter.std()))
 
     def holds_in_a_rehearsal(self, tuned: Sequence[Tensor], *, untuned: Sequence[Tensor]) -> bool:
-        """Whether the tuned weights do better there, or nothing can be rehearsed; the tuned ones are in place after."""
+        """Whether the tuned weights do clearly better there, or nothing can be rehearsed; they are in place after."""
         rehearsed = next((reference for reference in self.references if len(reference.nearby) > 1), None)
         if rehearsed is None or not self.colorizer.description.rehearses:
             return True
@@ -268,7 +268,7 @@ def _tune(run: _Run, *, on_step: Callable[[TuningStep], None], started: float) -
         if not holds:
             run.put_back(untuned_weights)
             best = untuned
-            note = "What tuning learned of the reference did not help in a run through the video and back."
+            note = "What tuning learned of the reference did not help enough in a run through the video and back."
     return TuningReport(
         iterations=len(curve) - 1,
         gain_db=best.ab_db - untuned.ab_db,

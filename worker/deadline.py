@@ -9,9 +9,11 @@ OVERHEAD_SECONDS = 1800.0
 LONGEST_SECONDS = 28 * 24 * 3600.0
 """Below the queue's own last resort, so that the user reads our sentence."""
 
-# About twenty times what two cores of 2020 need for a frame at the default working size.
+# About twenty times what two cores of 2020 need for a frame of some 480 lines.
 SECONDS_PER_FRAME: dict[ModelName, float] = {"retint": 6.0, "deepremaster": 60.0, "exemplar": 120.0}
 SECONDS_PER_STEP: dict[ModelName, float] = {"retint": 10.0, "deepremaster": 300.0, "exemplar": 600.0}
+LARGEST_DEFAULT_SIDE = 576
+"""Of the models' own working sizes."""
 SECONDS_PER_MEGAPIXEL = 6.0
 """Of every frame stored: decoding, filling in the color at full size, encoding."""
 
@@ -23,8 +25,8 @@ def seconds_allowed(
     megapixels = video.width * video.height / 1e6
     if not isinstance(options, JobOptions):
         return min(LONGEST_SECONDS, OVERHEAD_SECONDS + video.frames * SECONDS_PER_MEGAPIXEL * megapixels)
-    # Work grows with the area fed; the table is for a short side of about 480.
-    area = max(1.0, ((options.working_size or 576) / 480) ** 2)
+    # Work grows with the area fed.
+    area = max(1.0, ((options.working_size or LARGEST_DEFAULT_SIDE) / 480) ** 2)
     frames = video.frames * (SECONDS_PER_FRAME[options.model] * area + SECONDS_PER_MEGAPIXEL * megapixels)
     steps = options.resolved_tuning.iterations * max(1, references)
     return min(LONGEST_SECONDS, OVERHEAD_SECONDS + frames + steps * SECONDS_PER_STEP[options.model] * area)

@@ -39,7 +39,7 @@ DESCRIPTION = ModelDescription(
     memory_megabytes_per_megapixel=2800.0,
     # METHOD, section 2: Adam's learning rate in the paper, which tunes another network; unproven here.
     learning_rate=1e-4,
-    revision=1,
+    revision=2,
 )
 
 

@@ -325,9 +325,7 @@ class RetintColorizer:
         frame = Frame(planes, half, self._features(planes))
         description = self._network.description(frame.features, frame.luma)
         offers = [
-            flow_offers(
-                before.picture.planes, frame.low, by=self._flown(from_before, description, before.description)
-            ),
+            flow_offers(before.picture.planes, frame.low, by=self._flown(from_before, description, before.description)),
             flow_offers(
                 reference.picture.planes,
                 frame.low,

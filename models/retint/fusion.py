@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.retint.offers import FARTHEST_FLOW_ERROR, FLOWN, OFFERS, Offers, smooth
+from models.retint.offers import FARTHEST_FLOW_ERROR, FLOWN, OFFERS, PLANES, Offers, smooth
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Fusion(nn.Module):
         fine, middle, coarse = self.WIDTHS
         count = len(OFFERS)
         self.prior = Prior()
-        self.stem = nn.Conv2d(16 + 4 * 4 * count + 4 * count, fine, 1)
+        self.stem = nn.Conv2d(16 + 4 * 4 * count + (PLANES - 3) * count, fine, 1)
         self.fine = Residual(fine)
         self.down_middle = Block(fine, middle, stride=2)
         self.middle = nn.Sequential(Residual(middle), Residual(middle))

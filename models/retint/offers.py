@@ -12,8 +12,8 @@ from models.retint.matching import Description, Found
 FARTHEST_FLOW_ERROR = 8.0
 """Pixels of forward-backward error beyond which wrong is wrong."""
 PLANES = 7
-"""Of an offer: chroma (2), luma residual, flow error (0..1), trust, share of the nearest match (1 for flow), likeness:
-the similarity (-1..1) of what is described here and where the color is from."""
+"""Of an offer: chroma (2), luma residual, flow error (0..1), trust, share of the nearest match (1 for flow), likeness,
+the similarity (1 at most) of what is described here and where the color is from, of a match less by their distance."""
 OFFERS = ("previous", "near previous", "direct", "near direct", "earlier", "matched", "near match", "remembered")
 """The order in which offers are stacked."""
 FLOWN = 5
@@ -65,7 +65,7 @@ class Source:
     @property
     def description(self) -> Tensor:
         """[B, SIZE, *grid]: what the keys were made of."""
-        return self.keys[:, : Description.SIZE].unflatten(2, self.grid)
+        return self.keys[:, : Description.SIZE].reshape(len(self.keys), Description.SIZE, *self.grid)
 
 
 def source_of(describe: Description, description: Tensor, *, picture: Tensor) -> Source:

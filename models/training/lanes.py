@@ -87,6 +87,15 @@ class Kept:
             self._kept[id(run), frame] = (description.half(), offers.half())
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A frame as it was colored."""
+
+    planes: Tensor
+    """[1, 4, h, w]: chroma, trust, luma."""
+    description: Tensor
+
+
 class Lane:
     """One run, frame by frame."""
 
@@ -101,7 +110,7 @@ class Lane:
         low = F.avg_pool2d(luma, 2)
         self._reference = torch.cat([chroma, torch.ones_like(low), low], 1)
         description = describe(run.material.features_of(run.frames[0], self._device), luma)
-        self._latest = deque([(self._reference, description)], maxlen=EARLIER)
+        self._latest = deque([Known(self._reference, description)], maxlen=EARLIER)
         self._source = source_of(describe, description, picture=self._reference)
         self._memory: list[Source] = [self._source] * REMEMBERED
 
@@ -132,9 +141,11 @@ class Lane:
             known = self._from_reference(luma, low)
             self._kept.put(self._run, self._frame, *known)
         description, steady = known[0].float(), known[1].float()
-        (before, described_before), (long_before, described_long_before) = self._latest[-1], self._latest[0]
-        previous = flow_offers(before, low, by=self._flown(self._run.previous, description, described_before))
-        earlier = flow_offer(long_before, by=self._flown(self._run.earlier, description, described_long_before))
+        before, long_before = self._latest[-1], self._latest[0]
+        by = self._flown(self._run.previous, description, before.description)
+        previous = flow_offers(before.planes, low, by=by)
+        by = self._flown(self._run.earlier, description, long_before.description)
+        earlier = flow_offer(long_before.planes, by=by)
         queries = self._describe.placed(description)
         remembered = memory_offer(self._describe, queries, low, memory=self._memory)
         truth = self._run.material.chroma_of(self._run.frames[self._frame], self._device)
@@ -162,7 +173,7 @@ class Lane:
     def _go_on(self, fused: Fused, description: Tensor) -> None:
         low = F.avg_pool2d(self._luma(), 2)
         picture = torch.cat([fused.chroma.detach(), fused.trust.detach(), low], 1)
-        self._latest.append((picture, description))
+        self._latest.append(Known(picture, description))
         if self._frame % REMEMBERED_EVERY == 0:
             latest = source_of(self._describe, description, picture=picture)
             self._memory = [*self._memory[1:], latest]

@@ -29,7 +29,7 @@ MODELS_CONTENT = content_of(
                 source="in the repository",
                 weights_present=True,
                 restores=False,
-                working_size=480,
+                working_size=576,
             )
         ]
     )

@@ -355,8 +355,8 @@ class Film(Tint):
             yield Prediction(chroma=chroma + wrong, confidence=torch.ones(chroma.shape[1:]))
 
 
-@pytest.mark.parametrize(("error", "kept"), [(-0.005, True), (0.005, False)])
-def test_tuned_weights_are_used_where_a_run_through_the_film_is_better_with_them(error: float, kept: bool) -> None:
+@pytest.mark.parametrize(("error", "kept"), [(-0.005, True), (-0.0001, False), (0.005, False)])
+def test_tuned_weights_are_used_where_a_run_through_the_film_is_clearly_better(error: float, kept: bool) -> None:
     model = Film(error=error)
     reference = picture(0)
     reference = replace(reference, nearby=(reference.luma, reference.luma))
