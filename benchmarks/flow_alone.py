@@ -11,7 +11,7 @@ with `--beside` that model's own (tuned, where it was) less the better flow's. L
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,8 +26,8 @@ from jobs.options import TuningOptions
 from models.base import Example, Matrix, ModelDescription, Prediction, Reference
 from models.color import rgb_to_ycbcr
 from models.metrics import color_distribution_consistency
-from models.motion import Luma8, Plane, estimate_flow, warp
-from models.retint.colorizer import DESCRIPTION, half_luma
+from models.motion import Luma8, Plane, estimate_fine_flow, estimate_flow, warp
+from models.retint.colorizer import DESCRIPTION, eight_bit, half_luma
 from worker.evaluation import EvaluationSettings, Scores, evaluate_clip, mean_scores
 from worker.evaluation_clips import Clip, find_clips, open_clip
 
@@ -35,13 +35,16 @@ COMPARED = ("rgb_psnr_db", "ssim", "ab_psnr_db", "ciede2000", "cdc")
 
 
 class Flow:
-    """Chroma moved by dense inverse search at chroma's resolution, as the default model's first offers are.
+    """Chroma moved by dense inverse search, as the default model's first offers are: from frame to frame at chroma's
+    resolution, straight from the reference at luma's.
 
     One reference, the first frame.
     """
 
     def __init__(self, *, from_reference: bool) -> None:
         self._from_reference = from_reference
+        self._codes: Callable[[Tensor], Luma8] = eight_bit if from_reference else half_luma
+        self._estimate: Callable[..., Plane] = estimate_fine_flow if from_reference else estimate_flow
 
     @property
     def description(self) -> ModelDescription:
@@ -58,13 +61,13 @@ class Flow:
         matrix: Matrix,
         restore: bool = False,  # noqa: ARG002 - flow restores nothing
     ) -> Iterator[Prediction]:
-        source: Luma8 = half_luma(references[0].luma)
+        source: Luma8 = self._codes(references[0].luma)
         chroma: Plane = _planes_last(F.avg_pool2d(rgb_to_ycbcr(references[0].rgb, matrix=matrix)[None, 1:], 2)[0])
         last = None
         for index, luma in enumerate(lumas):
-            target, colored = half_luma(luma), chroma
+            target, colored = self._codes(luma), chroma
             if index > 0:
-                flow = estimate_flow(target, source, initial=last)
+                flow = self._estimate(target, source, initial=last)
                 colored = warp(chroma, flow)
                 if self._from_reference:
                     last = flow

@@ -46,7 +46,7 @@ DESCRIPTION = ModelDescription(
     memory_megabytes_per_megapixel=410.0,
     learning_rate=1e-3,
     rehearses=True,
-    revision=1,
+    revision=2,
 )
 
 MATCHED_REFERENCES = 4
@@ -74,8 +74,10 @@ class Frame:
 
     luma: Tensor
     """[1, 1, H, W]."""
+    codes: Luma8
+    """[H, W] in 0..255: the same, for the flow from the reference."""
     half: Luma8
-    """The same at chroma's resolution, at which flow is estimated."""
+    """[h, w]: at chroma's resolution, for the other flows."""
     features: list[Tensor]
 
     @property
@@ -255,7 +257,7 @@ class RetintColorizer:
 
     def _look(self, luma: Tensor) -> Frame:
         planes = luma.to(self._device)[None, None]
-        return Frame(luma=planes, half=half_luma(luma), features=self._features(planes))
+        return Frame(planes, codes=eight_bit(luma), half=half_luma(luma), features=self._features(planes))
 
     @torch.no_grad()
     def _prepare(self, reference: Reference, *, matrix: Matrix) -> ReferenceState:
@@ -304,25 +306,28 @@ class RetintColorizer:
 
     @torch.no_grad()
     def _predict(self, state: ShotState, luma: Tensor, *, pool: ThreadPoolExecutor) -> Prediction:
-        half = half_luma(luma)
+        codes, half = eight_bit(luma), half_luma(luma)
         reference, last = state.references[0], state.references[0].motion
         before = state.latest[-1] if state.latest else reference.described
         earlier = state.latest[0] if state.latest else reference.described
         motions = [
-            pool.submit(measure_motion, half, before.picture.frame.half),
-            pool.submit(measure_motion, half, earlier.picture.frame.half),
+            # What is moved straight from the reference is moved once, and stays as sharp as this flow is precise. It
+            # takes longest, and so begins first.
             pool.submit(
                 measure_motion,
                 half,
                 reference.picture.frame.half,
+                fine=(codes, reference.picture.frame.codes),
                 initial=None if last is None else last.flow,
                 initial_backward=None if last is None else last.backward,
             ),
+            pool.submit(measure_motion, half, before.picture.frame.half),
+            pool.submit(measure_motion, half, earlier.picture.frame.half),
         ]
         # The flows are done before torch begins: both at once would fight for the cores, and torch's threads spin.
-        from_before, from_earlier, reference.motion = (pending.result() for pending in motions)
+        reference.motion, from_before, from_earlier = (pending.result() for pending in motions)
         planes = luma.to(self._device)[None, None]
-        frame = Frame(planes, half, self._features(planes))
+        frame = Frame(planes, codes=codes, half=half, features=self._features(planes))
         description = self._network.description(frame.features, frame.luma)
         offers = [
             flow_offers(before.picture.planes, frame.low, by=self._flown(from_before, description, before.description)),
@@ -361,7 +366,7 @@ def feature_size(height: int, width: int) -> tuple[int, int]:
 
 
 def half_luma(luma: Tensor) -> Luma8:
-    """[H, W] in 0..1 to [H/2, W/2] uint8: chroma's resolution, at which flow is estimated."""
+    """[H, W] in 0..1 to [H/2, W/2] uint8: chroma's resolution."""
     return eight_bit(F.avg_pool2d(luma[None], 2)[0])
 
 

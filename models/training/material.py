@@ -123,7 +123,8 @@ def _material(footage: Footage, *, trunk: FeatureTrunk) -> Material:
 
 
 def _run(material: Material, frames: Sequence[int]) -> Run:
-    halves = [half_luma(unit_luma(material.luma[index].numpy())) for index in frames]
+    codes = [material.luma[index].numpy() for index in frames]
+    halves = [half_luma(unit_luma(plane)) for plane in codes]
     previous, earlier, direct = [], [], []
     last: Motion | None = None
     for number, (before, half) in enumerate(pairwise(halves), start=1):
@@ -132,6 +133,7 @@ def _run(material: Material, frames: Sequence[int]) -> Run:
         last = measure_motion(
             half,
             halves[0],
+            fine=(codes[number], codes[0]),
             initial=None if last is None else last.flow,
             initial_backward=None if last is None else last.backward,
         )

@@ -4,7 +4,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.motion import compose, disagreement, estimate_flow, luma_residual, measure_motion, warp
+from models.motion import (
+    compose,
+    disagreement,
+    estimate_fine_flow,
+    estimate_flow,
+    luma_residual,
+    measure_motion,
+    warp,
+)
 
 
 def texture(height: int = 72, width: int = 96, *, seed: int = 0) -> NDArray[np.uint8]:
@@ -42,6 +50,38 @@ def test_a_start_is_used_and_left_as_it_is() -> None:
     assert np.array_equal(start, np.full_like(start, (-20.0, 0.0)))
 
 
+def test_the_fine_flow_is_that_of_the_half_and_more_precise() -> None:
+    source = texture(144, 192, seed=5)
+    target = shifted(source, 3, -5)
+    truth = np.array([-1.5, 2.5], np.float32)
+    small_target, small_source = (
+        cv2.resize(plane, (96, 72), interpolation=cv2.INTER_AREA) for plane in (target, source)
+    )
+    fine = estimate_fine_flow(target, source)
+    assert fine.shape == (72, 96, 2)
+    inner = np.s_[16:-16, 16:-16]
+    coarse = estimate_flow(np.asarray(small_target, np.uint8), np.asarray(small_source, np.uint8))
+    assert np.abs(fine[inner] - truth).mean() < 0.1 * np.abs(coarse[inner] - truth).mean()
+
+
+def test_the_start_of_a_fine_flow_is_in_pixels_of_the_half() -> None:
+    source = texture(144, 192, seed=3)
+    start = np.full((72, 96, 2), (-20.0, 0.0), np.float32)
+    flow = estimate_fine_flow(shifted(source, 40, 0), source, initial=start)
+    assert np.abs(flow[16:-16, 32:-16] - np.array([-20.0, 0.0], np.float32)).mean() < 0.5
+    assert np.array_equal(start, np.full_like(start, (-20.0, 0.0)))
+
+
+def test_of_fine_planes_only_the_flow_itself_is_estimated() -> None:
+    source, fine_source = texture(seed=4), texture(144, 192, seed=4)
+    # The two tell of different motions, to see which of them was asked.
+    motion = measure_motion(shifted(source, 1, 0), source, fine=(shifted(fine_source, 6, 4), fine_source))
+    inner = np.s_[16:-16, 16:-16]
+    assert np.abs(motion.flow[inner] - np.array([-3.0, -2.0], np.float32)).mean() < 0.1
+    assert np.abs(motion.backward[inner] - np.array([1.0, 0.0], np.float32)).mean() < 0.1
+    assert motion.disagreement.shape == motion.residual.shape == source.shape
+
+
 def test_zero_flow_changes_nothing() -> None:
     plane = np.random.default_rng(0).uniform(size=(20, 30, 2)).astype(np.float32)
     assert np.allclose(warp(plane, np.zeros((20, 30, 2), np.float32)), plane)
@@ -71,3 +111,5 @@ def test_evidence_is_worse_where_something_new_appears() -> None:
 def test_pictures_too_small_for_the_search_are_taken_as_still() -> None:
     tiny = texture(8, 12)
     assert not estimate_flow(tiny, shifted(tiny, 1, 0)).any()
+    twice = texture(16, 24)
+    assert not measure_motion(tiny, tiny, fine=(shifted(twice, 2, 0), twice)).flow.any()

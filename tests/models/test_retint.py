@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,8 +14,9 @@ from models.base import Prediction, Reference
 from models.color import chroma_to_lab, rgb_to_ycbcr
 from models.features import FeatureTrunk
 from models.held_out import split_picture
+from models.motion import Luma8, Motion, measure_motion
 from models.moved_reference import move_reference
-from models.retint.colorizer import RetintColorizer, feature_size
+from models.retint.colorizer import RetintColorizer, eight_bit, feature_size
 from models.retint.network import RetintNetwork
 from models.tuning import TuningSettings, tune
 
@@ -72,6 +75,25 @@ def test_a_moving_texture_gets_its_colors_back(colorizer: RetintColorizer) -> No
         assert prediction.confidence.shape == (HEIGHT // 2, WIDTH // 2)
         assert 0.0 <= float(prediction.confidence.min()) <= float(prediction.confidence.max()) <= 1.0
         assert prediction.luma is None
+
+
+def test_only_flow_straight_from_the_reference_is_estimated_on_all_of_luma(
+    colorizer: RetintColorizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Luma8, Luma8] | None] = []
+
+    def measure(target: Luma8, source: Luma8, **rest: Any) -> Motion:
+        asked.append(rest.get("fine"))
+        return measure_motion(target, source, **rest)
+
+    monkeypatch.setattr("models.retint.colorizer.measure_motion", measure)
+    film = frames(3)
+    run(colorizer, film, [reference(film[0])])
+    fine = [planes for planes in asked if planes is not None]
+    assert (len(asked), len(fine)) == (6, 2)
+    for frame, (target, source) in zip(film[1:], fine, strict=True):
+        assert np.array_equal(target, eight_bit(luma(frame)))
+        assert np.array_equal(source, eight_bit(luma(film[0])))
 
 
 def test_the_references_own_frame_is_the_reference(colorizer: RetintColorizer) -> None:
