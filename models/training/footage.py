@@ -23,6 +23,10 @@ SLOWER, FASTER = 0.45, 0.7
 """Of the motion that tuning gives its samples at once, a frame: what is behind, and what is in front."""
 
 
+class NoFootage(Exception):
+    """There is nothing to train on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Footage:
     """A shot in luma and chroma."""
@@ -43,14 +47,16 @@ def read_library(folders: Sequence[Path], *, hold_out: Sequence[str] = ()) -> Li
     """Decode the clips below `folders` and list the photos; names that match one of `hold_out` are left out.
 
     Raises:
-        ValueError: there is nothing to train on.
+        NoFootage: there is no clip of `SHORTEST_CLIP` frames and no photo.
     """
     files = sorted(path for folder in folders for path in folder.rglob("*") if not _matches(path.stem, hold_out))
     clips = [read_clip(path) for path in files if path.suffix.lower() in CLIP_SUFFIXES]
     photos = [path for path in files if path.suffix.lower() in PHOTO_SUFFIXES]
     library = Library(clips=[clip for clip in clips if len(clip.luma) >= SHORTEST_CLIP], photos=photos)
     if not library.clips and not library.photos:
-        raise ValueError(f"There are no clips and no photos in {', '.join(map(str, folders))}.")
+        raise NoFootage(
+            f"There are no clips of {SHORTEST_CLIP} frames or more and no photos in {', '.join(map(str, folders))}."
+        )
     return library
 
 

@@ -2,15 +2,17 @@
 
     python -m models.training.main FOLDER... --output run --hold-out 'v2v0-*' 'dvp-*'
 
-FOLDER holds photos (.jpg, .png) and short color clips (.mp4, ...), at any depth. The run's folder gets `log.jsonl` (a
-line every 25 steps), `state.pt` (to go on from, with the same command) and `network.safetensors`, the mean of the
-last weights, which `retint evaluate --network FILE` measures.
+FOLDER holds short color clips (.mp4, ...) and photos (.jpg, .png), at any depth; photos are used with `--moved-photos`,
+which sets them in motion. The run's folder gets `log.jsonl` (a line every 25 steps), `state.pt` (to go on from, with
+the same command) and `network.safetensors`, the mean of the last weights, which `retint evaluate --network FILE`
+measures.
 """
 
 import argparse
 import copy
 import json
 import math
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +29,7 @@ from models.features import load_trunk
 from models.retint.colorizer import TRUNK_WEIGHTS
 from models.retint.network import RetintNetwork, load_network
 from models.training.describing import train_step as describe_step
-from models.training.footage import read_library
+from models.training.footage import SHORTEST_CLIP, NoFootage, read_library
 from models.training.lanes import Kept, Lanes, decibels
 from models.training.material import materials, runs
 
@@ -121,8 +123,16 @@ def main() -> None:
     given = _parse()
     device = select_device(given.device)
     cv2.setNumThreads(1)
+    try:
+        library = read_library(given.folders, hold_out=given.hold_out)
+    except NoFootage as error:
+        sys.exit(str(error))
+    if not library.clips and not given.moved_photos:
+        sys.exit(
+            f"There are photos and no clips of {SHORTEST_CLIP} frames or more; --moved-photos 100, say, makes a hundred"
+            " of photos set in motion."
+        )
     given.output.mkdir(parents=True, exist_ok=True)
-    library = read_library(given.folders, hold_out=given.hold_out)
     print(f"{len(library.clips)} clips, {len(library.photos)} photos", flush=True)
     torch.manual_seed(given.seed)
     network = (load_network(given.start).train() if given.start else RetintNetwork()).to(device)
@@ -177,7 +187,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--description-steps", type=int, default=1200)
     parser.add_argument("--fusion-steps", type=int, default=1500)
     parser.add_argument("--start", type=Path, help="weights to start from, such as a run's network.safetensors")
-    parser.add_argument("--moved-photos", type=int, default=0, help="photos set in motion, beside the clips")
+    parser.add_argument("--moved-photos", type=int, default=0, help="clips to make of photos set in motion")
     parser.add_argument("--kept", type=int, default=1300, help="frames whose offers are kept, 4 MB each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")

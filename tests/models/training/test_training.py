@@ -11,13 +11,23 @@ import pytest
 import torch
 
 from models.features import load_trunk
-from models.retint.colorizer import EARLIER, REMEMBERED_EVERY, TRUNK_WEIGHTS
+from models.motion import estimate_fine_flow, estimate_flow
+from models.retint.colorizer import EARLIER, REMEMBERED_EVERY, TRUNK_WEIGHTS, half_luma, unit_luma
 from models.retint.fusion import Fused
 from models.retint.network import RetintNetwork, load_network
 from models.retint.offers import OFFERS, Offers
 from models.training import main as training
 from models.training.describing import draw_pair, train_step
-from models.training.footage import MOVED_FRAMES, MOVED_SIDE, Footage, Library, aged, move_photos, read_library
+from models.training.footage import (
+    MOVED_FRAMES,
+    MOVED_SIDE,
+    Footage,
+    Library,
+    NoFootage,
+    aged,
+    move_photos,
+    read_library,
+)
 from models.training.lanes import Kept, Lane, Lanes, Recoloring, measure
 from models.training.material import Material, Run, materials, runs
 from models.training.objective import as_rgb, frame_loss
@@ -53,7 +63,7 @@ def test_a_folder_is_read_and_what_is_held_out_is_not(folder: Path, library: Lib
     assert [path.stem for path in library.photos] == ["photo0", "photo1"]
     assert len(read_library([folder], hold_out=["photo0", "cl*"]).photos) == 1
     assert not read_library([folder], hold_out=["cl*"]).clips
-    with pytest.raises(ValueError, match="no clips and no photos"):
+    with pytest.raises(NoFootage, match="no clips of 5 frames or more and no photos"):
         read_library([tmp_path])
 
 
@@ -99,6 +109,15 @@ def test_runs_go_both_ways_and_their_flow_leads_to_the_reference(all_runs: list[
     # The scene moves by four pixels a frame, two of chroma's.
     middle = pan.direct[:3, 0, 30:-30, 40:-40].float().mean((-2, -1)).abs()
     torch.testing.assert_close(middle, torch.tensor([2.0, 4.0, 6.0]), atol=0.3, rtol=0)
+    # As the colorizer does it: at luma's resolution straight from the reference, at chroma's from the frame before.
+    asked, known = (pan.material.luma[index].numpy() for index in (pan.frames[1], pan.frames[0]))
+    fine, coarse = (
+        estimate_fine_flow(asked, known),
+        estimate_flow(*(half_luma(unit_luma(one)) for one in (asked, known))),
+    )
+    assert np.allclose(pan.direct[0, :2].permute(1, 2, 0), fine, atol=0.01)
+    assert np.allclose(pan.previous[0, :2].permute(1, 2, 0), coarse, atol=0.01)
+    assert not np.allclose(fine, coarse, atol=0.01)
     middle = pan.earlier[EARLIER - 2 : EARLIER + 1, 0, 30:-30, 40:-40].float().mean((-2, -1)).abs()
     torch.testing.assert_close(middle, torch.tensor([8.0, 10.0, 10.0]), atol=0.3, rtol=0)
 
@@ -210,6 +229,18 @@ def train(folder: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = ["--description-steps", "2", "--fusion-steps", "2", "--moved-photos", "1"]
     monkeypatch.setattr(sys, "argv", ["train", str(folder), "--output", str(output), *steps, "--device", "cpu"])
     training.main()
+
+
+def test_what_there_is_nothing_to_train_on_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    monkeypatch.setattr(sys, "argv", ["train", str(photos), "--output", str(tmp_path / "run")])
+    with pytest.raises(SystemExit, match="no clips of 5 frames or more and no photos"):
+        training.main()
+    cv2.imwrite(str(photos / "one.jpg"), np.zeros((40, 60, 3), np.uint8))
+    with pytest.raises(SystemExit, match="no clips of 5 frames or more; --moved-photos"):
+        training.main()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_training_logs_stops_and_goes_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
