@@ -200,6 +200,17 @@ def test_broadcast_rates_are_exact(make_video: Any, tmp_path: Path, rate: Fracti
         assert out.info.duration_seconds == pytest.approx(float(30 / rate), abs=1e-4)
 
 
+@pytest.mark.parametrize("codec", ["h264", "ffv1"])
+@pytest.mark.parametrize("steps", [[3000], [3000, 1501, 7777]])
+def test_the_frame_rate_that_matroska_states_is_the_films(
+    make_video: Any, tmp_path: Path, codec: str, steps: list[int]
+) -> None:
+    made = make_video("in.mp4", steps=steps, start=0, time_base=Fraction(1, 90_000), frames=20)
+    recolor(made.path, tmp_path / "out.mkv", container="mkv", codec=codec)
+    with open_video(made.path) as film, av.open(str(tmp_path / "out.mkv")) as out:
+        assert float(out.streams.video[0].average_rate) == pytest.approx(float(film.info.frame_rate), rel=1e-4)
+
+
 @pytest.mark.parametrize(("width", "height"), [(63, 48), (64, 47), (63, 47), (1, 1), (17, 31)])
 @pytest.mark.parametrize(
     "output",

@@ -72,6 +72,7 @@ class ComparisonOutput:
             source=self._source,
             timeline=self._timeline,
             tags=self._tags,
+            rate=self._info.frame_rate,
             container="mp4",
             sound_only=True,
             warn=lambda _: None,

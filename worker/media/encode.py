@@ -70,6 +70,7 @@ class VideoOutput:
             source=self._source,
             timeline=self._timeline,
             tags=self._tags,
+            rate=self._info.frame_rate,
             container=self._container,
             sound_only=False,
             warn=self.warnings.append,

@@ -31,13 +31,15 @@ def join_segments(
     source: Path,
     timeline: Timeline,
     tags: FilmTags,
+    rate: Fraction,
     container: Container,
     sound_only: bool,
     warn: Callable[[str], None],
     on_frame: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write a film. `segments` hold all frames of `source`, in order; `tags` are the film's own; `sound_only` leaves
-    subtitles, cover and attachments of the source behind, without a warning; `on_frame` may raise to stop it.
+    """Write a film. `segments` hold all frames of `source`, in order; `tags` are the film's own; `rate` in frames per
+    second; `sound_only` leaves subtitles, cover and attachments of the source behind, without a warning; `on_frame` may
+    raise to stop it.
 
     Raises:
         StorageFull: no space is left; no file remains, as with every other failure.
@@ -47,7 +49,7 @@ def join_segments(
         Passengers, source, container=container, origin=tags.origin, sound_only=sound_only, warn=warn
     )
     times = _FilmTimes(timeline, origin=tags.origin, delay=max(_delay(segment) for segment in segments))
-    film = _Film(path, container=container, tags=tags, time_base=times.time_base)
+    film = _Film(path, container=container, tags=tags, rate=rate, time_base=times.time_base)
     try:
         try:
             film.open(segments[0], boarding=boarding)
@@ -117,10 +119,13 @@ class _FilmTimes:
 class _Film:
     """The file being written."""
 
-    def __init__(self, path: Path, *, container: Container, tags: FilmTags, time_base: Fraction) -> None:
+    def __init__(
+        self, path: Path, *, container: Container, tags: FilmTags, rate: Fraction, time_base: Fraction
+    ) -> None:
         self._path = path
         self._format: Container = container
         self._tags = tags
+        self._rate = rate
         self._time_base = time_base
         self._passengers: Passengers | None = None
         self._container: Any = None
@@ -138,6 +143,8 @@ class _Film:
         with av.open(str(segment.resolve())) as like:
             self._stream = self._container.add_stream_from_template(like.streams.video[0])
         self._stream.time_base = self._time_base
+        # Matroska writes it down; of x264's segments the template would have one over their time base.
+        self._stream.codec_context.framerate = self._rate
         if self._tags.sample_aspect_ratio is not None:
             self._stream.codec_context.sample_aspect_ratio = self._tags.sample_aspect_ratio
         if self._tags.display_matrix is not None:
