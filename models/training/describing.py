@@ -1,15 +1,16 @@
 """Trains what pictures are matched by: that a later frame's colors are found in an earlier one."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.features import FeatureTrunk
 from models.retint.matching import Description
-from models.training.material import Material
+from models.training.footage import Footages
+from models.training.material import Material, changed, material_of
 from models.training.objective import as_rgb, huber
 
 LONGEST_GAP = 47
@@ -19,18 +20,14 @@ SAME_COLOR = 0.03
 COLOR_WEIGHT, MASS_WEIGHT = 10.0, 0.05
 
 
-def pair_loss(
-    description: Description, material: Material, *, random: np.random.Generator, device: torch.device
-) -> Tensor:
-    """The error of the color that matching finds for a random frame in another, and the share that went to cells of
-    another color."""
-    known, asked = draw_pair(len(material.luma), random=random)
-    described = [
-        description(material.features_of(index, device), material.luma_of(index, device)) for index in (asked, known)
-    ]
+def pair_loss(description: Description, pair: Material, *, device: torch.device) -> Tensor:
+    """The error of the color that matching finds for the second frame of a pair in the first, and the share that went
+    to cells of another color."""
+    known, asked = 0, 1
+    described = [description(pair.features_of(index, device), pair.luma_of(index, device)) for index in (asked, known)]
     grid = (described[0].shape[-2], described[0].shape[-1])
     truth, colors = (
-        F.adaptive_avg_pool2d(material.chroma_of(index, device), grid).flatten(2).transpose(1, 2)
+        F.adaptive_avg_pool2d(pair.chroma_of(index, device), grid).flatten(2).transpose(1, 2)
         for index in (asked, known)
     )
     queries = description.placed(described[0]).flatten(2).transpose(1, 2)
@@ -49,14 +46,15 @@ def draw_pair(count: int, *, random: np.random.Generator) -> tuple[int, int]:
 
 
 def train_step(
-    description: Description, materials: Sequence[Material], *, pairs: int, random: np.random.Generator
+    description: Description, footages: Footages, *, trunk: FeatureTrunk, pairs: int, random: np.random.Generator
 ) -> Tensor:
     """The mean loss of so many pairs, its gradients added to the weights."""
     device = description.log_reach.device
     losses = []
     for _ in range(pairs):
-        material = materials[int(random.integers(len(materials)))]
-        loss = pair_loss(description, material, random=random, device=device) / pairs
+        footage = footages.draw(random)
+        pair = changed(footage.taken(draw_pair(len(footage.luma), random=random)), random=random)
+        loss = pair_loss(description, material_of(pair, trunk=trunk), device=device) / pairs
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
     return torch.stack(losses).sum()

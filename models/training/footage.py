@@ -1,9 +1,10 @@
 """What is trained on: short clips, and photos set in motion."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
@@ -36,11 +37,41 @@ class Footage:
     chroma: NDArray[np.uint8]
     """[T, H/2, W/2, 2], Cr and Cb around 128."""
 
+    def taken(self, frames: Sequence[int]) -> Self:
+        """These frames alone, in this order."""
+        return replace(self, luma=self.luma[list(frames)], chroma=self.chroma[list(frames)])
+
+    def scaled(self, factor: float) -> Self:
+        """Of another size, to the nearest multiples of 4."""
+        width, height = (max(4, round(side * factor / 4) * 4) for side in self.luma.shape[:0:-1])
+        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        chroma = np.stack([cv2.resize(plane, (width // 2, height // 2), interpolation=how) for plane in self.chroma])
+        return replace(
+            self,
+            luma=np.stack([cv2.resize(plane, (width, height), interpolation=how) for plane in self.luma]),
+            chroma=chroma,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Library:
     clips: Sequence[Footage]
     photos: Sequence[Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Footages:
+    """What runs are drawn from."""
+
+    library: Library
+    photos_share: float
+    """Of the draws, photos set in motion; all, where there are no clips."""
+
+    def draw(self, random: np.random.Generator) -> Footage:
+        clips, photos = self.library.clips, self.library.photos
+        if photos and (not clips or random.random() < self.photos_share):
+            return move_photos(photos, random=random)
+        return clips[int(random.integers(len(clips)))]
 
 
 def read_library(folders: Sequence[Path], *, hold_out: Sequence[str] = ()) -> Library:

@@ -30,7 +30,7 @@ from models.retint.offers import (
     reference_offers,
     source_of,
 )
-from models.training.material import Run
+from models.training.material import Run, Runs
 from models.training.objective import frame_loss
 
 TURNED_SHARE = 0.6
@@ -70,23 +70,6 @@ class Recoloring:
         return planes.flip(-1) if self.mirrored else planes
 
 
-class Kept:
-    """What the description makes of the frames of runs, and what references offer them: made once, as long as memory
-    lasts. Half precision."""
-
-    def __init__(self, *, frames: int) -> None:
-        self._left = frames
-        self._kept: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
-
-    def get(self, run: Run, frame: int) -> tuple[Tensor, Tensor] | None:
-        return self._kept.get((id(run), frame))
-
-    def put(self, run: Run, frame: int, description: Tensor, offers: Tensor) -> None:
-        if self._left > 0:
-            self._left -= 1
-            self._kept[id(run), frame] = (description.half(), offers.half())
-
-
 @dataclass(frozen=True, slots=True)
 class Known:
     """A frame as it was colored."""
@@ -100,23 +83,23 @@ class Lane:
     """One run, frame by frame."""
 
     @torch.no_grad()
-    def __init__(self, run: Run, describe: Description, *, kept: Kept, recoloring: Recoloring | None = None) -> None:
-        self._run, self._describe, self._kept = run, describe, kept
+    def __init__(self, run: Run, describe: Description, *, recoloring: Recoloring | None = None) -> None:
+        self._run, self._describe = run, describe
         self._device = describe.log_reach.device
         self._recoloring = recoloring
         self._frame = 0
         luma = self._luma()
-        chroma = run.material.chroma_of(run.frames[0], self._device)
+        chroma = run.material.chroma_of(0, self._device)
         low = F.avg_pool2d(luma, 2)
         self._reference = torch.cat([chroma, torch.ones_like(low), low], 1)
-        description = describe(run.material.features_of(run.frames[0], self._device), luma)
+        description = describe(run.material.features_of(0, self._device), luma)
         self._latest = deque([Known(self._reference, description)], maxlen=EARLIER)
         self._source = source_of(describe, description, picture=self._reference)
         self._memory: list[Source] = [self._source] * REMEMBERED
 
     @property
     def is_done(self) -> bool:
-        return self._frame + 1 >= len(self._run.frames)
+        return self._frame + 1 >= len(self._run.material.luma)
 
     def learn(self, network: RetintNetwork) -> tuple[Tensor, Tensor]:
         """Color the next frame; its loss, and its squared error of R'G'B'."""
@@ -136,11 +119,7 @@ class Lane:
         self._frame += 1
         luma = self._luma()
         low = F.avg_pool2d(luma, 2)
-        known = self._kept.get(self._run, self._frame)
-        if known is None:
-            known = self._from_reference(luma, low)
-            self._kept.put(self._run, self._frame, *known)
-        description, steady = known[0].float(), known[1].float()
+        description, steady = self._from_reference(luma, low)
         before, long_before = self._latest[-1], self._latest[0]
         by = self._flown(self._run.previous, description, before.description)
         previous = flow_offers(before.planes, low, by=by)
@@ -148,7 +127,7 @@ class Lane:
         earlier = flow_offer(long_before.planes, by=by)
         queries = self._describe.placed(description)
         remembered = memory_offer(self._describe, queries, low, memory=self._memory)
-        truth = self._run.material.chroma_of(self._run.frames[self._frame], self._device)
+        truth = self._run.material.chroma_of(self._frame, self._device)
         return (
             Offers(luma, torch.cat([previous, steady[:, :2], earlier, steady[:, 2:], remembered], 1)),
             truth,
@@ -156,8 +135,7 @@ class Lane:
         )
 
     def _from_reference(self, luma: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
-        index = self._run.frames[self._frame]
-        description = self._describe(self._run.material.features_of(index, self._device), luma)
+        description = self._describe(self._run.material.features_of(self._frame, self._device), luma)
         by = self._flown(self._run.direct, description, self._source.description)
         direct = flow_offers(self._reference, low, by=by)
         found = reference_offers(
@@ -185,14 +163,14 @@ class Lane:
         return Flown(flow, residual=planes[:, 2:3], error=planes[:, 3:], likeness=likeness)
 
     def _luma(self) -> Tensor:
-        return self._run.material.luma_of(self._run.frames[self._frame], self._device)
+        return self._run.material.luma_of(self._frame, self._device)
 
 
 class Lanes:
     """Several runs by turns: a new one begins where one ends."""
 
-    def __init__(self, runs: Sequence[Run], *, count: int, kept: Kept, random: np.random.Generator) -> None:
-        self._runs, self._kept, self._random = runs, kept, random
+    def __init__(self, runs: Runs, *, count: int, random: np.random.Generator) -> None:
+        self._runs, self._random = runs, random
         self._lanes: list[Lane | None] = [None] * count
 
     def train_step(self, network: RetintNetwork) -> tuple[Tensor, Tensor]:
@@ -209,9 +187,8 @@ class Lanes:
         return torch.stack(losses).mean(), torch.stack(squares).mean()
 
     def _begin(self, describe: Description) -> Lane:
-        run = self._runs[int(self._random.integers(len(self._runs)))]
         recoloring = Recoloring.draw(self._random, describe.log_reach.device)
-        return Lane(run, describe, kept=self._kept, recoloring=recoloring)
+        return Lane(self._runs.next(), describe, recoloring=recoloring)
 
 
 @torch.no_grad()
@@ -219,7 +196,7 @@ def measure(network: RetintNetwork, runs: Sequence[Run]) -> list[float]:
     """PSNR in dB of R'G'B' of every run, mean over its frames."""
     results = []
     for run in runs:
-        lane = Lane(run, network.description, kept=Kept(frames=0))
+        lane = Lane(run, network.description)
         squares = []
         while not lane.is_done:
             squares.append(lane.learn(network)[1].item())

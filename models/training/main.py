@@ -2,7 +2,7 @@
 
     python -m models.training.main FOLDER... --output run --hold-out 'v2v0-*' 'dvp-*'
 
-FOLDER holds short color clips (.mp4, ...) and photos (.jpg, .png), at any depth; photos are used with `--moved-photos`,
+FOLDER holds short color clips (.mp4, ...) and photos (.jpg, .png), at any depth; photos are used with `--photos-share`,
 which sets them in motion. The run's folder gets `log.jsonl` (a line every 25 steps), `state.pt` (to go on from, with
 the same command) and `network.safetensors`, the mean of the last weights, which `retint evaluate --network FILE`
 measures.
@@ -29,9 +29,9 @@ from models.features import load_trunk
 from models.retint.colorizer import TRUNK_WEIGHTS
 from models.retint.network import RetintNetwork, load_network
 from models.training.describing import train_step as describe_step
-from models.training.footage import SHORTEST_CLIP, NoFootage, read_library
-from models.training.lanes import Kept, Lanes, decibels
-from models.training.material import materials, runs
+from models.training.footage import SHORTEST_CLIP, Footages, NoFootage, read_library
+from models.training.lanes import Lanes, decibels
+from models.training.material import Runs
 
 WEIGHT_DECAY = 1e-4
 RATE = 2e-3
@@ -127,10 +127,10 @@ def main() -> None:
         library = read_library(given.folders, hold_out=given.hold_out)
     except NoFootage as error:
         sys.exit(str(error))
-    if not library.clips and not given.moved_photos:
+    if not library.clips and not given.photos_share:
         sys.exit(
-            f"There are photos and no clips of {SHORTEST_CLIP} frames or more; --moved-photos 100, say, makes a hundred"
-            " of photos set in motion."
+            f"There are photos and no clips of {SHORTEST_CLIP} frames or more; --photos-share 1 trains on photos set in"
+            " motion."
         )
     given.output.mkdir(parents=True, exist_ok=True)
     print(f"{len(library.clips)} clips, {len(library.photos)} photos", flush=True)
@@ -139,23 +139,24 @@ def main() -> None:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     training = Training(network, given.output)
     trunk = load_trunk(TRUNK_WEIGHTS).to(device)
-    all_materials = materials(library, trunk=trunk, moved_photos=given.moved_photos, seed=given.seed)
+    footages = Footages(library, photos_share=given.photos_share)
     # Where training goes on after a stop, other samples follow than would have without it.
-    random = np.random.default_rng((given.seed, training.done, training.stage == "fusion"))
+    seed = (given.seed, training.done, training.stage == "fusion")
+    random = np.random.default_rng(seed)
     with (given.output / "log.jsonl").open("a") as log:
         if training.stage == "description":
             training.run(
                 "description",
                 network.description,
                 steps=given.description_steps,
-                step=lambda: describe_step(network.description, all_materials, pairs=PAIRS, random=random)[None],
+                step=lambda: describe_step(network.description, footages, trunk=trunk, pairs=PAIRS, random=random)[
+                    None
+                ],
                 log=log,
             )
             training.go_on_to("fusion")
         network.description.requires_grad_(False)
-        all_runs = runs(all_materials, seed=given.seed)
-        print(f"{len(all_runs)} runs", flush=True)
-        lanes = Lanes(all_runs, count=LANES, kept=Kept(frames=given.kept), random=random)
+        lanes = Lanes(Runs(footages, trunk=trunk, seed=seed), count=LANES, random=random)
         step = lambda: torch.stack(lanes.train_step(network))  # noqa: E731
         training.run("fusion", network.fusion, steps=given.fusion_steps, step=step, log=log)
 
@@ -187,8 +188,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--description-steps", type=int, default=1200)
     parser.add_argument("--fusion-steps", type=int, default=1500)
     parser.add_argument("--start", type=Path, help="weights to start from, such as a run's network.safetensors")
-    parser.add_argument("--moved-photos", type=int, default=0, help="clips to make of photos set in motion")
-    parser.add_argument("--kept", type=int, default=1300, help="frames whose offers are kept, 4 MB each")
+    parser.add_argument(
+        "--photos-share", type=float, default=0.0, help="of what is drawn, photos set in motion; 0 to 1"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument(

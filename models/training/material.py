@@ -3,8 +3,9 @@
 So a step of training costs little beyond the network, and whole frames can be trained on, as they are colored.
 """
 
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,17 +18,20 @@ from models.features import FeatureTrunk
 from models.motion import Motion, measure_motion
 from models.retint.colorizer import EARLIER, feature_size, half_luma, unit_luma
 from models.retint.offers import FARTHEST_FLOW_ERROR
-from models.training.footage import Footage, Library, aged, move_photos
+from models.training.footage import Footage, Footages, aged
 
-MOST_FRAMES = 72
-"""Of a clip, from its middle."""
-AGED_FRAMES = 22
-AGED_EVERY = 3
-"""Of the clips, every third once more as an old film."""
-RUNS = 2
-"""Of a clip."""
 LONGEST_RUN = 60
 """Frames, the reference included."""
+STRIDES = (1, 1, 2, 3)
+"""Frames from one of a run to the next: films of 16 frames a second, and fast ones, move farther than most clips."""
+SHORTEST_STRIDING = 8
+"""Frames that a run of more than every frame has at least."""
+SMALLEST, LARGEST = 0.8, 1.3
+"""Factors of a picture's size."""
+AGED_SHARE = 0.25
+"""Of runs, shown as an old film."""
+AHEAD = 4
+"""Runs that are made while others are trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,6 @@ class Run:
     """A reference and the frames after it, in one direction of time, with every flow."""
 
     material: Material
-    frames: Sequence[int]
     """The reference first."""
     previous: Tensor
     """[T - 1, 4, h, w] float16: flow from each frame to the one before, luma residual, flow error in 0..1."""
@@ -68,42 +71,48 @@ class Run:
     """The same to the reference."""
 
 
-@torch.no_grad()
-def materials(library: Library, *, trunk: FeatureTrunk, moved_photos: int, seed: int) -> list[Material]:
-    """The clips, some of them once more as old films, and photos set in motion."""
-    random = np.random.default_rng(seed)
-    footages = [_middle(clip, MOST_FRAMES) for clip in library.clips]
-    footages += [aged(_middle(clip, AGED_FRAMES), random=random) for clip in library.clips[1::AGED_EVERY]]
-    if library.photos:
-        footages += [move_photos(library.photos, random=random) for _ in range(moved_photos)]
-    return [_material(footage, trunk=trunk) for footage in footages]
+class Runs:
+    """Runs without end, each drawn afresh: its clip, its frames, their size and age. The next ones are made in threads
+    while others are trained on; the same seed gives the same ones."""
+
+    def __init__(self, footages: Footages, *, trunk: FeatureTrunk, seed: Sequence[int]) -> None:
+        self._footages, self._trunk = footages, trunk
+        self._seeds = np.random.SeedSequence(seed)
+        self._pool = ThreadPoolExecutor(max_workers=torch.get_num_threads())
+        self._coming: deque[Future[Run]] = deque()
+
+    def next(self) -> Run:
+        while len(self._coming) <= AHEAD:
+            random = np.random.default_rng(self._seeds.spawn(1)[0])
+            self._coming.append(self._pool.submit(self._draw, random))
+        return self._coming.popleft().result()
+
+    def _draw(self, random: np.random.Generator) -> Run:
+        footage = self._footages.draw(random)
+        frames = draw_frames(len(footage.luma), random=random)
+        return run_of(changed(footage.taken(frames), random=random), trunk=self._trunk)
 
 
-def runs(all_materials: Sequence[Material], *, seed: int) -> list[Run]:
-    random = np.random.default_rng(seed)
-    chosen: dict[tuple[int, ...], None] = {}
-    for number, material in enumerate(all_materials):
-        for turn in range(RUNS):
-            chosen[(number, *_frames(len(material.luma), turn=turn, random=random))] = None
-    with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as pool:
-        return list(pool.map(lambda run: _run(all_materials[run[0]], run[1:]), chosen))
-
-
-def _frames(count: int, *, turn: int, random: np.random.Generator) -> list[int]:
-    stride = int(random.choice([1, 1, 2])) if count > LONGEST_RUN else 1
+def draw_frames(count: int, *, random: np.random.Generator) -> list[int]:
+    """The frames of a run, in either direction of time."""
+    stride = int(random.choice(STRIDES))
+    if count < SHORTEST_STRIDING * stride:
+        stride = 1
     length = min(LONGEST_RUN, (count - 1) // stride + 1)
     span = (length - 1) * stride
     first = int(random.integers(count - span))
     frames = list(range(first, first + span + 1, stride))
-    return frames[::-1] if turn % 2 else frames
+    return frames[::-1] if random.random() < 0.5 else frames
 
 
-def _middle(footage: Footage, count: int) -> Footage:
-    first = max(0, (len(footage.luma) - count) // 2)
-    return Footage(luma=footage.luma[first : first + count], chroma=footage.chroma[first : first + count])
+def changed(footage: Footage, *, random: np.random.Generator) -> Footage:
+    """Of another size, and now and then as an old film."""
+    resized = footage.scaled(random.uniform(SMALLEST, LARGEST))
+    return aged(resized, random=random) if random.random() < AGED_SHARE else resized
 
 
-def _material(footage: Footage, *, trunk: FeatureTrunk) -> Material:
+@torch.no_grad()
+def material_of(footage: Footage, *, trunk: FeatureTrunk) -> Material:
     device = next(trunk.parameters()).device
     features: list[list[Tensor]] = []
     for codes in footage.luma:
@@ -122,8 +131,9 @@ def _material(footage: Footage, *, trunk: FeatureTrunk) -> Material:
     )
 
 
-def _run(material: Material, frames: Sequence[int]) -> Run:
-    codes = [material.luma[index].numpy() for index in frames]
+def run_of(footage: Footage, *, trunk: FeatureTrunk) -> Run:
+    material = material_of(footage, trunk=trunk)
+    codes = list(footage.luma)
     halves = [half_luma(unit_luma(plane)) for plane in codes]
     previous, earlier, direct = [], [], []
     last: Motion | None = None
@@ -140,7 +150,6 @@ def _run(material: Material, frames: Sequence[int]) -> Run:
         direct.append(_packed(last))
     return Run(
         material,
-        tuple(frames),
         previous=torch.stack(previous),
         earlier=torch.stack(earlier),
         direct=torch.stack(direct),

@@ -1,4 +1,4 @@
-"""Training: material made once, runs colored from what the network made, and a training that can be stopped."""
+"""Training: runs drawn afresh, colored from what the network made, and a training that can be stopped."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.features import load_trunk
+from models.features import FeatureTrunk, load_trunk
 from models.motion import estimate_fine_flow, estimate_flow
 from models.retint.colorizer import EARLIER, REMEMBERED_EVERY, TRUNK_WEIGHTS, half_luma, unit_luma
 from models.retint.fusion import Fused
@@ -22,14 +22,15 @@ from models.training.footage import (
     MOVED_FRAMES,
     MOVED_SIDE,
     Footage,
+    Footages,
     Library,
     NoFootage,
     aged,
     move_photos,
     read_library,
 )
-from models.training.lanes import Kept, Lane, Lanes, Recoloring, measure
-from models.training.material import Material, Run, materials, runs
+from models.training.lanes import Lane, Lanes, Recoloring, measure
+from models.training.material import LONGEST_RUN, Run, Runs, changed, draw_frames, material_of, run_of
 from models.training.objective import as_rgb, frame_loss
 
 CPU = torch.device("cpu")
@@ -83,34 +84,88 @@ def test_an_aged_clip_differs_in_luma_alone(library: Library) -> None:
 
 
 @pytest.fixture(scope="module")
-def all_materials(library: Library) -> list[Material]:
-    return materials(library, trunk=load_trunk(TRUNK_WEIGHTS), moved_photos=1, seed=0)
+def trunk() -> FeatureTrunk:
+    return load_trunk(TRUNK_WEIGHTS)
 
 
 @pytest.fixture(scope="module")
-def all_runs(all_materials: list[Material]) -> list[Run]:
-    return runs(all_materials, seed=0)
+def footages(library: Library) -> Footages:
+    return Footages(library, photos_share=0.5)
 
 
-def test_material_is_the_clips_and_moved_photos_with_features(all_materials: list[Material]) -> None:
-    clip, moved = all_materials
-    assert clip.luma.shape == (12, 200, 300)
-    assert clip.chroma.shape == (12, 2, 100, 150)
-    assert moved.luma.shape == (MOVED_FRAMES, MOVED_SIDE, MOVED_SIDE)
-    assert [plane.shape[0] for plane in clip.features] == [12] * 3
-    assert clip.chroma_of(0, CPU).abs().max() <= 0.5
+@pytest.fixture(scope="module")
+def pan(library: Library, trunk: FeatureTrunk) -> Run:
+    """The clip as it is, whose scene moves by four pixels a frame, two of chroma's."""
+    return run_of(library.clips[0], trunk=trunk)
 
 
-def test_runs_go_both_ways_and_their_flow_leads_to_the_reference(all_runs: list[Run]) -> None:
-    assert {run.frames[0] < run.frames[-1] for run in all_runs} == {True, False}
-    for run in all_runs:
-        assert run.previous.shape == run.direct.shape == (len(run.frames) - 1, 4, *run.material.chroma.shape[-2:])
-    pan = all_runs[0]
-    # The scene moves by four pixels a frame, two of chroma's.
+class Again(Runs):
+    """One run, over and over."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def next(self) -> Run:
+        return self._run
+
+
+def test_footage_is_taken_scaled_and_has_features(library: Library, trunk: FeatureTrunk) -> None:
+    [clip] = library.clips
+    part = clip.taken([4, 2, 0])
+    assert np.array_equal(part.luma[1], clip.luma[2])
+    assert np.array_equal(part.chroma[1], clip.chroma[2])
+    small = part.scaled(0.84)
+    assert small.luma.shape == (3, 168, 252)
+    assert small.chroma.shape == (3, 84, 126, 2)
+    assert abs(small.luma.mean() - part.luma.mean()) < 3
+    material = material_of(part, trunk=trunk)
+    assert material.luma.shape == (3, 200, 300)
+    assert material.chroma.shape == (3, 2, 100, 150)
+    assert [plane.shape[0] for plane in material.features] == [3] * 3
+    assert material.chroma_of(0, CPU).abs().max() <= 0.5
+
+
+def test_clips_and_moved_photos_are_drawn(library: Library, footages: Footages) -> None:
+    random = np.random.default_rng(0)
+    drawn = {footages.draw(random).luma.shape for _ in range(12)}
+    assert drawn == {(12, 200, 300), (MOVED_FRAMES, MOVED_SIDE, MOVED_SIDE)}
+    clips_alone = Footages(library, photos_share=0.0)
+    assert {clips_alone.draw(random).luma.shape for _ in range(12)} == {(12, 200, 300)}
+    photos_alone = Footages(Library(clips=[], photos=library.photos), photos_share=0.0)
+    assert len(photos_alone.draw(random).luma) == MOVED_FRAMES
+
+
+def test_the_frames_of_a_run_go_both_ways_by_several_strides() -> None:
+    random = np.random.default_rng(0)
+    seen = [draw_frames(120, random=random) for _ in range(100)]
+    assert {frames[1] - frames[0] for frames in seen} == {1, 2, 3, -1, -2, -3}
+    assert all(0 <= frame < 120 for frames in seen for frame in frames)
+    assert {len(frames) for frames in seen} == {LONGEST_RUN, 40}
+    assert {len(draw_frames(9, random=random)) for _ in range(20)} == {9}
+
+
+def test_footage_is_changed_in_size_and_some_of_it_aged(library: Library) -> None:
+    part = library.clips[0].taken([0, 1])
+    drawn = [changed(part, random=np.random.default_rng(seed)) for seed in range(20)]
+    assert len({footage.luma.shape for footage in drawn}) > 10
+    # Blur and grain: what is left of a picture that is made as fine as it was.
+    noisy = [cv2.Laplacian(footage.luma[0], cv2.CV_32F).std() for footage in drawn]
+    assert max(noisy) > 2 * np.median(noisy)
+
+
+def test_runs_are_drawn_afresh_and_by_seed(footages: Footages, trunk: FeatureTrunk) -> None:
+    one, again, other = (Runs(footages, trunk=trunk, seed=seed) for seed in ([1], [1], [2]))
+    shapes = [[tuple(runs.next().previous.shape) for _ in range(3)] for runs in (one, again, other)]
+    assert shapes[0] == shapes[1] != shapes[2]
+    assert len(set(shapes[0])) > 1
+
+
+def test_the_flow_of_a_run_leads_to_its_reference(pan: Run) -> None:
+    assert pan.previous.shape == pan.direct.shape == pan.earlier.shape == (11, 4, 100, 150)
     middle = pan.direct[:3, 0, 30:-30, 40:-40].float().mean((-2, -1)).abs()
     torch.testing.assert_close(middle, torch.tensor([2.0, 4.0, 6.0]), atol=0.3, rtol=0)
     # As the colorizer does it: at luma's resolution straight from the reference, at chroma's from the frame before.
-    asked, known = (pan.material.luma[index].numpy() for index in (pan.frames[1], pan.frames[0]))
+    asked, known = (pan.material.luma[index].numpy() for index in (1, 0))
     fine, coarse = (
         estimate_fine_flow(asked, known),
         estimate_flow(*(half_luma(unit_luma(one)) for one in (asked, known))),
@@ -146,30 +201,30 @@ def test_a_frame_costs_less_where_it_is_nearer_to_the_truth_and_says_so() -> Non
     assert losses == sorted(losses)
 
 
-def test_learning_to_describe_lowers_the_loss(all_materials: list[Material]) -> None:
+def test_learning_to_describe_lowers_the_loss(footages: Footages, trunk: FeatureTrunk) -> None:
     torch.manual_seed(0)
     network = RetintNetwork()
     optimizer = torch.optim.AdamW(network.description.parameters(), lr=2e-3)
     losses = []
     for _ in range(25):
         optimizer.zero_grad()
-        losses.append(train_step(network.description, all_materials, pairs=1, random=np.random.default_rng(3)).item())
+        random = np.random.default_rng(3)
+        losses.append(train_step(network.description, footages, trunk=trunk, pairs=1, random=random).item())
         optimizer.step()
     assert losses[-1] < 0.9 * losses[0]
 
 
-def test_learning_to_fuse_raises_the_psnr_of_a_run(all_runs: list[Run]) -> None:
+def test_learning_to_fuse_raises_the_psnr_of_a_run(pan: Run) -> None:
     torch.manual_seed(0)
     network = RetintNetwork()
-    pan = all_runs[:1]
-    before = measure(network, pan)[0]
-    lanes = Lanes(pan, count=1, kept=Kept(frames=20), random=np.random.default_rng(0))
+    before = measure(network, [pan])[0]
+    lanes = Lanes(Again(pan), count=1, random=np.random.default_rng(0))
     optimizer = torch.optim.AdamW(network.fusion.parameters(), lr=2e-3)
     for _ in range(30):
         optimizer.zero_grad()
         lanes.train_step(network)
         optimizer.step()
-    assert measure(network, pan)[0] > before + 0.1
+    assert measure(network, [pan])[0] > before + 0.1
 
 
 class PaintsByAge(RetintNetwork):
@@ -190,9 +245,9 @@ def offered(network: PaintsByAge, name: str) -> list[float]:
     return [offers.chromas[:, OFFERS.index(name)].mean().item() for offers in network.offers]
 
 
-def test_a_run_goes_on_from_what_the_network_made_and_remembers_it(all_runs: list[Run]) -> None:
+def test_a_run_goes_on_from_what_the_network_made_and_remembers_it(pan: Run) -> None:
     network = PaintsByAge()
-    lane = Lane(all_runs[0], network.description, kept=Kept(frames=0))
+    lane = Lane(pan, network.description)
     while not lane.is_done:
         lane.learn(network)
     assert offered(network, "previous")[1:] == pytest.approx([0.01 * age for age in range(1, 11)], abs=1e-4)
@@ -202,20 +257,11 @@ def test_a_run_goes_on_from_what_the_network_made_and_remembers_it(all_runs: lis
     assert changes.index(True) == REMEMBERED_EVERY - 1
 
 
-def test_what_is_kept_is_what_would_be_made_anew(all_runs: list[Run]) -> None:
-    network, kept = PaintsByAge(), Kept(frames=20)
-    for _ in range(2):
-        lane = Lane(all_runs[0], network.description, kept=kept)
-        lane.learn(network)
-    one, other = network.offers[0], network.offers[1]
-    torch.testing.assert_close(one.planes[:, 2:], other.planes[:, 2:], atol=2e-3, rtol=0)
-
-
-def test_a_run_in_other_colors_and_mirrored_comes_back_as_it_was(all_runs: list[Run]) -> None:
+def test_a_run_in_other_colors_and_mirrored_comes_back_as_it_was(pan: Run) -> None:
     random = np.random.default_rng(0)
     recolorings = [Recoloring.draw(random, CPU) for _ in range(8)]
     assert {recoloring.mirrored for recoloring in recolorings} == {True, False}
-    lane = Lane(all_runs[0], RetintNetwork().description, kept=Kept(frames=0))
+    lane = Lane(pan, RetintNetwork().description)
     offers, truth, _ = lane._next()
     for recoloring in recolorings:
         turned, _ = recoloring.apply(offers, truth)
@@ -226,7 +272,7 @@ def test_a_run_in_other_colors_and_mirrored_comes_back_as_it_was(all_runs: list[
 
 
 def train(folder: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = ["--description-steps", "2", "--fusion-steps", "2", "--moved-photos", "1"]
+    steps = ["--description-steps", "2", "--fusion-steps", "2", "--photos-share", "0.5"]
     monkeypatch.setattr(sys, "argv", ["train", str(folder), "--output", str(output), *steps, "--device", "cpu"])
     training.main()
 
@@ -238,7 +284,7 @@ def test_what_there_is_nothing_to_train_on_is_told(tmp_path: Path, monkeypatch: 
     with pytest.raises(SystemExit, match="no clips of 5 frames or more and no photos"):
         training.main()
     cv2.imwrite(str(photos / "one.jpg"), np.zeros((40, 60, 3), np.uint8))
-    with pytest.raises(SystemExit, match="no clips of 5 frames or more; --moved-photos"):
+    with pytest.raises(SystemExit, match="no clips of 5 frames or more; --photos-share 1"):
         training.main()
     assert not (tmp_path / "run").exists()
 
