@@ -156,9 +156,10 @@ def main() -> None:
             )
             training.go_on_to("fusion")
         network.description.requires_grad_(False)
-        lanes = Lanes(Runs(footages, trunk=trunk, seed=seed), count=LANES, random=random)
-        step = lambda: torch.stack(lanes.train_step(network))  # noqa: E731
-        training.run("fusion", network.fusion, steps=given.fusion_steps, step=step, log=log)
+        with Runs(footages, trunk=trunk, seed=seed) as coming:
+            lanes = Lanes(coming, count=LANES, random=random)
+            step = lambda: torch.stack(lanes.train_step(network))  # noqa: E731
+            training.run("fusion", network.fusion, steps=given.fusion_steps, step=step, log=log)
 
 
 def share_of_rate(step: int, *, steps: int) -> float:

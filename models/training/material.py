@@ -1,6 +1,7 @@
-"""Footage with all that training does not change, worked out once: features, and the flows along runs of frames.
+"""Footage with all that training does not change: features, and the flows along runs of frames.
 
-So a step of training costs little beyond the network, and whole frames can be trained on, as they are colored.
+Worked out ahead of training in threads, so that a step costs little beyond the network, and whole frames are trained
+on, as they are colored.
 """
 
 from collections import deque
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 import torch
@@ -80,6 +82,13 @@ class Runs:
         self._seeds = np.random.SeedSequence(seed)
         self._pool = ThreadPoolExecutor(max_workers=torch.get_num_threads())
         self._coming: deque[Future[Run]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        # Else the interpreter makes all that are coming before it ends.
+        self._pool.shutdown(cancel_futures=True)
 
     def next(self) -> Run:
         while len(self._coming) <= AHEAD:

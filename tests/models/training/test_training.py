@@ -154,8 +154,10 @@ def test_footage_is_changed_in_size_and_some_of_it_aged(library: Library) -> Non
 
 
 def test_runs_are_drawn_afresh_and_by_seed(footages: Footages, trunk: FeatureTrunk) -> None:
-    one, again, other = (Runs(footages, trunk=trunk, seed=seed) for seed in ([1], [1], [2]))
-    shapes = [[tuple(runs.next().previous.shape) for _ in range(3)] for runs in (one, again, other)]
+    shapes = []
+    for seed in ([1], [1], [2]):
+        with Runs(footages, trunk=trunk, seed=seed) as coming:
+            shapes.append([tuple(coming.next().previous.shape) for _ in range(3)])
     assert shapes[0] == shapes[1] != shapes[2]
     assert len(set(shapes[0])) > 1
 
