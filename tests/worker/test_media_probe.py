@@ -177,6 +177,14 @@ def test_a_video_without_frames_is_refused(tmp_path: Path) -> None:
         probe(path)
 
 
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts"])
+def test_the_shape_of_pixels_is_told(make_video: Any, name: str) -> None:
+    container_format = "mpegts" if name.endswith("ts") else None
+    told = probe(make_video(name, aspect=Fraction(16, 11), container_format=container_format).path)
+    assert told.sample_aspect == Fraction(16, 11)
+    assert probe(make_video(name, container_format=container_format).path).sample_aspect == 1
+
+
 def test_variable_frame_rate_is_averaged(make_video: Any) -> None:
     made = make_video(steps=[1, 3, 2], time_base=Fraction(1, 100), frames=12)
     assert float(probe(made.path).frame_rate) == pytest.approx(50, rel=0.1)

@@ -100,6 +100,7 @@ def _examine(path: Path, on_packet: Callable[[int], None]) -> Examination:
             full_range=_is_full_range(frame, stream),
             matrix=_matrix(frame, stream),
             has_audio=bool(container.streams.audio),
+            sample_aspect=Fraction(stream.sample_aspect_ratio or 1),
         )
     return Examination(info=info, timeline=timeline, warnings=tuple(filter(None, notes)))
 
