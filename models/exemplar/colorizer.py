@@ -35,8 +35,6 @@ DESCRIPTION = ModelDescription(
     restores=False,
     propagates=True,
     references_must_be_frames=False,
-    # Measured: 230 MB for a frame of 384x216, 810 MB for one of 768x432.
-    memory_megabytes_per_megapixel=2800.0,
     # METHOD, section 2: Adam's learning rate in the paper, which tunes another network; unproven here.
     learning_rate=1e-4,
     revision=2,

@@ -61,7 +61,6 @@ class Recorder:
             restores=False,
             propagates=self._propagates,
             references_must_be_frames=False,
-            memory_megabytes_per_megapixel=0,
             learning_rate=1,
         )
 

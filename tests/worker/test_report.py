@@ -28,7 +28,6 @@ MODEL = ModelDescription(
     restores=False,
     propagates=True,
     references_must_be_frames=False,
-    memory_megabytes_per_megapixel=1,
     learning_rate=0.1,
 )
 VOID = {"meta", "img"}
