@@ -54,8 +54,9 @@ class Reference:
     own luma otherwise."""
     is_frame: bool
     """Whether the first frame that `colorize` is fed is this reference's own frame."""
-    nearby: tuple[Tensor, ...] = ()
-    """[H, W] luma of a few frames of the same shot, nearest first, from which tuning learns the film's own motion."""
+    nearby: Sequence[Tensor] = ()
+    """[H, W] luma of a few frames of the same shot, nearest first, from which tuning learns the film's own motion. They
+    may be read from the film whenever they are asked for."""
 
 
 Example = Callable[[], tuple[Tensor, Tensor]]
