@@ -15,14 +15,16 @@ def parse_reference(text: str) -> tuple[Path, int | None]:
     """`FILE` or `FILE@FRAME`; a file whose own name ends in `@digits` is taken as it is.
 
     Raises:
-        CommandError: there is no such file, and what follows its last @ is no frame number.
+        CommandError: what follows its last @ is no frame number, or there is no such file.
     """
     file, at, frame = text.rpartition("@")
     if not at or Path(text).exists():
         return Path(text), None
-    if not file or re.fullmatch(r"[0-9]+", frame) is None:
+    if file and re.fullmatch(r"[0-9]+", frame) is not None:
+        return Path(file), int(frame)
+    if not Path(file).is_file():
         raise CommandError(f"There is no file {text}. A frame number, counted from 0, may follow @, as in ref.png@240.")
-    return Path(file), int(frame)
+    raise CommandError(f"{text}: what follows @ must be a frame number, counted from 0, as in {file}@240.")
 
 
 def check_files(

@@ -18,12 +18,16 @@ def tell(text: str) -> None:
     typer.echo(text, err=True)
 
 
+class Terminated(SystemExit):
+    """SIGTERM came."""
+
+
 @contextmanager
 def interruptible(advice: str) -> Iterator[None]:
-    """Say `advice` where Ctrl-C ends what is inside: what became of the work, and how to go on."""
+    """Say `advice` where Ctrl-C or SIGTERM ends what is inside: what became of the work, and how to go on."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         tell(f"retint: Stopped. {advice}")
         raise
 

@@ -19,6 +19,7 @@ from cli.jobs import show_progress
 from cli.main import run_command
 from cli.progress_bar import ProgressBar
 from jobs.process import die_with_parent
+from jobs.tuning_gain import gain_in_words
 
 FOLDER = Path("demo")
 MEASURED = 3
@@ -120,8 +121,10 @@ def _report(job: Job, *, before: Any, after: Any) -> None:
         if shot.tuning is not None:
             say(
                 f"Tuning took {shot.tuning.iterations} steps in {shot.tuning.seconds:.1f} s"
-                f" and gained {shot.tuning.gain_db:.2f} dB on the held-out part of the reference."
+                f" and {gain_in_words(shot.tuning.gain_db)}."
             )
+    for warning in job.warnings:
+        say(f"Note: {warning}")
     say(f"PSNR against the truth  untuned  RGB {before.rgb_psnr:.2f} dB  ab {before.ab_psnr:.2f} dB")
     say(f"                        tuned    RGB {after.rgb_psnr:.2f} dB  ab {after.ab_psnr:.2f} dB")
 

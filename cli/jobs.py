@@ -147,6 +147,8 @@ def list_jobs(
 @app.command()
 def show(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
     """One job, as it is now."""
+    from jobs.tuning_gain import gain_in_words
+
     with _client(server) as client:
         job = client.get(job_id)
     if as_json:
@@ -157,7 +159,7 @@ def show(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = False
         sound = "with sound" if job.video.has_audio else "silent"
         say(f"  video: {job.video.width}x{job.video.height}, {job.video.frames} frames, {sound}")
     for shot in job.shots:
-        gain = f", tuning gained {shot.tuning.gain_db:.2f} dB" if shot.tuning else ""
+        gain = f", tuning {gain_in_words(shot.tuning.gain_db)}" if shot.tuning else ""
         confidence = f", confidence {shot.confidence:.2f}" if shot.confidence is not None else ""
         say(f"  shot {shot.index}: frames {shot.first_frame} to {shot.last_frame}, {shot.reference}{confidence}{gain}")
     for variant in job.variants:

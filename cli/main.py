@@ -14,7 +14,7 @@ from cli import bench, keys, operator, weights
 from cli import jobs as jobs_commands
 from cli.api import api
 from cli.colorize import colorize
-from cli.console import say, tell, write_json
+from cli.console import Terminated, say, tell, write_json
 from cli.deliver import deliver
 from cli.errors import CommandError
 from cli.evaluate import evaluate
@@ -98,7 +98,7 @@ def run_command(command: Callable[[], object]) -> None:
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
     signal.signal(number, signal.SIG_IGN)
-    sys.exit(128 + number)
+    raise Terminated(128 + number)
 
 
 def _line(error: Exception) -> str | None:

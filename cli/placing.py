@@ -1,26 +1,61 @@
 """Puts what is finished where it is wanted, and nothing that is not."""
 
+import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cli.errors import CommandError
 
+_PREFIX = ".retint-unfinished-"
+
 
 @contextmanager
 def work_folder(*, beside: Path) -> Iterator[Path]:
-    """A folder for what is not finished, which goes at the end; beside the target, a rename makes it appear whole."""
+    """A folder for what is not finished, which goes at the end; beside the target, a rename makes it appear whole.
+
+    Those that killed processes left there go too: a folder is locked by its process, and no longer than that lives.
+    """
     parent = beside.absolute().parent
     try:
-        folder = Path(tempfile.mkdtemp(prefix=".retint-", dir=parent))
+        folder, lock = _locked_folder(parent)
     except OSError as error:
         raise CommandError(f"Nothing can be written into {parent}: {error.strerror}. Choose another output.") from error
     try:
+        _remove_left_behind(parent)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked_folder(parent: Path) -> tuple[Path, int]:
+    """A new folder, and the descriptor that locks it."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        # Until it is locked, another process may take it for one left behind, and remove it.
+        with suppress(FileNotFoundError):
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            # Where folders cannot be locked, none is taken for one left behind either.
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
+
+
+def _remove_left_behind(parent: Path) -> None:
+    for folder in parent.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def place(source: Path, target: Path) -> None:

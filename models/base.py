@@ -34,8 +34,6 @@ class ModelDescription:
     reverse. False: every frame looks at all references, so that a shot is fed once, forward."""
     references_must_be_frames: bool
     """Whether a reference that is no frame of the video is of no use to it."""
-    memory_megabytes_per_megapixel: float
-    """Peak working memory per megapixel of the frames fed, measured on a CPU in float32."""
     learning_rate: float
     """Default of Adam in test-time tuning."""
     rehearses: bool = False
@@ -56,8 +54,9 @@ class Reference:
     own luma otherwise."""
     is_frame: bool
     """Whether the first frame that `colorize` is fed is this reference's own frame."""
-    nearby: tuple[Tensor, ...] = ()
-    """[H, W] luma of a few frames of the same shot, nearest first, from which tuning learns the film's own motion."""
+    nearby: Sequence[Tensor] = ()
+    """[H, W] luma of a few frames of the same shot, nearest first, from which tuning learns the film's own motion. They
+    may be read from the film whenever they are asked for."""
 
 
 Example = Callable[[], tuple[Tensor, Tensor]]

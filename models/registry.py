@@ -73,18 +73,20 @@ def _describe_deepremaster() -> ModelDescription:
 
 
 def _load_deepremaster(device: torch.device, weights_folder: Path) -> Colorizer:
-    from models.deepremaster.colorizer import DeepRemasterColorizer
+    from models.deepremaster.colorizer import DESCRIPTION, DeepRemasterColorizer
 
     path = installed("deepremaster", weights_folder)
+    fetching = "`retint weights fetch deepremaster --accept-license`"
     if path is None:
         raise WeightsMissing(
             f"The weights of deepremaster are not in {weights_folder}. They are their authors' to give:"
-            " run `retint weights fetch deepremaster`, or `retint weights import deepremaster FILE`."
+            f" run {fetching} if you accept their license, {DESCRIPTION.license}, or"
+            " `retint weights import deepremaster FILE`."
         )
     try:
         return DeepRemasterColorizer.load(path, device=device)
     except WeightsInvalid as error:
-        raise WeightsInvalid(f"{error} Run `retint weights fetch deepremaster` to replace it.") from error
+        raise WeightsInvalid(f"{error} Run {fetching} to replace it.") from error
 
 
 def _describe_exemplar() -> ModelDescription:

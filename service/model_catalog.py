@@ -23,8 +23,9 @@ def require_weights(options: JobOptions, *, catalog: Sequence[CatalogModel]) -> 
         detail = f"The workers do not know the model {options.model}; they may be older than this server."
     else:
         detail = (
-            f"The weights of {options.model} are not installed. On the worker's machine, run "
-            f"`retint weights fetch {options.model}` (or `retint weights import` with a file of your own)."
+            f"The weights of {options.model} are not installed. If you accept their license, {known.license}, run "
+            f"`retint weights fetch {options.model} --accept-license` on the worker's machine (it says so where they "
+            "cannot be fetched), or `retint weights import` with files of your own."
         )
     if ready:
         detail += f" Ready to use: {', '.join(ready)}."

@@ -25,6 +25,7 @@ from worker.coloring import restored_change
 from worker.evaluation_clips import Clip, OpenClip, open_clip
 from worker.media.frames import LumaFrame, VideoInfo
 from worker.nearby import nearby_frames
+from worker.on_demand import OnDemand
 from worker.propagation import Anchor, ColoredFrame, Feed, FrameSource, ShotColors, color_shot, frames_to_feed
 
 _MOST_DB = 100.0
@@ -310,7 +311,7 @@ class _Run:
     ) -> Self:
         canvas = Canvas.fit(clip.info, description=description, working_size=None)
         anchors = tuple(
-            Anchor(frame, _reference(clip, canvas, frame=frame))
+            Anchor(frame, _held(_reference(clip, canvas, frame=frame)))
             for frame in reference_frames(clip, count=settings.references)
         )
         return cls(clip, canvas, anchors, settings, scratch, on_frame)
@@ -326,7 +327,7 @@ class _Run:
         copy = colorizer.clone()
         report = tune(
             copy,
-            [replace(anchor.reference, nearby=self._nearby(anchor.frame)) for anchor in self.anchors],
+            [replace(anchor.read(), nearby=self._nearby(anchor.frame)) for anchor in self.anchors],
             matrix=self.clip.info.matrix,
             settings=TuningSettings(
                 iterations=options.iterations,
@@ -362,10 +363,10 @@ class _Run:
             seconds_per_frame=(watch.seconds - source.watch.seconds) / self.clip.frames,
         )
 
-    def _nearby(self, frame: int) -> tuple[Tensor, ...]:
+    def _nearby(self, frame: int) -> Sequence[Tensor]:
         """Luma of frames near a reference, as the model is fed; the clip is one shot."""
         indices = nearby_frames(frame, first=0, last=self.clip.frames - 1)
-        return tuple(_luma(self.clip, self.canvas, frame=index) for index in indices)
+        return OnDemand(indices, lambda index: _luma(self.clip, self.canvas, frame=index))
 
     def _results(self, colored: Iterator[ColoredFrame], *, sums: _Sums) -> Iterator[Tensor]:
         """Yield the colored frames, adding up how those that are no references score on the way."""
@@ -398,6 +399,11 @@ class _Run:
 def _reference(clip: OpenClip, canvas: Canvas, *, frame: int) -> Reference:
     rgb = canvas.rgb(clip.reference_picture(frame))
     return Reference(rgb=rgb, luma=_luma(clip, canvas, frame=frame), is_frame=True)
+
+
+def _held(reference: Reference) -> Callable[[], Reference]:
+    """Read before time is taken."""
+    return lambda: reference
 
 
 def _luma(clip: OpenClip, canvas: Canvas, *, frame: int) -> Tensor:

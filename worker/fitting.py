@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.errors import ReferenceNotColor
+from worker.media.frames import VideoInfo
 
 Picture = NDArray[np.uint8]
 """[H, W, 3] uint8, R'G'B'."""
@@ -15,7 +16,8 @@ Picture = NDArray[np.uint8]
 SAME_SHAPE = 0.03
 """Difference of aspect, relative, that is stretched away: rounding, and 1.78 for 16:9."""
 _ANAMORPHIC = 1.5
-"""Aspects farther apart than this are no longer taken for the same picture stretched by its pixels' shape."""
+"""Aspects farther apart than this are no longer taken for the same picture stretched by its pixels' shape, where the
+video does not tell that shape."""
 _BAR_LUMA = 24
 """Of 255: letterbox bars are darker in every pixel; video black of a careless conversion is 16."""
 _SMALLEST_PICTURE = 0.4
@@ -57,29 +59,39 @@ def chroma_reach(picture: Picture) -> float:
     return float(np.percentile(np.abs(chroma).max(axis=-1), 99.5))
 
 
-def fittings(picture: Picture, *, width: int, height: int) -> Iterator[Fitting]:
-    """Yield every way to bring `picture` to the shape of a `width` x `height` video, the likeliest first.
+def fittings(picture: Picture, *, info: VideoInfo) -> Iterator[Fitting]:
+    """Yield every way to bring `picture` to the shape of a video, the likeliest first.
 
-    The pictures are of the video's shape, not of its size. Which one is right, the video's luma decides.
+    The pictures are of the video's shape, as it is stored or as it is shown, not of its size: either is stretched to
+    the frame. Which one is right, the video's luma decides.
     """
+    width, height = info.width, info.height
     found = f"{picture.shape[1]}x{picture.shape[0]}"
     wanted = f"{width}x{height}"
-    aspect = width / height
+    stored = width / height
+    # The pixels of pictures are square, those of an anamorphic film only once it is shown.
+    shown = stored * float(info.sample_aspect)
     if picture.shape[:2] == (height, width):
         yield Fitting(picture, None)
         return
-    if _alike(picture, aspect):
+    if _alike(picture, stored):
         yield Fitting(picture, f"fitted from {found} to {wanted}")
         return
+    stretched = Fitting(picture, f"fitted from {found} to {wanted}, stretched to the video's shape")
+    as_shown = _alike(picture, shown)
+    if as_shown:
+        yield stretched
     inner = without_bars(picture)
-    if inner.shape != picture.shape:
-        yield Fitting(
-            center_crop(inner, aspect=aspect), f"fitted from {found} to {wanted}, the black bars around it cut away"
-        )
-    yield Fitting(center_crop(picture, aspect=aspect), f"fitted from {found} to {wanted}, its middle cut out")
-    if 1 / _ANAMORPHIC < (picture.shape[1] / picture.shape[0]) / aspect < _ANAMORPHIC:
-        yield Fitting(picture, f"fitted from {found} to {wanted}, stretched to the video's shape")
-    if _alike(np.rot90(picture), aspect):
+    # What is said of the pixels' shape may be wrong, so that the stored shape is tried too.
+    for aspect in (stored,) if as_shown else dict.fromkeys((shown, stored)):
+        if inner.shape != picture.shape:
+            yield Fitting(
+                center_crop(inner, aspect=aspect), f"fitted from {found} to {wanted}, the black bars around it cut away"
+            )
+        yield Fitting(center_crop(picture, aspect=aspect), f"fitted from {found} to {wanted}, its middle cut out")
+    if not as_shown and 1 / _ANAMORPHIC < (picture.shape[1] / picture.shape[0]) / stored < _ANAMORPHIC:
+        yield stretched
+    if any(_alike(np.rot90(picture), aspect) for aspect in (stored, shown)):
         # Films of a phone are stored on their side; what a player shows, and a user colors, stands upright.
         for turns, way in ((1, "left"), (3, "right")):
             turned = np.ascontiguousarray(np.rot90(picture, turns))

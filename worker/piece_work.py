@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -40,6 +40,7 @@ from worker.notes import (
     tuning_notes,
     write_notes,
 )
+from worker.on_demand import OnDemand
 from worker.pieces import Coloring, Piece, Tuning
 from worker.plan import ShotPlan, shot_at
 from worker.planning import tuning_that_fits
@@ -52,6 +53,9 @@ from worker.task import ColorizationTask
 SMALLER = 0.7
 """Half of the pixels: what the working size is shrunk by where memory does not hold a piece."""
 SMALLEST_WORKING_SIZE = 64
+KEPT_REFERENCES = 4
+"""References held at once while a shot is colored by a model that looks at few of them at a time. All 64 that a job may
+have would be 0.4 GB at 720x576, and as many to read for every piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,8 @@ class _Bench:
         colorizer = self._model.clone()
         report = tune(
             colorizer,
-            [self._lesson(number) for number in work.references],
+            # Of many references only those that a step learns from are read.
+            OnDemand(work.references, cache(self._lesson)),
             matrix=self._info.matrix,
             settings=tuning_settings(tuning_that_fits(self._film.task, self._canvas), self._model.description),
             on_step=partial(self._tuned_step, work, []),
@@ -197,7 +202,7 @@ class _Bench:
             return self._example(number)
         shot = shot_at(frame, self._plan.shots)
         nearby = nearby_frames(frame, first=shot.first, last=shot.last)
-        return replace(self._reference(number), nearby=tuple(self._luma(one) for one in nearby))
+        return replace(self._reference(number), nearby=OnDemand(nearby, self._luma))
 
     # Coloring
 
@@ -250,10 +255,12 @@ class _Bench:
         return self._model
 
     def colors(self, plan: ShotPlan) -> ShotColors:
+        keep = lru_cache(KEPT_REFERENCES if self._model.description.propagates else None)
+        reference = keep(self._reference)
         return ShotColors(
             shot=plan.shot,
-            anchors=tuple(Anchor(frame, self._reference(number)) for frame, number in plan.anchors),
-            examples=tuple(self._example(number) for number in plan.examples),
+            anchors=tuple(Anchor(frame, partial(reference, number)) for frame, number in plan.anchors),
+            examples=OnDemand(plan.examples, keep(self._example)),
         )
 
     def feed(self, colorizer: Colorizer) -> Feed:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
@@ -35,7 +35,8 @@ class Anchor:
     """A reference that is frame `frame` of the shot."""
 
     frame: int
-    reference: Reference
+    read: Callable[[], Reference]
+    """Asked where the reference is looked at: a shot may have many more of them than one stretch needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class ShotColors:
     shot: ShotRange
     anchors: tuple[Anchor, ...]
     """Within the shot, in order, no two of one frame."""
-    examples: tuple[Reference, ...]
+    examples: Sequence[Reference]
     """References that are no frames of the shot, best first; `is_frame` is false."""
 
 
@@ -182,11 +183,11 @@ def _forward(stretch: Stretch, colors: ShotColors, feed: Feed, neighbors: Neighb
         yield from _from_carried(frames, neighbors.before, helpers, feed)
         return
     if stretch.forward == "examples":
-        references = _as_examples([following], colors)[:HELPING_REFERENCES]
+        references = _as_examples([following], colors)
     else:
         assert before is not None, "a reference stands at the first frame"
-        references = (before.reference, *_as_examples([following, *_nearest(before, colors)], colors))
-    yield from _colored(feed.source.frames(stretch.first, stretch.last), references[:HELPING_REFERENCES], feed)
+        references = chain([before.read()], _as_examples([following, *_nearest(before, colors)], colors))
+    yield from _colored(feed.source.frames(stretch.first, stretch.last), _helping(references), feed)
 
 
 def _spool_backward(spool: Spool, stretch: Stretch, colors: ShotColors, feed: Feed, neighbors: Neighbors) -> None:
@@ -201,19 +202,19 @@ def _spool_backward(spool: Spool, stretch: Stretch, colors: ShotColors, feed: Fe
             spool.push(colored.prediction)
         return
     helpers = _as_examples([before, *_nearest(following, colors)], colors)
-    for colored in _colored(frames, (following.reference, *helpers)[:HELPING_REFERENCES], feed):
+    for colored in _colored(frames, _helping(chain([following.read()], helpers)), feed):
         if colored.frame.index != following.frame:
             spool.push(colored.prediction)
 
 
 def _from_carried(
-    frames: Iterator[LumaFrame], carried: Carried, helpers: Sequence[Reference], feed: Feed
+    frames: Iterator[LumaFrame], carried: Carried, helpers: Iterable[Reference], feed: Feed
 ) -> Iterator[ColoredFrame]:
     """Color frames of which the first is colored already; it is fed, and left out of the answer."""
     start = next(frames)
     luma = feed.to_luma(start)
     known = Reference(rgb=_rgb(luma, carried.chroma, matrix=feed.matrix), luma=luma, is_frame=True)
-    colored = _colored(chain([start], frames), (known, *helpers)[:HELPING_REFERENCES], feed)
+    colored = _colored(chain([start], frames), _helping(chain([known], helpers)), feed)
     next(colored, None)
     for one in colored:
         sure = one.prediction.confidence * carried.confidence
@@ -258,17 +259,20 @@ def _nearest(anchor: Anchor, colors: ShotColors) -> list[Anchor]:
     return sorted(others, key=lambda other: abs(other.frame - anchor.frame))
 
 
-def _as_examples(anchors: Sequence[Anchor | None], colors: ShotColors) -> tuple[Reference, ...]:
+def _helping(references: Iterable[Reference]) -> tuple[Reference, ...]:
+    """The first ones; no further one is read."""
+    return tuple(islice(references, HELPING_REFERENCES))
+
+
+def _as_examples(anchors: Sequence[Anchor | None], colors: ShotColors) -> Iterator[Reference]:
     """References that stand elsewhere, then those that are no frames of the shot."""
-    elsewhere = (replace(anchor.reference, is_frame=False) for anchor in anchors if anchor is not None)
-    return (*elsewhere, *colors.examples)
+    elsewhere = (replace(anchor.read(), is_frame=False) for anchor in anchors if anchor is not None)
+    return chain(elsewhere, colors.examples)
 
 
 def _all_references(colors: ShotColors, first: int) -> tuple[Reference, ...]:
     """All references of a shot for a model that looks at all of them: only one of its first frame is the first frame
     fed."""
-    own = (
-        replace(anchor.reference, is_frame=anchor.reference.is_frame and anchor.frame == first)
-        for anchor in colors.anchors
-    )
+    known = ((anchor.frame, anchor.read()) for anchor in colors.anchors)
+    own = (replace(one, is_frame=one.is_frame and frame == first) for frame, one in known)
     return (*own, *colors.examples)

@@ -188,8 +188,7 @@ class ReferenceLocator:
         warnings: list[str],
     ) -> LocatedReference:
         picture = read_reference(file)
-        info = self._reader.info
-        candidates = [self._candidate(fitting) for fitting in fittings(picture, width=info.width, height=info.height)]
+        candidates = [self._candidate(fitting) for fitting in fittings(picture, info=self._reader.info)]
         if option is not None and not option.is_frame:
             return self._placeless(number, file, candidates[0], keep_side=keep_side)
         wanted = None if option is None else frame_asked_for(option, reader=self._reader)

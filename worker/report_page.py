@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from jobs.record import ConfidencePoint, Shot, ShotTuning
+from jobs.tuning_gain import gain_in_words
 from worker.journal import BeforeAfter, Picture
 from worker.report import Report
 
@@ -67,7 +68,7 @@ def _embeddable(json: str) -> str:
 def _summary(report: Report) -> str:
     video, rate = report.video, report.speed.frames_per_second
     gains = [shot.tuning.gain_db for shot in report.shots if shot.tuning is not None]
-    tuned = f"tuning gained {np.mean(gains):.2f} dB on held-out parts of the references" if gains else "tuning off"
+    tuned = f"tuning {gain_in_words(float(np.mean(gains)))}" if gains else "tuning off"
     return (
         f"<p>{video.width}x{video.height}, {video.frames} frames, {video.duration_seconds:.1f} s; "
         f"{_count(len(report.shots), 'shot')}, {_count(len(report.references), 'reference')}; "
@@ -136,9 +137,10 @@ def _tuning_figure(name: str, tuning: ShotTuning) -> str:
         lines, marks=(), labels=(f"{min(losses):.3g}", f"{max(losses):.3g}"), ends=("step 0", f"step {len(losses) - 1}")
     )
     early = ", stopped early" if tuning.stopped_early else ""
+    gained = gain_in_words(tuning.gain_db)
     return (
         f"<figure>{figure}<figcaption>{escape(name)}: loss (solid) and PSNR of the held-out part (dashed, "
-        f"{held_out[0]:.2f} to {max(held_out):.2f} dB); gain {tuning.gain_db:.2f} dB in {tuning.seconds:.1f} s{early}"
+        f"{held_out[0]:.2f} to {max(held_out):.2f} dB); tuning {gained}, in {tuning.seconds:.1f} s{early}"
         "</figcaption></figure>"
     )
 

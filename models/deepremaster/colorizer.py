@@ -34,8 +34,6 @@ DESCRIPTION = ModelDescription(
     restores=True,
     propagates=False,
     references_must_be_frames=False,
-    # Measured: 990 MB for a block of five frames of 576x320, 770 MB for one of 256x256.
-    memory_megabytes_per_megapixel=6000.0,
     # METHOD, section 2: Adam's learning rate in the paper.
     learning_rate=1e-4,
     revision=1,

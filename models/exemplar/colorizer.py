@@ -35,8 +35,6 @@ DESCRIPTION = ModelDescription(
     restores=False,
     propagates=True,
     references_must_be_frames=False,
-    # Measured: 230 MB for a frame of 384x216, 810 MB for one of 768x432.
-    memory_megabytes_per_megapixel=2800.0,
     # METHOD, section 2: Adam's learning rate in the paper, which tunes another network; unproven here.
     learning_rate=1e-4,
     revision=2,
@@ -196,10 +194,10 @@ class ExemplarColorizer:
     ) -> tuple[_Question, Tensor]:
         """To a later frame and back: asked is the reference, from the later frame as the model colors it."""
         start = self._exemplar(reference.rgb)
-        near, *farther = reference.nearby
-        far = self._colored(farther[(variation // 2) % len(farther)], [start], before=None)
+        farther = 1 + (variation // 2) % (len(reference.nearby) - 1)
+        far = self._colored(reference.nearby[farther], [start], before=None)
         known = self._exemplar(_rgb_of(far))
-        before = self._colored(near, [known], before=None)
+        before = self._colored(reference.nearby[0], [known], before=None)
         return self._question(reference.luma, [known], before=before), _uncentered(start.lab)[0]
 
     def _colored(self, luma: Tensor, exemplars: Sequence[_Exemplar], *, before: Tensor | None) -> Tensor:

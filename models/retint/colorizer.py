@@ -43,7 +43,6 @@ DESCRIPTION = ModelDescription(
     restores=False,
     propagates=True,
     references_must_be_frames=False,
-    memory_megabytes_per_megapixel=950.0,
     learning_rate=1e-3,
     rehearses=True,
     revision=2,

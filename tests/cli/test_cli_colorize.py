@@ -1,6 +1,7 @@
 """`retint colorize`: what it refuses before the work, and one small film end to end."""
 
 import json
+import re
 from pathlib import Path
 
 import av
@@ -149,8 +150,18 @@ def test_a_reference_may_name_its_frame(tmp_path: Path) -> None:
     assert parse_reference(f"{tmp_path}/a@3") == (tmp_path / "a@3", None)
 
 
-@pytest.mark.parametrize("text", ["ref.png@x", "ref.png@-1", "ref.png@1.5", "ref.png@", "@7"])
-def test_what_follows_a_reference_must_be_a_frame_number(text: str) -> None:
+@pytest.mark.parametrize("frame", ["x", "-1", "1.5", "", "b.png"])
+@pytest.mark.parametrize("name", ["ref.png", "a@b.png"])
+def test_what_follows_a_reference_must_be_a_frame_number(name: str, frame: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.touch()
+    wrong = f"{re.escape(f'{file}@{frame}')}: what follows @ must be a frame number, counted from 0, as in "
+    with pytest.raises(CommandError, match=f"^{wrong}{re.escape(str(file))}@240"):
+        parse_reference(f"{file}@{frame}")
+
+
+@pytest.mark.parametrize("text", ["none.png@x", "none@home.png", "@7"])
+def test_where_there_is_no_reference_at_all_that_is_said_first(text: str) -> None:
     with pytest.raises(CommandError, match=rf"There is no file {text}\. A frame number, counted from 0, may follow @"):
         parse_reference(text)
 

@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle: one line that says how to go on, nothing half done in its place, no traceback."""
+"""Ctrl-C or SIGTERM in the middle: one line that says how to go on, nothing half done in its place, no traceback."""
 
 import os
 import signal
@@ -22,8 +22,10 @@ def server() -> Iterator[FakeServer]:
     fake.close()
 
 
-def interrupted(server: FakeServer, *arguments: str, when: Callable[[], bool]) -> str:
-    """What `retint jobs` says on standard error where Ctrl-C comes as soon as `when`."""
+def interrupted(
+    server: FakeServer, *arguments: str, when: Callable[[], bool], by: signal.Signals = signal.SIGINT
+) -> str:
+    """What `retint jobs` says on standard error where a signal comes as soon as `when`."""
     process = subprocess.Popen(
         [sys.executable, "-m", "cli", "jobs", *arguments],
         env={**os.environ, "RETINT_SERVER": server.url},
@@ -35,16 +37,17 @@ def interrupted(server: FakeServer, *arguments: str, when: Callable[[], bool]) -
     while not when() and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(by)
     said, told = process.communicate(timeout=60)
-    assert (process.returncode, said) == (130, ""), told
+    assert (process.returncode, said) == (128 + by, ""), told
     assert "Traceback" not in told
     return told.splitlines()[-1]
 
 
-def test_watch_says_that_the_job_goes_on(server: FakeServer) -> None:
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_watch_says_that_the_job_goes_on(server: FakeServer, by: signal.Signals) -> None:
     server.answers = [job_answer(status="processing", phase="tuning")]
-    said = interrupted(server, "watch", "job_1", when=lambda: len(server.received) > 2)
+    said = interrupted(server, "watch", "job_1", when=lambda: len(server.received) > 2, by=by)
     assert said.startswith("retint: Stopped. The job is not: follow it again with `retint jobs watch job_1`")
 
 

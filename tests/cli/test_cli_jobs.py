@@ -92,6 +92,14 @@ def test_show_says_what_went_wrong(server: FakeServer) -> None:
     assert "reference_not_color: The reference is gray." in retint(server, "show", "job_1").stdout
 
 
+def test_show_says_why_tuning_gained_nothing(server: FakeServer) -> None:
+    tuning = {"iterations": 5, "gain_db": 0.0, "seconds": 1.0, "stopped_early": True}
+    shot = {"index": 0, "first_frame": 0, "last_frame": 9, "reference": "a.png", "confidence": 0.5, "tuning": tuning}
+    server.answers = [job_answer(status="succeeded", shots=[shot])]
+    said = retint(server, "show", "job_1").stdout
+    assert "tuning gained nothing: the untuned weights did as well where it was measured, and were kept" in said
+
+
 def test_watch_cancel_and_delete(server: FakeServer) -> None:
     tuning = job_answer(status="processing", phase="tuning")
     server.answers = [tuning, tuning, job_answer(status="succeeded")]

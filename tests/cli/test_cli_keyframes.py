@@ -139,7 +139,8 @@ def test_a_film_that_cannot_be_used_leaves_nothing(film: Path, monkeypatch: pyte
     assert sorted(film.parent.iterdir()) == [film, text]
 
 
-def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_leave_nothing(tmp_path: Path, number: signal.Signals) -> None:
     film = write_film(tmp_path / "film.mp4", scenes=40, frames=50)
     process = subprocess.Popen(
         [sys.executable, "-m", "cli", "keyframes", str(film), "-o", str(tmp_path / "out")],
@@ -153,8 +154,8 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     said, told = process.communicate(timeout=60)
-    assert (process.returncode, said) == (130, "")
+    assert (process.returncode, said) == (128 + number, "")
     assert told.splitlines()[-1] == "retint: Stopped. Nothing was written."
     assert list(tmp_path.iterdir()) == [film]

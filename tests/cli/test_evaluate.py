@@ -46,7 +46,6 @@ class Gray:
             restores=False,
             propagates=True,
             references_must_be_frames=False,
-            memory_megabytes_per_megapixel=0,
             learning_rate=0.01,
         )
 

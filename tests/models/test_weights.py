@@ -354,7 +354,7 @@ def test_the_registry_describes_all_models_the_default_first() -> None:
 
 def test_absent_weights_say_how_they_are_fetched(folder: Path) -> None:
     assert not registry.weights_present("deepremaster", folder)
-    with pytest.raises(WeightsMissing, match="retint weights fetch deepremaster"):
+    with pytest.raises(WeightsMissing, match="`retint weights fetch deepremaster --accept-license`"):
         registry.load("deepremaster", device=CPU, weights_folder=folder)
 
 
@@ -362,7 +362,7 @@ def test_damaged_weights_say_how_they_are_replaced(folder: Path, deepremaster_fi
     path = import_files("deepremaster", [deepremaster_file], folder)
     path.write_bytes(path.read_bytes()[:5000])
     assert registry.weights_present("deepremaster", folder)
-    with pytest.raises(WeightsInvalid, match="retint weights fetch deepremaster"):
+    with pytest.raises(WeightsInvalid, match="`retint weights fetch deepremaster --accept-license`"):
         registry.load("deepremaster", device=CPU, weights_folder=folder)
 
 

@@ -197,7 +197,8 @@ async def test_a_model_without_weights_is_refused_with_what_to_do(
     response = await client.post("/v1/jobs", files=job_files(options=options))
     problem = assert_problem(response, 422, "invalid_request")
     assert pointers(problem) == ["#/options/model"]
-    assert "retint weights fetch" in str(problem["detail"])
+    model_name = "deepremaster" if options else "retint"
+    assert f"`retint weights fetch {model_name} --accept-license`" in str(problem["detail"])
     assert stored_files() == []
 
 

@@ -222,6 +222,7 @@ def make_film(tmp_path: Path) -> MakeFilm:
         height: int = 64,
         depth: int = 8,
         sound: bool = False,
+        aspect: Fraction | None = None,
     ) -> MadeFilm:
         path = tmp_path / name
         pix_fmt = "yuv444p" if depth == 8 else "yuv444p10le"
@@ -230,6 +231,8 @@ def make_film(tmp_path: Path) -> MakeFilm:
             stream: Any = out.add_stream("libx264", rate=25, options={"qp": "0", "g": "5"})
             stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
             stream.codec_context.color_range, stream.codec_context.colorspace = 1, 6
+            if aspect is not None:
+                stream.codec_context.sample_aspect_ratio = aspect
             tone: Any = out.add_stream("aac", rate=48000) if sound else None
             if tone is not None:
                 tone.codec_context.layout = "stereo"

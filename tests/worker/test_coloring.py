@@ -42,7 +42,6 @@ def description(multiple: int, working_size: int = 64) -> ModelDescription:
         restores=False,
         propagates=True,
         references_must_be_frames=False,
-        memory_megabytes_per_megapixel=0,
         learning_rate=1,
     )
 

@@ -626,6 +626,8 @@ def facts_of(examination: Examination) -> tuple[dict[str, Any], bytes]:
         ({"info": {"frame_rate": "1e9999999999"}}, VideoUndecodable),
         ({"info": {"frame_rate": "25/0"}}, VideoUndecodable),
         ({"info": {"frame_rate": "0"}}, VideoUndecodable),
+        ({"info": {"sample_aspect": "1e9999999999"}}, VideoUndecodable),
+        ({"info": {"sample_aspect": "0"}}, VideoUndecodable),
         ({"info": {"matrix": "none"}}, VideoUndecodable),
         ({"time_base": "1e9999999999"}, VideoUndecodable),
         ({"time_base": "1000"}, VideoUndecodable),  # so that the film lasts for hours, whatever its facts say

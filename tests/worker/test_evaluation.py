@@ -70,7 +70,6 @@ DESCRIPTION = ModelDescription(
     restores=False,
     propagates=True,
     references_must_be_frames=False,
-    memory_megabytes_per_megapixel=0,
     learning_rate=0.01,
 )
 

@@ -228,6 +228,17 @@ def test_odd_sizes_stay_odd(make_video: Any, tmp_path: Path, width: int, height:
         assert_same_planes(made.lumas, lumas(target))
 
 
+def test_the_advice_for_odd_sizes_is_true(make_video: Any, tmp_path: Path) -> None:
+    made = make_video("in.mkv", codec="ffv1", options={}, width=63, height=47, frames=3)
+    [warning] = recolor(made.path, tmp_path / "out.mp4", container="mp4")
+    # FFV1 is no remedy for what browsers do not play.
+    assert "For one that they play, crop the video to even sides" in warning
+    assert "ffv1 holds 4:2:0 at this size, but browsers do not play it" in warning
+    assert recolor(made.path, tmp_path / "out.mkv", container="mkv", codec="ffv1") == []
+    with open_video(tmp_path / "out.mkv") as reader:
+        assert (reader.info.pixel_format, reader.info.width, reader.info.height) == ("yuv420p", 63, 47)
+
+
 @pytest.mark.parametrize("full_range", [False, True])
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
 def test_prores_is_ten_bits_of_limited_range(make_video: Any, tmp_path: Path, pix_fmt: str, full_range: bool) -> None:

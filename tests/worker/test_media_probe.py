@@ -177,15 +177,23 @@ def test_a_video_without_frames_is_refused(tmp_path: Path) -> None:
         probe(path)
 
 
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts"])
+def test_the_shape_of_pixels_is_told(make_video: Any, name: str) -> None:
+    container_format = "mpegts" if name.endswith("ts") else None
+    told = probe(make_video(name, aspect=Fraction(16, 11), container_format=container_format).path)
+    assert told.sample_aspect == Fraction(16, 11)
+    assert probe(make_video(name, container_format=container_format).path).sample_aspect == 1
+
+
 def test_variable_frame_rate_is_averaged(make_video: Any) -> None:
     made = make_video(steps=[1, 3, 2], time_base=Fraction(1, 100), frames=12)
     assert float(probe(made.path).frame_rate) == pytest.approx(50, rel=0.1)
 
 
-@pytest.mark.parametrize("name", ["clip.mkv", "clip.avi", "clip.mp4"])
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.webm", "clip.avi", "clip.mp4"])
 @pytest.mark.parametrize("part", [0.4, 0.9])
 def test_a_truncated_video_is_refused_and_its_end_told(make_video: Any, tmp_path: Path, name: str, part: float) -> None:
-    made = make_video(name, frames=100, audio="mp3" if name.endswith("avi") else "aac")
+    made = make_video(name, **{"frames": 100, **CONTAINERS[name]})
     if name.endswith("mp4"):
         front = tmp_path / "front.mp4"
         with (
@@ -212,3 +220,47 @@ def test_a_truncated_mp4_with_its_index_at_the_end_is_refused(make_video: Any, t
     cut.write_bytes(data[: len(data) // 2])
     with pytest.raises(VideoUndecodable, match="index"):
         probe(cut)
+
+
+def test_a_video_that_lacks_a_little_of_its_end_is_taken_and_that_is_said(make_video: Any, tmp_path: Path) -> None:
+    # 1 % of a duration may be rounding or padding; of a long film that is more than a second of picture.
+    whole = make_video("long.mkv", width=16, height=16, frames=400, rate=2).path
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[:-2200])
+    with open_video(whole) as reader:
+        assert (reader.info.frames, reader.warnings) == (400, ())
+    with open_video(cut) as reader:
+        assert 396 <= reader.info.frames < 399
+        [warning] = reader.warnings
+        assert f"200.0 s long, but ends at {reader.info.duration_seconds:.1f} s" in warning
+        assert "copy or upload it again" in warning
+        assert len(list(reader.frames())) == reader.info.frames
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"audio": "aac", "frames": 20, "rate": 1, "subtitles": [(1.0, 60.0, "still there")]},
+        {"audio": "aac", "frames": 50, "steps": [1, 900], "time_base": Fraction(1, 1000)},
+        {"frames": 3, "rate": Fraction(1, 3)},
+    ],
+    ids=["other streams go on longer", "variable frame rate", "few long frames"],
+)
+def test_a_whole_matroska_file_lacks_nothing(make_video: Any, made: dict[str, Any]) -> None:
+    with open_video(make_video("whole.mkv", **made).path) as reader:
+        assert reader.warnings == ()
+
+
+def test_a_matroska_file_of_no_stated_duration_lacks_nothing(make_video: Any, tmp_path: Path) -> None:
+    live = tmp_path / "live.mkv"
+    with (
+        av.open(str(make_video(frames=300, rate=1).path)) as source,
+        av.open(str(live), "w", container_options={"live": "1"}) as out,
+    ):
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    with open_video(live) as reader:
+        assert (reader.info.frames, reader.warnings) == (300, ())

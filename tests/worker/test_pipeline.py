@@ -86,7 +86,6 @@ class Painter:
             restores=self._restores,
             propagates=True,
             references_must_be_frames=False,
-            memory_megabytes_per_megapixel=1,
             learning_rate=0.1,
         )
 

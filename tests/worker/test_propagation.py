@@ -1,9 +1,11 @@
 """Color flows outward from every reference, whichever way, and waits on disk in between."""
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -61,7 +63,6 @@ class Recorder:
             restores=False,
             propagates=self._propagates,
             references_must_be_frames=False,
-            memory_megabytes_per_megapixel=0,
             learning_rate=1,
         )
 
@@ -127,11 +128,17 @@ def colored(
     anchors: Sequence[tuple[int, float]] = (),
     examples: Sequence[float] = (),
     longest: int = 1500,
+    on_read: Callable[[int], None] = lambda frame: None,
 ) -> list[ColoredFrame]:
     fed: list[int] = []
+
+    def read(frame: int, color: float) -> Reference:
+        on_read(frame)
+        return reference(color)
+
     colors = ShotColors(
         shot=SHOT,
-        anchors=tuple(Anchor(frame, reference(color)) for frame, color in anchors),
+        anchors=tuple(Anchor(frame, partial(read, frame, color)) for frame, color in anchors),
         examples=tuple(reference(color, is_frame=False) for color in examples),
     )
     feed = Feed(
@@ -239,6 +246,15 @@ def test_a_shot_without_any_reference_is_fed_without(tmp_path: Path) -> None:
     recorder = Recorder()
     assert hues(colored(recorder, tmp_path)) == [0.0] * 10
     assert recorder.passes[0].references == []
+
+
+def test_of_many_references_only_those_that_a_stretch_looks_at_are_read(tmp_path: Path) -> None:
+    read: list[int] = []
+    anchors = [(frame, frame / 20) for frame in range(12, 20)]
+    colored(Recorder(), tmp_path, anchors=anchors, examples=[0.4], on_read=read.append)
+    assert read[:2] == [12, 13]
+    assert set(read) == {frame for frame, _ in anchors}
+    assert max(abs(one - other) for one, other in pairwise(read)) <= 2
 
 
 def test_a_model_that_does_not_propagate_is_fed_once_with_all_references(tmp_path: Path) -> None:

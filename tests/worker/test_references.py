@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from jobs.errors import ReferenceNotColor, ReferenceUndecodable, ReferenceUnplaced
 from jobs.options import ReferenceOptions
+from tests.support.video_info import video_info
 from worker.analysis import analyze
 from worker.fitting import center_crop, chroma_reach, fittings, without_bars
 from worker.media.decode import open_video
@@ -92,6 +94,53 @@ def test_what_lies_beyond_the_video_is_cut_off(make_film: Callable[..., Any], tm
     reference = located(film, tmp_path, wide)
     assert reference.frame == 16
     assert reference.record.note == "fitted from 140x64 to 96x64, its middle cut out"
+    assert (reference.picture == film.pictures[16]).all()
+
+
+ANAMORPHIC = {"wide": (Fraction(16, 11), 140), "pal": (Fraction(16, 15), 102), "scope": (Fraction(2), 192)}
+"""Shapes of a film's pixels, and how wide its frames of 96x64 are shown."""
+
+
+@pytest.mark.parametrize("is_frame", [True, False], ids=["frame", "example"])
+@pytest.mark.parametrize("shape", ANAMORPHIC)
+def test_a_reference_as_an_anamorphic_film_is_shown_is_stretched_to_its_frame(
+    make_film: Callable[..., Any], tmp_path: Path, shape: str, is_frame: bool
+) -> None:
+    aspect, width = ANAMORPHIC[shape]
+    film = make_film(scenes=TWO_SHOTS, aspect=aspect)
+    shown = np.asarray(cv2.resize(film.pictures[16], (width, 64), interpolation=cv2.INTER_CUBIC), np.uint8)
+    reference = located(film, tmp_path, shown, is_frame=is_frame)
+    assert reference.frame == (16 if is_frame else None)
+    assert f"from {width}x64 to 96x64, stretched to the video's shape" in (reference.record.note or "")
+    assert (reference.picture == shown).all()
+
+
+def test_a_reference_as_an_anamorphic_film_is_stored_is_taken_as_it_is(
+    make_film: Callable[..., Any], tmp_path: Path
+) -> None:
+    film = make_film(scenes=TWO_SHOTS, aspect=Fraction(2))
+    reference = located(film, tmp_path, cv2.resize(film.pictures[5], (150, 100), interpolation=cv2.INTER_CUBIC))
+    assert (reference.frame, reference.record.note) == (5, "fitted from 150x100 to 96x64")
+
+
+def test_bars_around_an_anamorphic_film_as_it_is_shown_are_cut_away(
+    make_film: Callable[..., Any], tmp_path: Path
+) -> None:
+    film = make_film(scenes=TWO_SHOTS, aspect=Fraction(2))
+    framed = np.zeros((64 + 40, 192, 3), np.uint8)
+    framed[20:84] = cv2.resize(film.pictures[16], (192, 64), interpolation=cv2.INTER_CUBIC)
+    reference = located(film, tmp_path, framed)
+    assert reference.frame == 16
+    assert "bars" in (reference.record.note or "")
+    assert reference.picture.shape == (64, 192, 3)
+
+
+def test_where_a_film_is_wrong_about_its_pixels_its_luma_decides(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=TWO_SHOTS, aspect=Fraction(16, 11))
+    wide = np.full((64, 140, 3), (200, 90, 30), np.uint8)
+    wide[:, 22:118] = film.pictures[16]
+    reference = located(film, tmp_path, wide)
+    assert (reference.frame, reference.record.note) == (16, "fitted from 140x64 to 96x64, its middle cut out")
     assert (reference.picture == film.pictures[16]).all()
 
 
@@ -221,10 +270,11 @@ def test_a_dark_picture_is_no_letterbox() -> None:
     assert without_bars(np.zeros((10, 10, 3), np.uint8)).shape == (10, 10, 3)
 
 
+@pytest.mark.parametrize("aspect", [Fraction(1), Fraction(16, 11), Fraction(1, 9999), Fraction(9999)])
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (33, 17)])
-def test_pictures_of_any_shape_fit_somehow(size: tuple[int, int]) -> None:
+def test_pictures_of_any_shape_fit_somehow(size: tuple[int, int], aspect: Fraction) -> None:
     picture = np.full((*size, 3), 90, np.uint8)
-    made = list(fittings(picture, width=854, height=480))
+    made = list(fittings(picture, info=video_info(width=854, height=480, sample_aspect=aspect)))
     assert made
     assert all(min(fitting.picture.shape[:2]) >= 1 for fitting in made)
     assert min(center_crop(picture, aspect=0.001).shape) >= 1

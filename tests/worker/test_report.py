@@ -7,6 +7,7 @@ from fractions import Fraction
 from html.parser import HTMLParser
 
 import numpy as np
+import pytest
 
 from jobs.options import JobOptions
 from jobs.record import PlacedReference, ShotTuning, TuningStepRecord
@@ -28,7 +29,6 @@ MODEL = ModelDescription(
     restores=False,
     propagates=True,
     references_must_be_frames=False,
-    memory_megabytes_per_megapixel=1,
     learning_rate=0.1,
 )
 VOID = {"meta", "img"}
@@ -156,6 +156,21 @@ def test_the_page_is_well_formed_and_asks_nobody_for_anything() -> None:
     assert reader.seen.count("img") == 2
     assert "prefers-color-scheme: dark" in page
     assert "Mind &lt;the&gt; gap." in page
+
+
+@pytest.mark.parametrize(
+    ("gain_db", "said"),
+    [
+        (3.0, "tuning gained 3.00 dB on the held-out part of the references"),
+        (0.0, "tuning gained nothing: the untuned weights did as well where it was measured, and were kept"),
+    ],
+)
+def test_the_page_says_what_tuning_gained_and_why_it_gained_nothing(gain_db: float, said: str) -> None:
+    made = journal()
+    made.tunings[0] = made.tunings[0].model_copy(update={"gain_db": gain_db})
+    page = report_page(report_of(made), stills=())
+    assert page.count(said) == 2
+    assert "gained 0.00 dB" not in page
 
 
 def test_the_page_holds_the_data() -> None:

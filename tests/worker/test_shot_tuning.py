@@ -32,7 +32,6 @@ class Learner:
             restores=False,
             propagates=True,
             references_must_be_frames=False,
-            memory_megabytes_per_megapixel=0,
             learning_rate=0.5,
         )
 

@@ -66,7 +66,7 @@ class VideoReader:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the luma handed out does not keep exactly, as sentences for the user."""
+        """What the luma handed out does not keep exactly, or seems to be missing, as sentences for the user."""
         return self._examination.warnings
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[LumaFrame]:

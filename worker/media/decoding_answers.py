@@ -94,7 +94,8 @@ class Answers:
             VideoUndecodable: no film is so.
         """
         try:
-            _fraction(head["info"]["frame_rate"])
+            for name in ("frame_rate", "sample_aspect"):
+                _fraction(head["info"][name])
             info = INFO.validate_python(head["info"])
             if limits is not None:
                 refuse_too_much(info, limits)
@@ -153,7 +154,7 @@ def _is_possible(info: VideoInfo, timeline: Timeline) -> bool:
     pts, base = timeline.pts, timeline.time_base
     return (
         min(info.width, info.height) > 0
-        and min(info.frame_rate, base) > 0
+        and min(info.frame_rate, info.sample_aspect, base) > 0
         and info.bit_depth in (8, 10)
         and bool((pts[1:] > pts[:-1]).all())
         and info.duration_seconds == float((timeline.end - int(pts[0])) * base)

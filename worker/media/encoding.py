@@ -47,7 +47,8 @@ def choose_encoding(info: VideoInfo, *, output: OutputOptions) -> Encoding:
     if codec == "h264" and not _h264_holds(info, subsampling):
         warnings.append(
             f"H.264 cannot hold {info.width}x{info.height} at {':'.join(subsampling)}, so 4:4:4 was written, "
-            "which some browsers and phones do not play. Choose mkv with ffv1, or crop the video to even sides."
+            "which some browsers and phones do not play. For one that they play, crop the video to even sides; mkv "
+            f"with ffv1 holds {':'.join(subsampling)} at this size, but browsers do not play it."
         )
         subsampling = "444"
     if codec == "prores":

@@ -32,6 +32,8 @@ class VideoInfo:
     """Whether luma uses all codes (0..255) or the limited range (16..235)."""
     matrix: Matrix
     has_audio: bool
+    sample_aspect: Fraction = Fraction(1)
+    """Width of a sample over its height, as it is shown; 1 where the video does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class Examination:
     info: VideoInfo
     timeline: Timeline
     warnings: tuple[str, ...]
-    """What will not be kept exactly, as sentences for the user."""
+    """What will not be kept exactly, or seems to be missing, as sentences for the user."""
 
 
 def probe(path: Path) -> VideoInfo:
@@ -76,7 +76,7 @@ def examine(
 
 
 def _examine(path: Path, on_packet: Callable[[int], None]) -> Examination:
-    timeline = read_timeline(path, on_packet=on_packet)
+    timeline, missing = read_timeline(path, on_packet=on_packet)
     with open_source(path) as container:
         stream = video_stream(container)
         try:
@@ -87,7 +87,7 @@ def _examine(path: Path, on_packet: Callable[[int], None]) -> Examination:
             ) from error
         if frame is None:
             raise VideoUndecodable("The video has no frames; export it again and check that it plays.")
-        note = conversion_note(frame.format)
+        notes = (missing, conversion_note(frame.format))
         info = VideoInfo(
             width=frame.width,
             height=frame.height,
@@ -100,8 +100,9 @@ def _examine(path: Path, on_packet: Callable[[int], None]) -> Examination:
             full_range=_is_full_range(frame, stream),
             matrix=_matrix(frame, stream),
             has_audio=bool(container.streams.audio),
+            sample_aspect=Fraction(stream.sample_aspect_ratio or 1),
         )
-    return Examination(info=info, timeline=timeline, warnings=() if note is None else (note,))
+    return Examination(info=info, timeline=timeline, warnings=tuple(filter(None, notes)))
 
 
 def _frame_rate(stream: Any, timeline: Timeline) -> Fraction:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jobs.errors import VideoUndecodable
 from worker.media.source import demux, open_source, video_stream
-from worker.media.truncation import Announcement, refuse_truncated
+from worker.media.truncation import Announcement, about_missing_end, refuse_truncated
 
 _HIDDEN_FRAMES = frozenset({"vp8", "mpeg4", "msmpeg4v3", "msmpeg4v2", "theora"})
 """Codecs with packets that show no frame (VP8's alternate references, packed B-frames, repeats): there the frames can
@@ -71,8 +71,9 @@ class Timeline:
         return float(int(self.pts[index] - self.pts[0]) * self.time_base)
 
 
-def read_timeline(path: Path, *, on_packet: Callable[[int], None] = lambda _: None) -> Timeline:
+def read_timeline(path: Path, *, on_packet: Callable[[int], None] = lambda _: None) -> tuple[Timeline, str | None]:
     """Read the place of every frame of the film in `path`; one pass over the file, a few bytes per frame in memory.
+    With it comes a sentence for the user where a little of the film's end seems to be missing.
 
     `on_packet` is called for every packet read, with the number of frames found so far; what it raises ends the
     reading. A file whose packets do not tell its frames is read twice, and its frames are counted anew.
@@ -90,7 +91,7 @@ def read_timeline(path: Path, *, on_packet: Callable[[int], None] = lambda _: No
     refuse_truncated(announcement, container=name, path=path)
     if timeline is None or untold or not _first_frame_agrees(path, timeline):
         timeline = _from_frames(path, on_packet)
-    return timeline
+    return timeline, about_missing_end(announcement, container=name)
 
 
 def _from_packets(

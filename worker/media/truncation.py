@@ -8,6 +8,9 @@ from jobs.errors import VideoUndecodable
 
 _PADDING = 1024
 """Bytes by which writers of AVI miscount their own files."""
+_STATES_DURATION = ("matroska", "flv")
+_SAID_FROM = 1.0
+"""Seconds missing at the end that are worth a word: rounding, and the padding of sound, are below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ def refuse_truncated(found: Announcement, *, container: str, path: Path) -> None
     announced = found.announced_seconds
     if container.startswith("mov"):
         cut |= found.announced_frames > found.found_frames
-    elif container.startswith(("matroska", "flv")) and announced is not None:
+    elif container.startswith(_STATES_DURATION) and announced is not None:
         # Containers round durations and sound may be padded: what is missing must be plain to see.
         cut |= announced - found.found_seconds > max(0.25, 0.01 * announced)
     elif container.startswith("avi"):
@@ -47,6 +50,24 @@ def refuse_truncated(found: Announcement, *, container: str, path: Path) -> None
             f"The video file is cut off or damaged: it can be read up to {found.found_seconds:.1f} s{whole}. "
             "Copy or export it again and use the whole file."
         )
+
+
+def about_missing_end(found: Announcement, *, container: str) -> str | None:
+    """What to say of a film that `refuse_truncated` lets through although some of its end seems to be missing.
+
+    Only Matroska and FLV leave room for it. Their duration is that of the stream that ends last, and so is what was
+    found: sound or subtitles that go on longer than the picture are no missing end. A file that states none says
+    nothing.
+    """
+    announced = found.announced_seconds
+    if announced is None or not container.startswith(_STATES_DURATION):
+        return None
+    if announced - found.found_seconds <= _SAID_FROM:
+        return None
+    return (
+        f"The video file says that it is {announced:.1f} s long, but ends at {found.found_seconds:.1f} s, so its end "
+        "may be missing. What is there is used; if the original is longer, copy or upload it again."
+    )
 
 
 def _avi_header(path: Path) -> tuple[int, float]:
