@@ -34,8 +34,6 @@ from models.training.lanes import Lanes, decibels
 from models.training.material import Runs
 
 WEIGHT_DECAY = 1e-4
-RATE = 2e-3
-"""Learning rate at its highest, of both stages."""
 WARM_UP = 50
 """Steps."""
 PAIRS, LANES = 2, 3
@@ -51,10 +49,11 @@ Step = Callable[[], Tensor]
 class Training:
     """The network, the running mean of its weights, and where they are saved."""
 
-    def __init__(self, network: RetintNetwork, folder: Path) -> None:
+    def __init__(self, network: RetintNetwork, folder: Path, *, rate: float) -> None:
         self.network = network
         self.mean = copy.deepcopy(network).requires_grad_(False)
         self._folder = folder
+        self._rate = rate
         self._seconds = 0.0
         self._optimizer_state: dict[str, Any] | None = None
         self.stage, self.done = "description", 0
@@ -68,7 +67,7 @@ class Training:
     def run(self, stage: str, part: nn.Module, *, steps: int, step: Step, log: TextIO) -> None:
         """Train `part` of the network for the steps of a stage that are not done yet."""
         parameters = list(part.parameters())
-        optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=WEIGHT_DECAY)
+        optimizer = torch.optim.AdamW(parameters, lr=self._rate, weight_decay=WEIGHT_DECAY)
         if self._optimizer_state is not None:
             optimizer.load_state_dict(self._optimizer_state)
             self._optimizer_state = None
@@ -77,7 +76,7 @@ class Training:
         logged: list[Tensor] = []
         for number in range(self.done + 1, steps + 1):
             for group in optimizer.param_groups:
-                group["lr"] = RATE * share_of_rate(number, steps=steps)
+                group["lr"] = self._rate * share_of_rate(number, steps=steps)
             optimizer.zero_grad(set_to_none=True)
             logged.append(step())
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -137,7 +136,7 @@ def main() -> None:
     torch.manual_seed(given.seed)
     network = (load_network(given.start).train() if given.start else RetintNetwork()).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    training = Training(network, given.output)
+    training = Training(network, given.output, rate=given.rate)
     trunk = load_trunk(TRUNK_WEIGHTS).to(device)
     footages = Footages(library, photos_share=given.photos_share)
     # Where training goes on after a stop, other samples follow than would have without it.
@@ -188,6 +187,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--description-steps", type=int, default=1200)
     parser.add_argument("--fusion-steps", type=int, default=1500)
+    parser.add_argument("--rate", type=float, default=2e-3, help="the learning rate at its highest, of both stages")
     parser.add_argument("--start", type=Path, help="weights to start from, such as a run's network.safetensors")
     parser.add_argument(
         "--photos-share", type=float, default=0.0, help="of what is drawn, photos set in motion; 0 to 1"
