@@ -194,7 +194,7 @@ def _shots(report: Report) -> str:
                 f"{shot.first_frame} to {shot.last_frame}",
                 shot.reference or "none",
                 "" if shot.confidence is None else f"{shot.confidence:.2f}",
-                "" if shot.tuning is None else f"{shot.tuning.gain_db:.2f} dB",
+                "" if shot.tuning is None else f"{shot.tuning.gain_db:.2f} dB" if shot.tuning.gain_db > 0 else "none",
                 hint,
                 "" if shot.index not in following else f"frame {following[shot.index].frame}",
             )

@@ -66,9 +66,10 @@ function measured(job, report, { suggestions, seek }) {
   const values = (report?.confidence ?? job.confidence ?? []).map((point) => point.mean);
   const mean = values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
   const gains = job.shots.map((shot) => shot.tuning?.gain_db).filter((gain) => gain !== undefined && gain !== null);
+  const gain = gains.reduce((sum, one) => sum + one, 0) / gains.length;
   const rows = [
     ["How sure the colors are", mean === null ? "" : `${confidence(mean)} on average`],
-    ["Learned from your frames", gains.length ? `${(gains.reduce((sum, gain) => sum + gain, 0) / gains.length).toFixed(2)} dB closer to them` : ""],
+    ["Learned from your frames", !gains.length ? "" : gain >= 0.005 ? `${gain.toFixed(2)} dB closer to them` : "nothing that colored better, so nothing was changed"],
     ["Speed", report ? report.speed.frames_per_second && rate(report.speed.frames_per_second) : job.progress.fps ? rate(job.progress.fps) : ""],
     ["Colored frames", job.references.map((one) => one.name).join(", ")],
   ].filter(([, value]) => value);
