@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from cli.errors import CommandError
 
 _PREFIX = ".retint-unfinished-"
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 @contextmanager
@@ -18,6 +20,7 @@ def work_folder(*, beside: Path) -> Iterator[Path]:
     """A folder for what is not finished, which goes at the end; beside the target, a rename makes it appear whole.
 
     Those that killed processes left there go too: a folder is locked by its process, and no longer than that lives.
+    Those of other machines, and of this one before it was last started, stay.
     """
     parent = beside.absolute().parent
     try:
@@ -25,7 +28,7 @@ def work_folder(*, beside: Path) -> Iterator[Path]:
     except OSError as error:
         raise CommandError(f"Nothing can be written into {parent}: {error.strerror}. Choose another output.") from error
     try:
-        _remove_left_behind(parent)
+        _remove_left_behind(folder)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -35,11 +38,11 @@ def work_folder(*, beside: Path) -> Iterator[Path]:
 def _locked_folder(parent: Path) -> tuple[Path, int]:
     """A new folder, and the descriptor that locks it."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        folder = Path(tempfile.mkdtemp(prefix=_own_prefix(), dir=parent))
         # Until it is locked, another process may take it for one left behind, and remove it.
         with suppress(FileNotFoundError):
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            # Where folders cannot be locked, none is taken for one left behind either.
+            # Where folders cannot be locked at all, none is taken for one left behind either.
             with suppress(OSError):
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if folder.exists():
@@ -47,8 +50,17 @@ def _locked_folder(parent: Path) -> tuple[Path, int]:
             os.close(lock)
 
 
-def _remove_left_behind(parent: Path) -> None:
-    for folder in parent.glob(f"{_PREFIX}*"):
+def _own_prefix() -> str:
+    """Of this running system alone: on network folders a lock holds among the processes of one, and no other sees
+    it."""
+    system = _BOOT.read_text()[:8] if _BOOT.exists() else platform.node()
+    return f"{_PREFIX}{system}-"
+
+
+def _remove_left_behind(own: Path) -> None:
+    for folder in own.parent.glob(f"{_own_prefix()}*"):
+        if folder == own:
+            continue
         with suppress(OSError):
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
