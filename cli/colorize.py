@@ -59,12 +59,14 @@ def colorize(
     settings = Settings()
     if device is not None:
         settings = settings.model_copy(update={"device": device})
-    with interruptible("Nothing was written."), work_folder(beside=out) as folder:
-        task = _task(video, [path for path, _ in references], options=options, settings=settings, folder=folder)
-        observer, variants = _run(task, settings=settings, quiet=as_json)
-        for variant in variants:
-            if variant.name in wanted:
-                place(variant.path, wanted[variant.name])
+    with work_folder(beside=out) as folder:
+        with interruptible("Nothing was written."):
+            task = _task(video, [path for path, _ in references], options=options, settings=settings, folder=folder)
+            observer, variants = _run(task, settings=settings, quiet=as_json)
+        with interruptible("Not every file was written; those that were are whole."):
+            for variant in variants:
+                if variant.name in wanted:
+                    place(variant.path, wanted[variant.name])
     if as_json:
         write_json(_outcome(observer, wanted))
     else:

@@ -35,18 +35,20 @@ def keyframes(
     """
     _check(video, out, force=force)
     options = _options(shots)
-    with interruptible("Nothing was written."), work_folder(beside=out) as folder:
+    with work_folder(beside=out) as folder:
         pictures = folder / "pictures"
-        pictures.mkdir()
         archive = folder / "archive.zip"
-        found = _find(video, options=options, scratch=folder, archive=archive, pictures=pictures, quiet=as_json)
-        if _is_archive(out):
-            place(archive, out)
-        elif not out.exists():
-            place(pictures, out)
-        else:
-            for path in sorted(pictures.iterdir()):
-                place(path, out / path.name)
+        with interruptible("Nothing was written."):
+            pictures.mkdir()
+            found = _find(video, options=options, scratch=folder, archive=archive, pictures=pictures, quiet=as_json)
+        with interruptible("Not every picture was written; those that were are whole."):
+            if _is_archive(out):
+                place(archive, out)
+            elif not out.exists():
+                place(pictures, out)
+            else:
+                for path in sorted(pictures.iterdir()):
+                    place(path, out / path.name)
     if as_json:
         write_json({"archive" if _is_archive(out) else "folder": str(out), **found.model_dump(mode="json")})
     else:
