@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from jobs.record import ConfidencePoint, Shot, ShotTuning
-from jobs.tuning_gain import gain_in_words
+from jobs.tuning_gain import SMALLEST_SHOWN_DB, gain_in_words
 from worker.journal import BeforeAfter, Picture
 from worker.report import Report
 
@@ -140,7 +140,7 @@ def _tuning_figure(name: str, tuning: ShotTuning) -> str:
     gained = gain_in_words(tuning.gain_db)
     return (
         f"<figure>{figure}<figcaption>{escape(name)}: loss (solid) and PSNR of the held-out part (dashed, "
-        f"{held_out[0]:.2f} to {max(held_out):.2f} dB); tuning {gained}, in {tuning.seconds:.1f} s{early}"
+        f"{held_out[0]:.2f} to {max(held_out):.2f} dB); {tuning.seconds:.1f} s{early}; tuning {gained}"
         "</figcaption></figure>"
     )
 
@@ -194,7 +194,7 @@ def _shots(report: Report) -> str:
                 f"{shot.first_frame} to {shot.last_frame}",
                 shot.reference or "none",
                 "" if shot.confidence is None else f"{shot.confidence:.2f}",
-                "" if shot.tuning is None else f"{shot.tuning.gain_db:.2f} dB" if shot.tuning.gain_db > 0 else "none",
+                _gain(shot.tuning),
                 hint,
                 "" if shot.index not in following else f"frame {following[shot.index].frame}",
             )
@@ -203,6 +203,12 @@ def _shots(report: Report) -> str:
     note = f"<p>{_count(left_out, 'more shot')} in the data.</p>" if left_out else ""
     heads = ("shot", "frames", "reference", "confidence", "gain", "weakest frame", "color next")
     return f"<h2>Shots</h2>{_table(heads, rows)}{note}"
+
+
+def _gain(tuning: ShotTuning | None) -> str:
+    if tuning is None:
+        return ""
+    return f"{tuning.gain_db:.2f} dB" if tuning.gain_db >= SMALLEST_SHOWN_DB else "none"
 
 
 def _references(report: Report) -> str:

@@ -97,7 +97,7 @@ def test_show_says_why_tuning_gained_nothing(server: FakeServer) -> None:
     shot = {"index": 0, "first_frame": 0, "last_frame": 9, "reference": "a.png", "confidence": 0.5, "tuning": tuning}
     server.answers = [job_answer(status="succeeded", shots=[shot])]
     said = retint(server, "show", "job_1").stdout
-    assert "tuning gained nothing: the untuned weights did as well where it was measured, and were kept" in said
+    assert "tuning gained nothing that held, so the untuned weights were kept" in said
 
 
 def test_watch_cancel_and_delete(server: FakeServer) -> None:

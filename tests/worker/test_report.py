@@ -162,7 +162,8 @@ def test_the_page_is_well_formed_and_asks_nobody_for_anything() -> None:
     ("gain_db", "said"),
     [
         (3.0, "tuning gained 3.00 dB on the held-out part of the references"),
-        (0.0, "tuning gained nothing: the untuned weights did as well where it was measured, and were kept"),
+        (0.003, "tuning gained nothing that held, so the untuned weights were kept"),
+        (0.0, "tuning gained nothing that held, so the untuned weights were kept"),
     ],
 )
 def test_the_page_says_what_tuning_gained_and_why_it_gained_nothing(gain_db: float, said: str) -> None:
