@@ -204,8 +204,10 @@ class _Run:
 
     def holds_in_a_rehearsal(self, tuned: Sequence[Tensor], *, untuned: Sequence[Tensor]) -> bool:
         """Whether the tuned weights do clearly better there, or nothing can be rehearsed; they are in place after."""
+        if not self.colorizer.description.rehearses:
+            return True
         rehearsed = next((reference for reference in self.references if len(reference.nearby) > 1), None)
-        if rehearsed is None or not self.colorizer.description.rehearses:
+        if rehearsed is None:
             return True
         self.put_back(untuned)
         before = rehearse(self.colorizer, rehearsed, matrix=self.matrix)

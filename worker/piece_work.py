@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -29,7 +29,7 @@ from worker.media.probe import Examination
 from worker.media.stills import read_image
 from worker.media.tags import read_tags
 from worker.memory import is_out_of_memory, peak_megabytes
-from worker.nearby import nearby_frames
+from worker.nearby import DISTANCES, nearby_frames
 from worker.notes import (
     ColoringNotes,
     TuningNotes,
@@ -54,8 +54,10 @@ SMALLER = 0.7
 """Half of the pixels: what the working size is shrunk by where memory does not hold a piece."""
 SMALLEST_WORKING_SIZE = 64
 KEPT_REFERENCES = 4
-"""References held at once while a shot is colored by a model that looks at few of them at a time. All 64 that a job may
-have would be 0.4 GB at 720x576, and as many to read for every piece."""
+"""References of each kind, anchors and examples, held at once while a shot is colored by a model that looks at few of
+them at a time. All 64 that a job may have would be 0.4 GB at 720x576, and as many to read for every piece."""
+KEPT_LESSONS = 16
+"""References held at once while they are tuned on; of more, no step comes back to one soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ class _Bench:
         report = tune(
             colorizer,
             # Of many references only those that a step learns from are read.
-            OnDemand(work.references, cache(self._lesson)),
+            OnDemand(work.references, lru_cache(KEPT_LESSONS)(self._lesson)),
             matrix=self._info.matrix,
             settings=tuning_settings(tuning_that_fits(self._film.task, self._canvas), self._model.description),
             on_step=partial(self._tuned_step, work, []),
@@ -202,7 +204,8 @@ class _Bench:
             return self._example(number)
         shot = shot_at(frame, self._plan.shots)
         nearby = nearby_frames(frame, first=shot.first, last=shot.last)
-        return replace(self._reference(number), nearby=OnDemand(nearby, self._luma))
+        # A rehearsal goes there and back, once untuned and once tuned.
+        return replace(self._reference(number), nearby=OnDemand(nearby, lru_cache(len(DISTANCES))(self._luma)))
 
     # Coloring
 
@@ -304,7 +307,8 @@ class _Bench:
 
     def _luma(self, frame: int) -> Tensor:
         """[H, W]: luma of one frame of the video as the model is fed."""
-        return self._canvas.luma(next(self._reader.frames(frame, frame)), info=self._info)
+        [decoded] = self._reader.frames(frame, frame)
+        return self._canvas.luma(decoded, info=self._info)
 
     # Keeping
 
