@@ -48,7 +48,8 @@ def draw_pair(count: int, *, random: np.random.Generator) -> tuple[int, int]:
 def train_step(
     description: Description, footages: Footages, *, trunk: FeatureTrunk, pairs: int, random: np.random.Generator
 ) -> Tensor:
-    """The mean loss of so many pairs, its gradients added to the weights."""
+    """The mean loss of so many pairs, each drawn from a clip and changed as runs are; its gradients are added to the
+    weights."""
     device = description.log_reach.device
     losses = []
     for _ in range(pairs):

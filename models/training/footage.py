@@ -42,7 +42,7 @@ class Footage:
         return replace(self, luma=self.luma[list(frames)], chroma=self.chroma[list(frames)])
 
     def scaled(self, factor: float) -> Self:
-        """Of another size, to the nearest multiples of 4."""
+        """Of `factor` times the size, above 0, to the nearest multiples of 4."""
         width, height = (max(4, round(side * factor / 4) * 4) for side in self.luma.shape[:0:-1])
         how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
         chroma = np.stack([cv2.resize(plane, (width // 2, height // 2), interpolation=how) for plane in self.chroma])
@@ -68,6 +68,11 @@ class Footages:
     """Of the draws, photos set in motion; all, where there are no clips."""
 
     def draw(self, random: np.random.Generator) -> Footage:
+        """A whole clip, or a photo set in motion.
+
+        Raises:
+            ValueError: a photo cannot be decoded.
+        """
         clips, photos = self.library.clips, self.library.photos
         if photos and (not clips or random.random() < self.photos_share):
             return move_photos(photos, random=random)
@@ -75,14 +80,15 @@ class Footages:
 
 
 def read_library(folders: Sequence[Path], *, hold_out: Sequence[str] = ()) -> Library:
-    """Decode the clips below `folders` and list the photos; names that match one of `hold_out` are left out.
+    """Decode the clips below `folders` and list the photos; names that match one of `hold_out` are left out, and
+    pictures that are none.
 
     Raises:
         NoFootage: there is no clip of `SHORTEST_CLIP` frames and no photo.
     """
     files = sorted(path for folder in folders for path in folder.rglob("*") if not _matches(path.stem, hold_out))
     clips = [read_clip(path) for path in files if path.suffix.lower() in CLIP_SUFFIXES]
-    photos = [path for path in files if path.suffix.lower() in PHOTO_SUFFIXES]
+    photos = [path for path in files if path.suffix.lower() in PHOTO_SUFFIXES and cv2.haveImageReader(str(path))]
     library = Library(clips=[clip for clip in clips if len(clip.luma) >= SHORTEST_CLIP], photos=photos)
     if not library.clips and not library.photos:
         raise NoFootage(
@@ -134,7 +140,11 @@ def aged(footage: Footage, *, random: np.random.Generator) -> Footage:
 
 
 def move_photos(photos: Sequence[Path], *, random: np.random.Generator) -> Footage:
-    """One photo moved smoothly, with a part of another moving differently in front of it."""
+    """One photo moved smoothly, with a part of another moving differently in front of it.
+
+    Raises:
+        ValueError: a photo cannot be decoded.
+    """
     behind, front = (_square(photos[int(random.integers(len(photos)))], random=random) for _ in range(2))
     side = MOVED_SIDE
     shape = _blob(side, random=random)

@@ -6,7 +6,6 @@ gradient passes from frame to frame: what a network must learn is to choose well
 
 import math
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -189,19 +188,6 @@ class Lanes:
     def _begin(self, describe: Description) -> Lane:
         recoloring = Recoloring.draw(self._random, describe.log_reach.device)
         return Lane(self._runs.next(), describe, recoloring=recoloring)
-
-
-@torch.no_grad()
-def measure(network: RetintNetwork, runs: Sequence[Run]) -> list[float]:
-    """PSNR in dB of R'G'B' of every run, mean over its frames."""
-    results = []
-    for run in runs:
-        lane = Lane(run, network.description)
-        squares = []
-        while not lane.is_done:
-            squares.append(lane.learn(network)[1].item())
-        results.append(sum(decibels(square) for square in squares) / len(squares))
-    return results
 
 
 def decibels(square: float) -> float:

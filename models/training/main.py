@@ -197,7 +197,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--hold-out", nargs="*", default=[], metavar="NAME", help="files not to train on; * stands for anything"
     )
-    return parser.parse_args()
+    given = parser.parse_args()
+    if not 0 <= given.photos_share <= 1:
+        parser.error(f"--photos-share is a share of what is drawn, 0 to 1, not {given.photos_share:g}")
+    return given
 
 
 if __name__ == "__main__":

@@ -91,6 +91,11 @@ class Runs:
         self._pool.shutdown(cancel_futures=True)
 
     def next(self) -> Run:
+        """The next run, once it is made.
+
+        Raises:
+            ValueError: a photo cannot be decoded.
+        """
         while len(self._coming) <= AHEAD:
             random = np.random.default_rng(self._seeds.spawn(1)[0])
             self._coming.append(self._pool.submit(self._draw, random))
@@ -115,13 +120,15 @@ def draw_frames(count: int, *, random: np.random.Generator) -> list[int]:
 
 
 def changed(footage: Footage, *, random: np.random.Generator) -> Footage:
-    """Of another size, and now and then as an old film."""
+    """Of `SMALLEST` to `LARGEST` times the size, and now and then as an old film."""
     resized = footage.scaled(random.uniform(SMALLEST, LARGEST))
     return aged(resized, random=random) if random.random() < AGED_SHARE else resized
 
 
 @torch.no_grad()
 def material_of(footage: Footage, *, trunk: FeatureTrunk) -> Material:
+    """The footage with the features that `trunk` makes of its luma, worked out where the trunk is and kept in the CPU's
+    memory."""
     device = next(trunk.parameters()).device
     features: list[list[Tensor]] = []
     for codes in footage.luma:
@@ -141,6 +148,7 @@ def material_of(footage: Footage, *, trunk: FeatureTrunk) -> Material:
 
 
 def run_of(footage: Footage, *, trunk: FeatureTrunk) -> Run:
+    """The footage as a run whose reference is its first frame; it has two frames or more."""
     material = material_of(footage, trunk=trunk)
     codes = list(footage.luma)
     halves = [half_luma(unit_luma(plane)) for plane in codes]

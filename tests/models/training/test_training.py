@@ -30,7 +30,7 @@ from models.training.footage import (
     move_photos,
     read_library,
 )
-from models.training.lanes import Lane, Lanes, Recoloring, measure
+from models.training.lanes import Lane, Lanes, Recoloring, decibels
 from models.training.material import LONGEST_RUN, Run, Runs, changed, draw_frames, material_of, run_of
 from models.training.objective import as_rgb, frame_loss
 
@@ -220,17 +220,26 @@ def test_learning_to_describe_lowers_the_loss(footages: Footages, trunk: Feature
     assert losses[-1] < 0.9 * losses[0]
 
 
+@torch.no_grad()
+def psnr(network: RetintNetwork, run: Run) -> float:
+    lane = Lane(run, network.description)
+    measured = []
+    while not lane.is_done:
+        measured.append(decibels(lane.learn(network)[1].item()))
+    return sum(measured) / len(measured)
+
+
 def test_learning_to_fuse_raises_the_psnr_of_a_run(pan: Run) -> None:
     torch.manual_seed(0)
     network = RetintNetwork()
-    before = measure(network, [pan])[0]
+    before = psnr(network, pan)
     lanes = Lanes(Again(pan), count=1, random=np.random.default_rng(0))
     optimizer = torch.optim.AdamW(network.fusion.parameters(), lr=2e-3)
     for _ in range(30):
         optimizer.zero_grad()
         lanes.train_step(network)
         optimizer.step()
-    assert measure(network, [pan])[0] > before + 0.1
+    assert psnr(network, pan) > before + 0.1
 
 
 class PaintsByAge(RetintNetwork):
@@ -283,15 +292,22 @@ def train(folder: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     training.main()
 
 
-def test_what_there_is_nothing_to_train_on_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_there_is_nothing_to_train_on_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     monkeypatch.setattr(sys, "argv", ["train", str(photos), "--output", str(tmp_path / "run")])
+    (photos / "broken.jpg").write_bytes(b"no picture")
     with pytest.raises(SystemExit, match="no clips of 5 frames or more and no photos"):
         training.main()
     cv2.imwrite(str(photos / "one.jpg"), np.zeros((40, 60, 3), np.uint8))
     with pytest.raises(SystemExit, match="no clips of 5 frames or more; --photos-share 1"):
         training.main()
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--photos-share", "100"])
+    with pytest.raises(SystemExit):
+        training.main()
+    assert "0 to 1, not 100" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
