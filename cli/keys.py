@@ -22,7 +22,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 def create(name: Annotated[str, typer.Argument(help="Whose key it is, or what for.")], as_json: AsJson = False) -> None:
     """Make a key and print it; it is shown this once, since only its hash is kept."""
-    with _key_ring() as keys:
+    with _key_ring(create=True) as keys:
         key, token = keys.create(name)
     if as_json:
         write_json({**_as_json(key), "key": token})
@@ -57,14 +57,14 @@ def revoke(name: Annotated[str, typer.Argument(help="Name or id of a key.")], as
 
 
 @contextmanager
-def _key_ring() -> Iterator["KeyRing"]:
+def _key_ring(*, create: bool = False) -> Iterator["KeyRing"]:
     from cli.redis_access import reachable_redis
     from jobs.connection import connect
     from jobs.keys import KeyRing
     from jobs.settings import Settings
 
     settings = Settings()
-    with reachable_redis(settings, join=True) as url:
+    with reachable_redis(settings, join=True, create=create) as url:
         yield KeyRing(connect(url), settings.queue_name)
 
 

@@ -83,7 +83,7 @@ def _service() -> Iterator[_Service]:
     from jobs.stores import open_store
 
     settings = Settings()
-    with reachable_redis(settings, join=True) as url:
+    with reachable_redis(settings, join=True, create=False) as url:
         redis = connect(url)
         yield _Service(
             repository=JobRepository(redis, settings.queue_name, retention_seconds=settings.retention_seconds),

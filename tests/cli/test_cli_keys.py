@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from cli.errors import CommandError
 from cli.main import app
 from jobs.connection import connect
 from jobs.embedded_redis import embedded_redis
@@ -31,6 +32,13 @@ def test_a_key_is_printed_alone_and_kept_without_a_service(tmp_path: Path) -> No
     assert json.loads(run("list", "--json", data=tmp_path).stdout) == []
     with pytest.raises(UnknownKey):
         run("revoke", "ann", data=tmp_path)
+
+
+@pytest.mark.parametrize("command", [["list"], ["revoke", "ann"]])
+def test_where_no_service_ever_ran_that_is_said_and_nothing_is_made(tmp_path: Path, command: list[str]) -> None:
+    with pytest.raises(CommandError, match=r"There is no service's data in .*/data\. Give the command where"):
+        run(*command, data=tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("folder", ["data", "long" * 30])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import retint
 from fake_server import FakeServer
+from retint.local_files import writing
 from served_film import CONTENT, FilmServer
 from upload_server import UploadServer
 
@@ -102,6 +103,11 @@ def test_a_download_to_where_no_file_can_be_names_the_place(
     assert str(caught.value) == said.format(folder=film.parent)
     assert caught.value.path == film.parent / target
     assert list(film.parent.iterdir()) == [film]
+
+
+def test_a_folder_that_is_there_and_takes_no_files_is_not_said_to_lack(tmp_path: Path) -> None:
+    with pytest.raises(retint.FileUnwritable, match="No file can be made in"), writing(tmp_path / "film.mp4"):
+        raise FileNotFoundError  # as /proc does
 
 
 def test_a_download_that_a_full_disk_ends_is_said_and_goes_on_later(

@@ -180,6 +180,8 @@ class Client:
     ) -> Path:
         """Fetch a result to `path`, which appears whole and with its sha256 checked, or not at all.
 
+        A file that is there is replaced.
+
         A download that broke off, in this call or an earlier one, is continued where it ended.
 
         Raises:

@@ -35,7 +35,11 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError) as error:
-        detail = f"There is no folder {path.absolute().parent}; make it first."
+        folder = path.absolute().parent
+        # Some file systems, such as /proc, say so of files that cannot be made.
+        detail = (
+            f"No file can be made in {folder}." if folder.is_dir() else f"There is no folder {folder}; make it first."
+        )
         raise FileUnwritable(detail, path=path, errno=error.errno) from error
     except IsADirectoryError as error:
         raise _is_a_folder(path) from error
