@@ -63,7 +63,7 @@ def require_ending(path: Path | None, *, endings: Sequence[str], option: str) ->
     CommandError: `path` is given and promises another format than those that its option writes.
     """
     if path is not None and path.suffix.lower() not in endings:
-        raise CommandError(f"{option}: {path.name} must end in {' or '.join(endings)}: that is what is written.")
+        raise CommandError(f"{option}: {path} must end in {' or '.join(endings)}: that is what is written.")
 
 
 def build_options(

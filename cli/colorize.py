@@ -35,7 +35,12 @@ def colorize(
     comparison: Annotated[Path | None, typer.Option(help="Also write a side-by-side video here: .mp4.")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write the report here: .html or .json.")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that exist.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, no progress bar.")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print the outcome as JSON, no progress bar: `files` were written, `video` was read."
+        ),
+    ] = False,
 ) -> None:
     """Colorize VIDEO by one or more colored frames of it; no server needed."""
     from jobs.settings import Settings

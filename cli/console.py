@@ -7,6 +7,8 @@ from typing import Any
 
 import typer
 
+from cli.interruption import Terminated
+
 
 def say(text: str = "") -> None:
     """One line of the result."""
@@ -16,10 +18,6 @@ def say(text: str = "") -> None:
 def tell(text: str) -> None:
     """One line about the work, which a program that reads the result does not want."""
     typer.echo(text, err=True)
-
-
-class Terminated(SystemExit):
-    """SIGTERM came."""
 
 
 @contextmanager

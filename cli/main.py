@@ -2,11 +2,9 @@
 
 import os
 import platform
-import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -14,10 +12,11 @@ from cli import bench, keys, operator, weights
 from cli import jobs as jobs_commands
 from cli.api import api
 from cli.colorize import colorize
-from cli.console import Terminated, say, tell, write_json
+from cli.console import say, tell, write_json
 from cli.deliver import deliver
 from cli.errors import CommandError
 from cli.evaluate import evaluate
+from cli.interruption import unwinding
 from cli.keyframes import keyframes
 from cli.serve import serve
 from cli.worker import worker
@@ -82,10 +81,9 @@ def run() -> None:
 
 def run_command(command: Callable[[], object]) -> None:
     """Run it; an error that a user can meet becomes one line and a status of 1, never a traceback."""
-    # As Ctrl-C does, SIGTERM unwinds, so that temporary files go and processes that were started are stopped.
-    signal.signal(signal.SIGTERM, _end)
     try:
-        command()
+        with unwinding():
+            command()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
@@ -94,11 +92,6 @@ def run_command(command: Callable[[], object]) -> None:
             raise
         tell(f"retint: {line}")
         sys.exit(1)
-
-
-def _end(number: int, _frame: FrameType | None) -> NoReturn:
-    signal.signal(number, signal.SIG_IGN)
-    raise Terminated(128 + number)
 
 
 def _line(error: Exception) -> str | None:

@@ -27,7 +27,10 @@ START_SECONDS = 120.0
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: RETINT_HOST.")] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port to listen on, or 0 for any; default: RETINT_PORT or a free one.")
+        int | None,
+        typer.Option(
+            help="Port to listen on, or 0 for any; default: RETINT_PORT, or 8000, or a free one where that is taken."
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; one per device is best.")] = 1,
     no_auth: Annotated[bool, typer.Option("--no-auth", help="Serve everybody who can reach the address.")] = False,
@@ -101,7 +104,12 @@ def _listen(settings: "Settings", *, port: int | None) -> socket.socket:
         if "port" in settings.model_fields_set:
             raise
         listening = listen(settings.host, 0)
-        tell(f"Port {settings.port} is taken; listening on port {listening.getsockname()[1]} instead.")
+        port = listening.getsockname()[1]
+        server = address(settings.model_copy(update={"port": port}))
+        tell(
+            f"Port {settings.port} is taken; listening on port {port} instead. Give `retint jobs` commands --server "
+            f"{server}, or set RETINT_SERVER to it."
+        )
         return listening
 
 

@@ -34,7 +34,8 @@ class TerminalObserver:
     def advanced(self, *, fraction: float, frames_done: int, frames_total: int) -> None:
         now = self._clock()
         self._progress = self._pace.mark(now, fraction=fraction, frames_done=frames_done, frames_total=frames_total)
-        if now - self._drawn >= REFRESH_SECONDS:
+        # The last word always: what is drawn then stays.
+        if now - self._drawn >= REFRESH_SECONDS or fraction >= 1.0:
             self._draw()
 
     def learned(

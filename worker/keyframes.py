@@ -73,6 +73,7 @@ def find_keyframes(task: KeyframesTask, *, keep: Keep, observer: Observer) -> Fo
         observer.entered("probing")
         with open_video(task.video, limits=task.limits, on_packet=counted) as reader:
             observer.learned(video=video_facts(reader.info))
+            observer.advanced(fraction=0.0, frames_done=0, frames_total=reader.info.frames)
             found = _asked_for(task, reader) if task.options.frames else _look(task, reader, observer)
             observer.learned(warnings=found.warnings)
             _take_pictures(task, reader, found.keyframes, keep=keep, observer=observer)

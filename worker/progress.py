@@ -90,7 +90,9 @@ class Progress:
             self.observer.advanced(fraction=0.0, frames_done=0, frames_total=frames)
 
     def expect_frames(self, count: int) -> None:
+        """How many there are; those found before are one fewer, or more where not every packet was a frame."""
         self._frames_total = count
+        self._tell()
 
     def expect_work(self, cost: float) -> None:
         """How much all pieces are."""

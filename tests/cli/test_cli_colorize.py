@@ -124,8 +124,8 @@ def test_files_that_are_not_there_are_named(film: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "name", "message"),
     [
-        ("--comparison", "c.mkv", r"--comparison: c\.mkv must end in \.mp4"),
-        ("--report", "r.txt", r"--report: r\.txt must end in \.html or \.json"),
+        ("--comparison", "c.mkv", r"--comparison: \S*c\.mkv must end in \.mp4"),
+        ("--report", "r.txt", r"--report: \S*r\.txt must end in \.html or \.json"),
         ("--comparison", "color.mp4", "Two outputs are named"),
     ],
 )
@@ -135,6 +135,11 @@ def test_outputs_that_promise_another_format_or_overwrite_each_other_are_refused
     folder = film.parent
     with pytest.raises(CommandError, match=message):
         retint(film, "-r", folder / "frame.png", "-o", folder / "color.mp4", option, folder / name)
+
+
+def test_a_folder_without_a_name_is_named_as_it_was_given(film: Path) -> None:
+    with pytest.raises(CommandError, match=r"^--report: \. must end in \.html or \.json"):
+        retint(film, "-r", film.parent / "frame.png", "-o", film.parent / "color.mp4", "--report", ".")
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="a folder that takes no files")

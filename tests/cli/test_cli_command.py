@@ -2,11 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from cli.interruption import PATIENCE_SECONDS, Terminated, unwinding
 
 PYTHON_CALLS_RUN = (
     "from cli.main import run_command\nimport jobs.connection, jobs.errors, models.errors, redis, retint\n"
@@ -85,6 +88,40 @@ def test_a_signal_unwinds_and_has_the_status_of_shells(sent: str, status: int) -
     )
     done = run_python(code % sent)
     assert (done.returncode, done.stdout, done.stderr) == (status, "cleaned up\n", "")
+
+
+@pytest.mark.parametrize(("sent", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize("again", ["SIGINT", "SIGTERM"])
+def test_signals_that_follow_the_first_disturb_neither_the_unwinding_nor_the_end(
+    sent: str, status: int, again: str
+) -> None:
+    code = (
+        f"{PYTHON_CALLS_RUN}import atexit, os, signal\n"
+        f"def come_again(): os.kill(os.getpid(), signal.{again}); print('nothing')\n"
+        "atexit.register(come_again)\n"
+        "def work():\n"
+        f"    try: os.kill(os.getpid(), signal.{sent}); signal.pause()\n"
+        "    finally: come_again()\n"
+        "run_command(work)"
+    )
+    done = run_python(code)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "nothing\nnothing\n", "")
+
+
+def test_a_signal_that_comes_much_later_than_the_first_interrupts_what_it_left_hanging() -> None:
+    now = 0.0
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with unwinding(clock=lambda: now):
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            now = PATIENCE_SECONDS + 1
+            with pytest.raises(Terminated):
+                signal.raise_signal(signal.SIGTERM)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(("name", "value"), [("PORT", "many"), ("RETRIES", "-1")])

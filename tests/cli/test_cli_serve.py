@@ -123,6 +123,7 @@ def test_a_taken_default_port_is_replaced_and_said(start: Start) -> None:
         assert process.stderr is not None
         said = process.stderr.read()
         assert "Port 8000 is taken; listening on port" in said
+        assert f"--server {announced['address']}, or set RETINT_SERVER" in said
         assert process.wait(30) == 0
 
 

@@ -43,6 +43,12 @@ def test_speed_and_time_left_are_those_of_the_last_half_minute() -> None:
     assert job.bar.last["frames"] == (80, 100)
 
 
+def test_the_end_is_drawn_however_soon_it_comes() -> None:
+    job = Watched()
+    job.color(100, seconds_each=0.0001)
+    assert (job.bar.last["fraction"], job.bar.last["frames"]) == (1.0, (100, 100))
+
+
 def test_a_new_phase_starts_without_the_pace_of_the_one_before() -> None:
     job = Watched()
     job.color(50, seconds_each=0.1)

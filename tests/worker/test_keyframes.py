@@ -28,6 +28,7 @@ class Watching:
     def __init__(self, *, cancel_in: str | None = None) -> None:
         self.phases: list[str] = []
         self.fractions: list[float] = []
+        self.totals: dict[str, int] = {}
         self.learned_names: list[str] = []
         self.shown: dict[int, bytes] = {}
         self._cancel_in = cancel_in
@@ -37,6 +38,7 @@ class Watching:
 
     def advanced(self, *, fraction: float, frames_done: int, frames_total: int) -> None:
         self.fractions.append(fraction)
+        self.totals[self.phases[-1]] = frames_total
 
     def learned(self, **facts: object) -> None:
         self.learned_names += [name for name, value in facts.items() if value is not None]
@@ -218,7 +220,8 @@ def test_an_observer_is_told_of_all_of_it(make_film: Callable[..., Any], tmp_pat
     found_in(make_film(scenes=THREE_SHOTS).path, tmp_path / "out", observer=watching)
     assert watching.phases == ["probing", "detecting_shots", "encoding"]
     assert watching.fractions == sorted(watching.fractions)
-    assert watching.fractions[-1] == pytest.approx(1.0)
+    assert watching.fractions[-1] == 1.0
+    assert watching.totals == dict.fromkeys(watching.phases, 144)
     assert watching.learned_names == ["video", "warnings"]
 
 

@@ -17,6 +17,7 @@ from jobs.options import OutputOptions
 from worker.media import film
 from worker.media.decode import VideoReader, open_video
 from worker.media.encode import VideoOutput
+from worker.media.matroska import UnknownLayout
 from worker.media.passengers import Passengers
 from worker.media.source import demux
 
@@ -273,6 +274,43 @@ def test_shape_orientation_and_color_tags_are_kept(
         # ProRes has one matrix code for all of BT.601.
         expected = (6, 5, 4) if (container, codes[0]) == ("mov", 5) else codes
         assert (frame.colorspace, frame.color_primaries, frame.color_trc) == expected
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "said"),
+    [
+        # DisplayWidth and DisplayHeight in pixels; `pasp` is the shape of one pixel.
+        ("mkv", "ffv1", [bytes.fromhex("54b082 0200"), bytes.fromhex("54ba82 0120")]),
+        ("mkv", "h264", [bytes.fromhex("54b082 0200"), bytes.fromhex("54ba82 0120")]),
+        ("mp4", "h264", [b"pasp" + bytes.fromhex("00000010 0000000b")]),
+        ("mov", "prores", [b"pasp" + bytes.fromhex("00000010 0000000b")]),
+    ],
+)
+def test_the_shape_of_pixels_is_told_by_the_container_and_by_the_stream(
+    make_video: Any, tmp_path: Path, container: str, codec: str, said: list[bytes]
+) -> None:
+    made = make_video("in.mkv", aspect=Fraction(16, 11), width=352, height=288, frames=3)
+    target = tmp_path / f"out.{container}"
+    assert recolor(made.path, target, container=container, codec=codec) == []
+    assert all(target.read_bytes().count(words) == 1 for words in said)
+    with av.open(str(target)) as out:
+        stream = out.streams.video[0]
+        assert stream.sample_aspect_ratio == Fraction(16, 11)
+        if codec == "h264":
+            assert stream.codec_context.sample_aspect_ratio == Fraction(16, 11)
+
+
+def test_a_shape_of_pixels_that_cannot_be_written_is_told(
+    make_video: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise UnknownLayout("the tracks do not come first")
+
+    monkeypatch.setattr(film, "state_shape", refuse)
+    made = make_video("in.mkv", aspect=Fraction(16, 11), frames=2)
+    [warning] = recolor(made.path, tmp_path / "out.mkv", container="mkv", codec="ffv1")
+    assert warning.startswith("The shape of the pixels, 16:11, could not be written into the mkv (the tracks do not")
+    assert len(lumas(tmp_path / "out.mkv")) == 2
 
 
 @pytest.mark.parametrize(("height", "code"), [(48, 6), (720, 1)])

@@ -12,7 +12,7 @@ class Listener:
     def __init__(self) -> None:
         self.fractions: list[float] = []
         self.phases: list[str] = []
-        self.frames = 0
+        self.frames = self.frames_total = 0
         self.stop = False
 
     def entered(self, phase: str) -> None:
@@ -20,7 +20,7 @@ class Listener:
 
     def advanced(self, *, fraction: float, frames_done: int, frames_total: int) -> None:
         self.fractions.append(fraction)
-        self.frames = frames_done
+        self.frames, self.frames_total = frames_done, frames_total
 
     def learned(self, **_: Any) -> None: ...
 
@@ -88,6 +88,14 @@ def test_a_video_being_probed_is_told_and_can_be_stopped() -> None:
     listener.stop = True
     with pytest.raises(JobCanceled):
         progress.found(2)
+
+
+def test_how_many_frames_there_are_is_told_once_it_is_known() -> None:
+    listener = Listener()
+    progress = Progress(listener)
+    progress.found(11)
+    progress.expect_frames(12)
+    assert (listener.fractions[-1], listener.frames_total) == (0.0, 12)
 
 
 def test_phases_that_come_again_add_up() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from jobs.errors import StorageFull
 from jobs.options import Container
+from worker.media.matroska import UnknownLayout, state_shape
 from worker.media.passengers import Passengers
 from worker.media.segment import written_time_base
 from worker.media.storage import DISK_FULL, is_disk_full
@@ -62,6 +63,8 @@ def join_segments(
             on_frame()
             film.mux(packet)
         film.finish()
+        if container == "mkv":
+            _state_shape(path, tags, warn=warn)
     except BaseException as failure:
         film.abandon()
         if is_disk_full(failure):
@@ -176,6 +179,20 @@ class _Film:
             if self._container is not None:
                 self._container.close()
         self._path.unlink(missing_ok=True)
+
+
+def _state_shape(path: Path, tags: FilmTags, *, warn: Callable[[str], None]) -> None:
+    """What MP4 and MOV files say of themselves by now."""
+    aspect = tags.sample_aspect_ratio
+    if aspect is None or aspect == 1:
+        return
+    try:
+        state_shape(path, aspect)
+    except UnknownLayout as failure:
+        warn(
+            f"The shape of the pixels, {aspect.numerator}:{aspect.denominator}, could not be written into the mkv "
+            f"({failure}), so players may show the picture squeezed or stretched; mp4 and mov hold it."
+        )
 
 
 def _packets(segment: Path) -> Iterator[Any]:
