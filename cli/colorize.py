@@ -37,7 +37,10 @@ def colorize(
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, no progress bar.")] = False,
 ) -> None:
-    """Colorize VIDEO by one or more colored frames of it; no server needed."""
+    """Colorize VIDEO by one or more colored frames of it; no server needed.
+
+    Cuts are found between shots of 6 frames or more.
+    """
     from jobs.settings import Settings
 
     require_ending(comparison, endings=[".mp4"], option="--comparison")

@@ -17,8 +17,11 @@ from worker.signatures import FLAT_DEVIATION, HEIGHT, SIZE, WIDTH, SignatureFile
 ANALYSIS_WIDTH = 192
 """Width at which shots are detected: enough for cuts, and no more time than decoding takes."""
 
-SHORTEST_SHOT = 8
-"""Frames; a cut that would leave a shorter shot behind is not made, so that a flash does not cut one."""
+SHORTEST_SHOT = 6
+"""Frames; a cut that would leave a shorter shot behind is not made: it would be damage or a dissolve more often than a
+shot."""
+_SEEN_AGAIN = 8
+"""Frames on each side of a change that are looked through for the same picture, so that no flash cuts a shot."""
 
 _DETECTED_WIDTH = 32
 """Frames are detected on at this width: the grain of film is averaged away, which hides cuts and makes others up."""
@@ -143,7 +146,7 @@ def _goes_on(candidate: int, signatures: SignatureFile, *, frames: int) -> bool:
     them are looked at."""
     before = signatures.read(max(0, candidate - _LOOKED_AT), candidate - 1)
     behind = signatures.read(candidate, min(frames, candidate + _LOOKED_AT) - 1)
-    before, behind = before[before.any(axis=1)][-SHORTEST_SHOT:], behind[behind.any(axis=1)][:SHORTEST_SHOT]
+    before, behind = before[before.any(axis=1)][-_SEEN_AGAIN:], behind[behind.any(axis=1)][:_SEEN_AGAIN]
     if not len(before) or not len(behind):
         # From black or to black: nothing goes on.
         return False
