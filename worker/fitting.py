@@ -78,11 +78,11 @@ def fittings(picture: Picture, *, info: VideoInfo) -> Iterator[Fitting]:
     if picture.shape[:2] == (height, width):
         yield Fitting(picture, None)
         return
-    if _alike(picture, stored):
+    if alike(picture, stored):
         yield Fitting(picture, f"fitted from {found} to {wanted}")
         return
     stretched = Fitting(picture, f"fitted from {found} to {wanted}, stretched to the video's shape")
-    as_shown = _alike(picture, shown)
+    as_shown = alike(picture, shown)
     if as_shown:
         yield stretched
     inner = without_bars(picture)
@@ -102,7 +102,7 @@ def fittings(picture: Picture, *, info: VideoInfo) -> Iterator[Fitting]:
             )
     if not as_shown and 1 / _ANAMORPHIC < whole / stored < _ANAMORPHIC:
         yield stretched
-    if any(_alike(np.rot90(picture), aspect) for aspect in (stored, shown)):
+    if any(alike(np.rot90(picture), aspect) for aspect in (stored, shown)):
         # Films of a phone are stored on their side; what a player shows, and a user colors, stands upright.
         for turns, way in ((1, "left"), (3, "right")):
             turned = np.ascontiguousarray(np.rot90(picture, turns))
@@ -142,7 +142,8 @@ def continued(picture: Picture, *, aspect: float) -> Picture:
     return np.asarray(cv2.copyMakeBorder(picture, *edges, cv2.BORDER_REPLICATE), np.uint8)
 
 
-def _alike(picture: Picture, aspect: float) -> bool:
+def alike(picture: Picture, aspect: float) -> bool:
+    """Whether width over height of `picture` is `aspect`, but for rounding."""
     height, width = picture.shape[:2]
     # A pixel more or less is rounding, however small the picture.
     tolerance = max(SAME_SHAPE, 1.0 / min(height, width))
