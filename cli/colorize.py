@@ -73,11 +73,21 @@ def colorize(
     if as_json:
         write_json(_outcome(observer, wanted))
     else:
-        told = [f"{reference.name}: {reference.note}." for reference in observer.references if reference.note]
-        for warning in [*told, *observer.warnings]:
-            tell(f"Note: {warning}")
+        for line in _notes(observer):
+            tell(f"Note: {line}")
         for path in wanted.values():
             say(str(path))
+
+
+def _notes(observer: "TerminalObserver") -> list[str]:
+    """What is to be said of references and shots; of a reference that a warning is about, the warning alone."""
+    warned = tuple(observer.warnings)
+    notes = [
+        f"{reference.name}: {reference.note}."
+        for reference in observer.references
+        if reference.note and not any(text.startswith(f"The reference {reference.name} ") for text in warned)
+    ]
+    return [*notes, *warned]
 
 
 def _report_variant(report: Path | None) -> str:

@@ -201,8 +201,8 @@ class ReferenceLocator:
         if is_frame and candidate.fitting.guessed:
             warnings.append(
                 f"The reference {file.name} ({picture.shape[1]}x{picture.shape[0]}) shows only the middle of frame "
-                f"{match.frame} ({self._reader.info.width}x{self._reader.info.height}); the colors beyond it are guessed "
-                "from its edges. Color the whole frame."
+                f"{match.frame} ({self._reader.info.width}x{self._reader.info.height}); the colors beyond it are "
+                "guessed from its edges. Color the whole frame."
             )
         if is_frame and match.score < FRAME_SCORE:
             notes.append(f"does not look like frame {match.frame} ({match.score:.2f})")
