@@ -87,8 +87,8 @@ def _read_strokes(path: Path, *, size: tuple[int, int]) -> Strokes:
     height, width = size
     if not alike(read, width / height):
         raise StrokesUnusable(
-            f"The strokes are {read.shape[1]}x{read.shape[0]}, the picture is {width}x{height}: another shape, in which "
-            "they would lie in other places. Paint them on the picture itself, at its size or any other of its shape."
+            f"The strokes are {read.shape[1]}x{read.shape[0]}, the picture is {width}x{height}: another shape, "
+            "which would put them in other places. Paint them on the picture itself, at any size of its shape."
         )
     if read.shape[:2] != size:
         # Nearest: between two strokes there is nothing painted, and no third color.
