@@ -118,6 +118,17 @@ def test_the_middle_of_a_frame_stands_in_its_middle_and_the_rest_is_said_to_be_g
     assert warning.startswith(f"The reference 0.png ({size}) shows only the middle of frame 16 (96x64);")
 
 
+def test_a_picture_that_fits_in_no_way_is_a_warning(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=TWO_SHOTS)
+    result = placement(film, tmp_path, film.pictures[14][:, 24:])
+    assert result.references[0].frame is None
+    [warning] = result.warnings
+    assert warning.startswith(
+        "The reference 0.png (72x64) has another shape than the video, and looks like none of its"
+    )
+    assert "likeness 0.5" in warning
+
+
 ANAMORPHIC = {"wide": (Fraction(16, 11), 140), "pal": (Fraction(16, 15), 102), "scope": (Fraction(2), 192)}
 """Shapes of a film's pixels, and how wide its frames of 96x64 are shown."""
 
