@@ -41,6 +41,8 @@ def check_files(
             raise CommandError(f"{source} is a folder; expected a file.")
         if not source.is_file():
             raise CommandError(f"There is no file {source}.")
+        if source.stat().st_size == 0:
+            raise CommandError(f"{source} is empty; export or copy it again and use that.")
     names = [path.name for path in references]
     for name in names:
         if names.count(name) > 1:

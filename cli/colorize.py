@@ -42,7 +42,10 @@ def colorize(
         ),
     ] = False,
 ) -> None:
-    """Colorize VIDEO by one or more colored frames of it; no server needed."""
+    """Colorize VIDEO by one or more colored frames of it; no server needed.
+
+    Cuts are found between shots of 8 frames or more.
+    """
     from jobs.settings import Settings
 
     require_ending(comparison, endings=[".mp4"], option="--comparison")
@@ -75,11 +78,21 @@ def colorize(
     if as_json:
         write_json(_outcome(observer, wanted))
     else:
-        told = [f"{reference.name}: {reference.note}." for reference in observer.references if reference.note]
-        for warning in [*told, *observer.warnings]:
-            tell(f"Note: {warning}")
+        for line in _notes(observer):
+            tell(f"Note: {line}")
         for path in wanted.values():
             say(str(path))
+
+
+def _notes(observer: "TerminalObserver") -> list[str]:
+    """What is to be said of references and shots; of a reference that a warning is about, the warning alone."""
+    warned = tuple(observer.warnings)
+    notes = [
+        f"{reference.name}: {reference.note}."
+        for reference in observer.references
+        if reference.note and not any(text.startswith(f"The reference {reference.name} ") for text in warned)
+    ]
+    return [*notes, *warned]
 
 
 def _report_variant(report: Path | None) -> str:

@@ -98,6 +98,8 @@ def resubmit(
     as_json: AsJson = False,
 ) -> None:
     """Color the video of a job again with other references: only the shots that they touch are made anew."""
+    from retint import InvalidRequest
+
     from cli.arguments import check_files, parse_reference
     from cli.progress_bar import ProgressBar
 
@@ -109,13 +111,18 @@ def resubmit(
         raise CommandError("Nothing is to change: give a reference with -r, or leave one out with --omit.")
     with _client(server) as client:
         with interruptible(UNSENT), ProgressBar(enabled=not as_json) as bar:
-            job = client.resubmit(
-                job_id,
-                paths,
-                omit=omitted,
-                options={"references": places},
-                on_upload=lambda done, total: bar.transferred("uploading", done=done, total=total),
-            )
+            try:
+                job = client.resubmit(
+                    job_id,
+                    paths,
+                    omit=omitted,
+                    options={"references": places},
+                    on_upload=lambda done, total: bar.transferred("uploading", done=done, total=total),
+                )
+            except InvalidRequest as error:
+                if not paths and "#/references" in [place.pointer for place in error.errors]:
+                    raise CommandError("No reference is left; give one with -r.") from error
+                raise
         _await_result(client, job, out=out, as_json=as_json)
 
 

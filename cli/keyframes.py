@@ -23,7 +23,12 @@ def keyframes(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The folder to write to, made where there is none; or a .zip file.")
     ],
-    shots: Annotated[str, typer.Option(help="`auto` finds the cuts; `single` takes the video for one shot.")] = "auto",
+    shots: Annotated[
+        str,
+        typer.Option(
+            help="`auto` finds the cuts, between shots of 8 frames or more; `single` takes the video for one shot."
+        ),
+    ] = "auto",
     force: Annotated[
         bool, typer.Option("--force", "-f", help="Write into a folder that is not empty, or overwrite a .zip file.")
     ] = False,

@@ -43,6 +43,8 @@ RetintError
 │   ├── ReferenceUndecodable     reference_undecodable
 │   ├── ReferenceNotColor        reference_not_color
 │   ├── ReferenceUnplaced        reference_unplaced
+│   ├── PictureUndecodable       picture_undecodable
+│   ├── StrokesUnusable          strokes_unusable
 │   ├── WeightsMissing           weights_missing
 │   ├── WeightsDiffer            weights_differ
 │   ├── OutOfMemory              out_of_memory
@@ -270,6 +272,14 @@ class ReferenceNotColor(JobFailure):
 
 class ReferenceUnplaced(JobFailure):
     code, title = "reference_unplaced", "A reference matches no frame of the video"
+
+
+class PictureUndecodable(JobFailure):
+    code, title = "picture_undecodable", "The picture to color cannot be decoded"
+
+
+class StrokesUnusable(JobFailure):
+    code, title = "strokes_unusable", "The strokes cannot be used"
 
 
 class FrameNotFound(JobFailure):

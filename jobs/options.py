@@ -191,8 +191,8 @@ class WebhookOptions(StrictModel):
 Shots = Annotated[
     Literal["auto", "single"] | list[Annotated[int, Field(ge=1)]],
     Field(
-        description="`auto` finds cuts and fades, no dissolves; `single` makes one shot of all; or the first frame of "
-        "every shot but the first."
+        description="`auto` finds cuts and fades, no dissolves, between shots of 8 frames or more; `single` makes one "
+        "shot of all; or the first frame of every shot but the first."
     ),
 ]
 

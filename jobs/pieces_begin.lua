@@ -15,5 +15,10 @@ redis.call('HSET', KEYS[2], 'run', ARGV[1])
 for i = 3, #ARGV, 2 do
   redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
 end
+-- What is shown never goes back, though the plan knows of more work than was foreseen.
+local shown = redis.call('HGET', KEYS[1], 'progress')
+if shown then
+  redis.call('HSET', KEYS[2], 'fraction', string.format('%.9f', cjson.decode(shown).fraction))
+end
 redis.call('EXPIRE', KEYS[2], ARGV[2])
 return 1

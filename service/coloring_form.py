@@ -47,8 +47,8 @@ COLORING_FORM_SCHEMA: dict[str, Any] = {
         "strokes": {
             "type": "string",
             "format": "binary",
-            "description": "A PNG with transparency in the shape of the picture: where it is opaque, its color is "
-            "wanted; gray keeps a place gray.",
+            "description": "A PNG with transparency in the shape of the picture, at any size: where it is opaque, its "
+            "color is wanted; gray keeps a place gray.",
         },
         "options": {"$ref": "#/components/schemas/ColoringOptions", "description": "JSON; absent: the defaults."},
     },

@@ -18,7 +18,8 @@ ANALYSIS_WIDTH = 192
 """Width at which shots are detected: enough for cuts, and no more time than decoding takes."""
 
 SHORTEST_SHOT = 8
-"""Frames; a cut that would leave a shorter shot behind is not made, so that a flash does not cut one."""
+"""Frames; a cut that would leave a shorter shot behind is not made, so that a flash does not cut one. At 6, film that
+shows every picture three times got half as many false cuts again."""
 
 _DETECTED_WIDTH = 32
 """Frames are detected on at this width: the grain of film is averaged away, which hides cuts and makes others up."""

@@ -14,6 +14,7 @@ from worker.memory import peak_megabytes
 from worker.notes import ColoringNotes, TuningNotes
 from worker.piece_work import Film
 from worker.pieces import Coloring, Tuning
+from worker.plan import named
 from worker.progress import Progress
 from worker.report import build_report
 from worker.report_page import report_page
@@ -162,8 +163,8 @@ def _about_tuning(plan: FilmPlan, notes: Sequence[TuningNotes | ColoringNotes]) 
     told = []
     for piece, note in zip(plan.pieces, notes, strict=True):
         if isinstance(note, TuningNotes) and isinstance(piece.work, Tuning) and note.note is not None:
-            shots = [shot.index for shot in plan.shots if shot.tuned_on == piece.work.references]
-            told += [f"Shot {shot} was not tuned: {note.note}" for shot in shots]
+            shots = [shot for shot in plan.shots if shot.tuned_on == piece.work.references]
+            told += [f"{named([shot])} was not tuned: {note.note}" for shot in shots]
     return told
 
 
@@ -181,7 +182,7 @@ def _about_size(film: Film, notes: Sequence[TuningNotes | ColoringNotes]) -> lis
             for shot in shots:
                 smaller[shot] = min(smaller.get(shot, note.working_size), note.working_size)
     return [
-        f"Memory did not hold shot {shot} at the working size asked for, so that parts of it were colored at {size}; "
-        "for the size asked for, use a worker with more memory."
+        f"Memory did not hold {named([film.plan.shots[shot]]).lower()} at the working size asked for, so that parts of "
+        f"it were colored at {size}; for the size asked for, use a worker with more memory."
         for shot, size in sorted(smaller.items())
     ]

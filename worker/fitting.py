@@ -25,6 +25,8 @@ _SMALLEST_PICTURE = 0.4
 LEAST_CHROMA = 4.0
 """Of 255: how far a color reference's most colored half percent is from gray at least. JPEG leaves 1 or 2 on gray."""
 _MEASURED_SIDE = 256
+_LEAST_SHOWN = 0.4
+"""Share of a frame's side that a picture of its middle shows at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Fitting:
     picture: Picture
     note: str | None
     """What was done, for the user; None where nothing had to be."""
+    guessed: bool = False
+    """Whether it shows the middle of a frame alone, and colors beyond that are only carried on from its edges."""
 
 
 def require_color(picture: Picture, *, name: str) -> None:
@@ -74,14 +78,15 @@ def fittings(picture: Picture, *, info: VideoInfo) -> Iterator[Fitting]:
     if picture.shape[:2] == (height, width):
         yield Fitting(picture, None)
         return
-    if _alike(picture, stored):
+    if alike(picture, stored):
         yield Fitting(picture, f"fitted from {found} to {wanted}")
         return
     stretched = Fitting(picture, f"fitted from {found} to {wanted}, stretched to the video's shape")
-    as_shown = _alike(picture, shown)
+    as_shown = alike(picture, shown)
     if as_shown:
         yield stretched
     inner = without_bars(picture)
+    whole = picture.shape[1] / picture.shape[0]
     # What is said of the pixels' shape may be wrong, so that the stored shape is tried too.
     for aspect in (stored,) if as_shown else dict.fromkeys((shown, stored)):
         if inner.shape != picture.shape:
@@ -89,9 +94,15 @@ def fittings(picture: Picture, *, info: VideoInfo) -> Iterator[Fitting]:
                 center_crop(inner, aspect=aspect), f"fitted from {found} to {wanted}, the black bars around it cut away"
             )
         yield Fitting(center_crop(picture, aspect=aspect), f"fitted from {found} to {wanted}, its middle cut out")
-    if not as_shown and 1 / _ANAMORPHIC < (picture.shape[1] / picture.shape[0]) / stored < _ANAMORPHIC:
+        if _LEAST_SHOWN < whole / aspect < 1 / _LEAST_SHOWN:
+            yield Fitting(
+                continued(picture, aspect=aspect),
+                f"fitted from {found} to {wanted} as the middle of a frame, its edges continued",
+                guessed=True,
+            )
+    if not as_shown and 1 / _ANAMORPHIC < whole / stored < _ANAMORPHIC:
         yield stretched
-    if any(_alike(np.rot90(picture), aspect) for aspect in (stored, shown)):
+    if any(alike(np.rot90(picture), aspect) for aspect in (stored, shown)):
         # Films of a phone are stored on their side; what a player shows, and a user colors, stands upright.
         for turns, way in ((1, "left"), (3, "right")):
             turned = np.ascontiguousarray(np.rot90(picture, turns))
@@ -121,7 +132,18 @@ def center_crop(picture: Picture, *, aspect: float) -> Picture:
     return picture[top : top + new_height, left : left + new_width]
 
 
-def _alike(picture: Picture, aspect: float) -> bool:
+def continued(picture: Picture, *, aspect: float) -> Picture:
+    """`picture` in the middle of the smallest one around it whose width over height is `aspect`, to the pixel; what is
+    around it is as its edges are."""
+    height, width = picture.shape[:2]
+    across = max(0, round(height * aspect) - width)
+    down = max(0, round(width / aspect) - height)
+    edges = (down // 2, down - down // 2, across // 2, across - across // 2)
+    return np.asarray(cv2.copyMakeBorder(picture, *edges, cv2.BORDER_REPLICATE), np.uint8)
+
+
+def alike(picture: Picture, aspect: float) -> bool:
+    """Whether width over height of `picture` is `aspect`, but for rounding."""
     height, width = picture.shape[:2]
     # A pixel more or less is rounding, however small the picture.
     tolerance = max(SAME_SHAPE, 1.0 / min(height, width))

@@ -76,11 +76,11 @@ def warnings_of(plans: Sequence[ShotPlan], references: Sequence[LocatedReference
     if borrowing:
         names = sorted({references[plan.examples[0]].record.name for plan in borrowing})
         warnings.append(
-            f"{_listed(borrowing)} no own reference and took the colors from {', '.join(names)}; "
+            f"{named(borrowing)} {_have(borrowing)} no own reference and took the colors from {', '.join(names)}; "
             "a reference there would help."
         )
     if bare:
-        warnings.append(f"{_listed(bare)} no reference that this model can use, and stayed gray.")
+        warnings.append(f"{named(bare)} {_have(bare)} no reference that this model can use, and stayed gray.")
     return warnings
 
 
@@ -131,7 +131,14 @@ def _best(looks: np.ndarray[tuple[int, ...], np.dtype[np.int8]], reference: Loca
     return float(similarities(looks, reference.signature).max())
 
 
-def _listed(plans: Sequence[ShotPlan]) -> str:
-    shown = ", ".join(str(plan.index) for plan in plans[:10])
-    more = f" and {len(plans) - 10} more" if len(plans) > 10 else ""
-    return f"Shots {shown}{more} have" if len(plans) > 1 else f"Shot {shown} has"
+def named(plans: Sequence[ShotPlan]) -> str:
+    """Shots for a sentence, such as `Shot 1 (frames 6 to 11)`: their numbers count from 0, which the frames show."""
+    shown = plans[:10]
+    numbers = ", ".join(str(plan.index) for plan in shown)
+    frames = ", ".join(f"{plan.shot.first} to {plan.shot.last}" for plan in shown)
+    more = f" and {len(plans) - len(shown)} more" if len(plans) > len(shown) else ""
+    return f"Shot{'s' if len(plans) > 1 else ''} {numbers} (frames {frames}){more}"
+
+
+def _have(plans: Sequence[ShotPlan]) -> str:
+    return "have" if len(plans) > 1 else "has"

@@ -198,8 +198,21 @@ class ReferenceLocator:
             candidate, match = self._best_there(file.name, candidates, wanted, warnings)
         is_frame = wanted is not None or match.score >= FRAME_SCORE
         notes = [candidate.fitting.note] if candidate.fitting.note else []
+        if is_frame and candidate.fitting.guessed:
+            warnings.append(
+                f"The reference {file.name} ({picture.shape[1]}x{picture.shape[0]}) shows only the middle of frame "
+                f"{match.frame} ({self._reader.info.width}x{self._reader.info.height}); the colors beyond it are "
+                "guessed from its edges. Color the whole frame."
+            )
         if is_frame and match.score < FRAME_SCORE:
             notes.append(f"does not look like frame {match.frame} ({match.score:.2f})")
+        if not is_frame and len(candidates) > 1:
+            warnings.append(
+                f"The reference {file.name} ({picture.shape[1]}x{picture.shape[0]}) has another shape than the video, "
+                f"and looks like none of its frames however it is fitted: most like frame {match.frame} (likeness "
+                f"{match.score:.2f}, at least {FRAME_SCORE} expected), so that it is used as an example. Color a whole "
+                "frame."
+            )
         if not is_frame:
             notes.append(f"no frame of the video, but like frame {match.frame} ({match.score:.2f}): used as an example")
         record = PlacedReference(

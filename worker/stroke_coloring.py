@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jobs.errors import ReferenceUndecodable
+from jobs.errors import PictureUndecodable, ReferenceUndecodable, StrokesUnusable
 from jobs.options import ColoringOptions
 from models.base import Matrix
 from models.color import rgb_to_ycbcr, ycbcr_to_rgb
 from models.strokes import Strokes, color_by_strokes
 from worker.failures import failures_for_users
+from worker.fitting import alike
 from worker.media.stills import Rgb, read_image, write_png
 from worker.observer import Observer
 from worker.task import VariantFile
@@ -39,7 +40,8 @@ def color_picture(task: StrokesTask, *, observer: Observer) -> VariantFile:
     """Write the picture in color: its own luma, and chroma from the strokes.
 
     Raises:
-        ReferenceUndecodable: one of the two cannot be read, or nothing is painted.
+        PictureUndecodable: the picture cannot be read.
+        StrokesUnusable: the strokes cannot, have another shape, or none is painted.
         StorageFull: no space is left.
     """
     with failures_for_users():
@@ -70,7 +72,7 @@ def _read_picture(path: Path) -> Rgb:
     try:
         return read_image(path)
     except ReferenceUndecodable as error:
-        raise ReferenceUndecodable(
+        raise PictureUndecodable(
             "The picture to color cannot be read, or it is too large; send a whole PNG, JPEG, WebP or TIFF file."
         ) from error
 
@@ -79,15 +81,21 @@ def _read_strokes(path: Path, *, size: tuple[int, int]) -> Strokes:
     try:
         read = read_image(path, transparent=True)
     except ReferenceUndecodable as error:
-        raise ReferenceUndecodable(
+        raise StrokesUnusable(
             "The strokes cannot be read; send a PNG of 8 bits with transparency, painted where a color is wanted."
         ) from error
+    height, width = size
+    if not alike(read, width / height):
+        raise StrokesUnusable(
+            f"The strokes are {read.shape[1]}x{read.shape[0]}, the picture is {width}x{height}: another shape, "
+            "which would put them in other places. Paint them on the picture itself, at any size of its shape."
+        )
     if read.shape[:2] != size:
         # Nearest: between two strokes there is nothing painted, and no third color.
-        read = np.asarray(cv2.resize(read, (size[1], size[0]), interpolation=cv2.INTER_NEAREST), np.uint8)
+        read = np.asarray(cv2.resize(read, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
     painted = torch.from_numpy(read[..., 3] >= _OPAQUE)
     if not bool(painted.any()):
-        raise ReferenceUndecodable("Nothing is painted in the strokes; paint at least one, and send them again.")
+        raise StrokesUnusable("Nothing is painted in the strokes; paint at least one, and send them again.")
     chroma = rgb_to_ycbcr(_planes(read[..., :3]), matrix=_MATRIX)[1:]
     return Strokes(chroma=chroma, painted=painted)
 

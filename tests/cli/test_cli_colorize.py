@@ -78,6 +78,15 @@ def test_a_film_is_colorized_without_a_server(film: Path) -> None:
     assert red > green + 40
 
 
+def test_what_is_wrong_with_a_reference_is_said_once(film: Path) -> None:
+    folder = film.parent
+    stranger = np.random.default_rng(1).integers(0, 255, (6, 8, 3)).astype(np.uint8).repeat(16, 0).repeat(16, 1)
+    write_png(folder / "other.png", stranger)
+    done = retint(film, "-r", f"{folder}/other.png@0", "-o", folder / "color.mkv", "--tuning", "off", "--device", "cpu")
+    [note] = [line for line in done.stderr.splitlines() if "other.png" in line]
+    assert note.startswith("Note: The reference other.png was placed at frame 0, but does not look like it")
+
+
 def test_settings_limit_the_work_and_its_threads(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads(), cv2.getNumThreads()
     monkeypatch.setenv("RETINT_MAX_FRAMES", "5")

@@ -168,6 +168,35 @@ def test_resubmit_sends_what_is_to_change_and_no_video(server: FakeServer, tmp_p
     assert b'filename="frame.png"' in sent.body
 
 
+def test_resubmit_says_that_no_reference_is_left(server: FakeServer) -> None:
+    detail, lacking = "The upload lacks a part; `errors` says which.", "Send at least one color image."
+    refused = {"title": "T", "status": 422, "code": "invalid_request", "detail": detail, "request_id": "r1"}
+    refused["errors"] = [{"pointer": "#/references", "detail": lacking}]
+
+    def respond(request: Received) -> Answer:
+        if request.method == "GET":
+            return job_answer()
+        return json_answer(refused, status=422)
+
+    server.respond = respond
+    done = CliRunner().invoke(
+        app, ["jobs", "resubmit", "job_1", "--omit", "only.png"], env={"RETINT_SERVER": server.url}
+    )
+    assert str(done.exception) == "No reference is left; give one with -r."
+
+
+def test_submit_sends_no_empty_video(server: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").touch()
+    (tmp_path / "frame.png").write_bytes(b"frame")
+    done = CliRunner().invoke(
+        app,
+        ["jobs", "submit", f"{tmp_path}/film.mp4", "-r", f"{tmp_path}/frame.png"],
+        env={"RETINT_SERVER": server.url},
+    )
+    assert "film.mp4 is empty; export or copy it again" in str(done.exception)
+    assert server.received == []
+
+
 def test_resubmit_asks_what_is_to_change(server: FakeServer) -> None:
     done = CliRunner().invoke(app, ["jobs", "resubmit", "job_1"], env={"RETINT_SERVER": server.url})
     assert done.exit_code != 0

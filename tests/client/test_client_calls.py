@@ -128,6 +128,14 @@ def test_a_problem_is_raised_with_all_its_fields(
     assert str(error) == "A detail. #/options/tuning: it is not a preset."
 
 
+def test_a_problem_that_its_place_says_again_is_said_once(client: Any, server: FakeServer) -> None:
+    data = {"title": "T", "status": 422, "detail": "It is empty.", "code": "invalid_request", "request_id": "r1"}
+    server.answers = [json_answer({**data, "errors": [{"pointer": "#/video", "detail": "It is empty."}]}, status=422)]
+    with pytest.raises(retint.InvalidRequest, match=r"^It is empty\.$") as caught:
+        client.get("job_1")
+    assert caught.value.errors == (retint.FieldError("#/video", "It is empty."),)
+
+
 def test_an_error_that_is_no_problem_still_says_what_came(client: Any, server: FakeServer) -> None:
     server.answers = [Answer(502, b"<html>bad gateway</html>")]
     with pytest.raises(retint.Unavailable, match=r"/v1/jobs/job_1 answered 502 Bad Gateway\.$"):

@@ -100,7 +100,8 @@ def test_failures_that_are_the_operators_to_mend_page_somebody() -> None:
     """A new code must be sorted: is it the user's film, or the machine?"""
     of_users = {
         "video_undecodable", "video_unsupported", "video_too_large", "video_too_long", "reference_undecodable",
-        "reference_not_color", "reference_unplaced", "frame_not_found", "weights_missing",
+        "reference_not_color", "reference_unplaced", "picture_undecodable", "strokes_unusable", "frame_not_found",
+        "weights_missing",
     }  # fmt: skip
     alerted: set[str] = set()
     for alert in ALERTS:

@@ -9,7 +9,7 @@ from redis import Redis
 from jobs.errors import StorageFull
 from jobs.metrics_store import MetricsStore
 from jobs.pieces import PieceOwner, PlannedWork, StretchSum
-from jobs.record import Phase
+from jobs.record import Phase, Progress
 from jobs.record_keys import RecordKeys
 from jobs.repository import JobRepository
 from jobs.settings import Settings
@@ -105,6 +105,25 @@ def begin_one_piece(repository: JobRepository, job_id: str) -> None:
     assert repository.claim(job_id, "a")
     assert repository.pieces.begin(job_id, "a", replace(WORK, frames_total=100))
     assert repository.pieces.claim(job_id, 0, "b")
+
+
+def test_the_share_that_is_done_does_not_go_back_when_the_plan_knows_of_more_work(
+    repository: JobRepository, make_job: MakeJob
+) -> None:
+    job, pieces = make_job(), repository.pieces
+    assert repository.claim(job.id, "a")
+    assert repository.update(job.id, "a", progress=Progress(fraction=0.024, frames_total=100))
+    assert pieces.begin(job.id, "a", replace(WORK, work_total=1000.0, work_done=5.0))
+    assert pieces.claim(job.id, 0, "b")
+    shown = []
+    phases: list[Phase] = ["tuning", "colorizing", "tuning"]  # a new one is told at once
+    for phase, work in zip(phases, (1.0, 10.0, 200.0), strict=True):
+        assert pieces.tell(job.id, 0, "b", work=work, frames=0, phase=phase)
+        shown.append(repository.get(job.id).progress.fraction)
+    assert shown == [0.024, 0.024, 0.205]
+    # Another try begins anew.
+    assert repository.claim(job.id, "c")
+    assert repository.get(job.id).progress.fraction == 0.0
 
 
 def test_a_long_step_that_says_nothing_leaves_the_time_left_in_bounds(

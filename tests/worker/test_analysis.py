@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from video_info import video_info
 
 from tests.worker.conftest import drawn_scene, luma_of_picture
-from worker.analysis import Analysis, ShotRange, ShotsOption, analyze, ranges
+from worker.analysis import SHORTEST_SHOT, Analysis, ShotRange, ShotsOption, analyze, ranges
 from worker.media.decode import open_video
 from worker.media.frames import LumaFrame, VideoInfo
 from worker.signatures import SignatureFile, signature_of, similarities
@@ -163,6 +163,24 @@ def test_old_film_is_cut_where_it_was_cut_and_nowhere_else(
     spoiled: Callable[[Sequence[NDArray[Any]]], Sequence[NDArray[Any]]], tmp_path: Path
 ) -> None:
     assert found_cuts(spoiled([*scene(1, 60), *scene(2, 60)]), tmp_path) == [60]
+
+
+@pytest.mark.parametrize("shots", [2, 3, 6])
+def test_shots_of_the_least_length_are_found(shots: int, tmp_path: Path) -> None:
+    lumas = [luma for seed in range(1, shots + 1) for luma in scene(seed, SHORTEST_SHOT)]
+    assert found_cuts(lumas, tmp_path) == list(range(SHORTEST_SHOT, len(lumas), SHORTEST_SHOT))
+
+
+@pytest.mark.parametrize("frames", [1, 3, SHORTEST_SHOT - 1])
+def test_what_is_shorter_than_a_shot_is_cut_off_from_neither_side(frames: int, tmp_path: Path) -> None:
+    [cut] = found_cuts([*scene(1, 30), *scene(2, frames), *scene(3, 30)], tmp_path)
+    assert cut in (30, 30 + frames)
+
+
+@pytest.mark.parametrize("frames", [3, SHORTEST_SHOT - 1])
+def test_what_is_seen_again_right_behind_a_picture_of_something_else_is_one_shot(frames: int, tmp_path: Path) -> None:
+    film = scene(1, 60)
+    assert found_cuts([*film[:30], *scene(2, frames), *film[30:]], tmp_path) == []
 
 
 @pytest.mark.parametrize("frames", [8, 25])

@@ -238,7 +238,9 @@ def test_a_shot_without_a_reference_borrows_one_and_is_less_sure(make_film: Call
     assert first.confidence == pytest.approx(0.9)
     assert second.reference == "0.png"
     assert second.confidence < 0.5
-    assert any(warning.startswith("Shot 1 has no own reference") for warning in watcher.facts["warnings"])
+    assert any(
+        warning.startswith("Shot 1 (frames 14 to 23) has no own reference") for warning in watcher.facts["warnings"]
+    )
     weakest = json.loads(files["report_json"].path.read_text())["weakest_frames"]
     assert [one["reference_would_help"] for one in weakest] == [False, True]
 
@@ -339,7 +341,7 @@ def test_why_a_shot_was_not_tuned_is_a_warning(make_film: Callable[..., Any], tm
 
     film, watcher = make_film(), Watcher()
     run(task_of(film, tmp_path, film.pictures[0], tuning="fast"), model=Untaught(), watcher=watcher)
-    assert "Shot 0 was not tuned: The model has no weights to tune." in watcher.facts["warnings"]
+    assert "Shot 0 (frames 0 to 11) was not tuned: The model has no weights to tune." in watcher.facts["warnings"]
 
 
 def test_only_the_variants_asked_for_are_made(make_film: Callable[..., Any], tmp_path: Path) -> None:

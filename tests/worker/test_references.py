@@ -97,6 +97,38 @@ def test_what_lies_beyond_the_video_is_cut_off(make_film: Callable[..., Any], tm
     assert (reference.picture == film.pictures[16]).all()
 
 
+@pytest.mark.parametrize("placed", [True, False], ids=["placed", "found"])
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(slice(0, 64), slice(12, 84)), (slice(8, 56), slice(0, 96))], ids=["narrower", "wider"]
+)
+def test_the_middle_of_a_frame_stands_in_its_middle_and_the_rest_is_said_to_be_guessed(
+    make_film: Callable[..., Any], tmp_path: Path, rows: slice, columns: slice, placed: bool
+) -> None:
+    film = make_film(scenes=TWO_SHOTS)
+    middle = film.pictures[16][rows, columns]
+    options = (ReferenceOptions(name="0.png", frame=16),) if placed else ()
+    result = placement(film, tmp_path, middle, options=options)
+    [reference] = result.references
+    size = f"{middle.shape[1]}x{middle.shape[0]}"
+    assert reference.frame == 16
+    assert reference.record.note == f"fitted from {size} to 96x64 as the middle of a frame, its edges continued"
+    assert reference.picture.shape == (64, 96, 3)
+    assert (reference.picture[rows, columns] == middle).all()
+    [warning] = result.warnings
+    assert warning.startswith(f"The reference 0.png ({size}) shows only the middle of frame 16 (96x64);")
+
+
+def test_a_picture_that_fits_in_no_way_is_a_warning(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=TWO_SHOTS)
+    result = placement(film, tmp_path, film.pictures[14][:, 24:])
+    assert result.references[0].frame is None
+    [warning] = result.warnings
+    assert warning.startswith(
+        "The reference 0.png (72x64) has another shape than the video, and looks like none of its"
+    )
+    assert "likeness 0.5" in warning
+
+
 ANAMORPHIC = {"wide": (Fraction(16, 11), 140), "pal": (Fraction(16, 15), 102), "scope": (Fraction(2), 192)}
 """Shapes of a film's pixels, and how wide its frames of 96x64 are shown."""
 

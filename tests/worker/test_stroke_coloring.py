@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from jobs.errors import ReferenceUndecodable
+from jobs.errors import PictureUndecodable, StrokesUnusable
 from jobs.options import ColoringOptions
 from tests.worker.test_pipeline import Watcher
 from worker.media.stills import read_image, write_png
@@ -51,15 +51,19 @@ def test_strokes_of_another_size_are_brought_to_the_pictures(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("strokes", "said"),
-    [(np.zeros((60, 100, 4), np.uint8), "Nothing is painted"), (np.zeros((60, 100, 3), np.uint8), "with transparency")],
+    [
+        (np.zeros((60, 100, 4), np.uint8), "Nothing is painted"),
+        (np.zeros((60, 100, 3), np.uint8), "with transparency"),
+        (np.full((30, 100, 4), 255, np.uint8), "strokes are 100x30, the picture is 100x60: another shape"),
+    ],
 )
 def test_what_is_no_stroke_is_said(tmp_path: Path, strokes: Any, said: str) -> None:
-    with pytest.raises(ReferenceUndecodable, match=said):
+    with pytest.raises(StrokesUnusable, match=said):
         color_picture(task(tmp_path, halves(), strokes), observer=Watcher())
 
 
 def test_what_is_no_picture_is_said(tmp_path: Path) -> None:
     made = task(tmp_path, halves(), np.zeros((60, 100, 4), np.uint8))
     made.picture.write_bytes(b"no picture")
-    with pytest.raises(ReferenceUndecodable, match="The picture to color"):
+    with pytest.raises(PictureUndecodable, match="The picture to color"):
         color_picture(made, observer=Watcher())

@@ -60,7 +60,8 @@ class APIError(RetintError):
     """The server answered, and the answer is an error; each field of the problem is an attribute."""
 
     def __init__(self, problem: Problem, *, retry_after: float | None = None) -> None:
-        places = "".join(f" {error.pointer}: {error.detail.rstrip('.')}." for error in problem.errors)
+        news = [error for error in problem.errors if error.detail != problem.detail]
+        places = "".join(f" {error.pointer}: {error.detail.rstrip('.')}." for error in news)
         super().__init__(f"{problem.detail}{places}")
         self.problem = problem
         self.retry_after = retry_after

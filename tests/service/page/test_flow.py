@@ -315,8 +315,8 @@ def test_a_name_that_is_taken_gets_a_number_and_keeps_that_of_its_frame(
 def test_shots_are_counted_from_one_in_what_the_service_says_of_them(
     visit: Callable[..., Visitor], server: Server
 ) -> None:
-    said = "Shots 1, 9 and 5 more have no reference. Memory did not hold shot 0; shot-0003.png is left as it is."
+    said = "Shots 1, 9 (frames 6 to 11, 70 to 80) have no reference. Memory did not hold shot 0; shot-0003.png stays."
     shown = visit(server).open().evaluate("async (text) => (await import('/page/words.js')).inOurWords(text)", said)
-    assert (
-        shown == "Shots 2, 10 and 5 more have no reference. Memory did not hold shot 1; shot-0003.png is left as it is."
+    assert shown == (
+        "Shots 2, 10 (frames 6 to 11, 70 to 80) have no reference. Memory did not hold shot 1; shot-0003.png stays."
     )
