@@ -209,7 +209,10 @@ def test_a_piece_whose_workers_all_die_fails_the_job_and_a_retry_goes_on(
     job = service.wait_until_ended(job_id)
     assert job.status == "succeeded", job.error
     assert is_whole(service, job_id, film)
-    assert piece_lines(service, "piece_done", job_id) == ["0", "1", "2"]
+    # A worker may be killed between keeping a piece and telling of it; none is done twice.
+    told = piece_lines(service, "piece_done", job_id)
+    assert len(told) > len(done)
+    assert len(set(told)) == len(told)
 
 
 def test_a_canceled_job_stops_on_all_workers(service: FilmService, film: Any, still: Path) -> None:
