@@ -86,7 +86,7 @@ def fittings(picture: Picture, *, info: VideoInfo) -> Iterator[Fitting]:
     if as_shown:
         yield stretched
     inner = without_bars(picture)
-    whole = picture.shape[1] / picture.shape[0]
+    own_aspect = picture.shape[1] / picture.shape[0]
     # What is said of the pixels' shape may be wrong, so that the stored shape is tried too.
     for aspect in (stored,) if as_shown else dict.fromkeys((shown, stored)):
         if inner.shape != picture.shape:
@@ -94,13 +94,13 @@ def fittings(picture: Picture, *, info: VideoInfo) -> Iterator[Fitting]:
                 center_crop(inner, aspect=aspect), f"fitted from {found} to {wanted}, the black bars around it cut away"
             )
         yield Fitting(center_crop(picture, aspect=aspect), f"fitted from {found} to {wanted}, its middle cut out")
-        if _LEAST_SHOWN < whole / aspect < 1 / _LEAST_SHOWN:
+        if _LEAST_SHOWN < own_aspect / aspect < 1 / _LEAST_SHOWN:
             yield Fitting(
                 continued(picture, aspect=aspect),
                 f"fitted from {found} to {wanted} as the middle of a frame, its edges continued",
                 guessed=True,
             )
-    if not as_shown and 1 / _ANAMORPHIC < whole / stored < _ANAMORPHIC:
+    if not as_shown and 1 / _ANAMORPHIC < own_aspect / stored < _ANAMORPHIC:
         yield stretched
     if any(alike(np.rot90(picture), aspect) for aspect in (stored, shown)):
         # Films of a phone are stored on their side; what a player shows, and a user colors, stands upright.
