@@ -36,6 +36,8 @@ class ModelDescription:
     """Whether a reference that is no frame of the video is of no use to it."""
     learning_rate: float
     """Default of Adam in test-time tuning."""
+    samples: int = 1
+    """Samples of a reference that one step of tuning learns from."""
     rehearses: bool = False
     """Whether tuned weights are used only where a rehearsal is clearly better with them, see `models.rehearsal`."""
     revision: int = 1
@@ -55,13 +57,15 @@ class Reference:
     is_frame: bool
     """Whether the first frame that `colorize` is fed is this reference's own frame."""
     nearby: Sequence[Tensor] = ()
-    """[H, W] luma of a few frames of the same shot, nearest first, from which tuning learns the film's own motion. They
-    may be read from the film whenever they are asked for."""
+    """[H, W] luma of the frames of the same shot next to it, nearest first, from which tuning learns the film's own
+    motion. They may be read from the film whenever they are asked for."""
+    colored: Sequence["Prediction"] = ()
+    """The first of the frames `nearby` as they were colored from this reference, or none."""
 
 
 Example = Callable[[], tuple[Tensor, Tensor]]
 """A labelled sample, asked again as often as the weights change: Lab as the model predicts it now, differentiable, and
-Lab as it should be. Both [3, h, w], L in 0..100."""
+Lab as it should be, or where that is not known, as it is predicted. Both [3, h, w], L in 0..100."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,20 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from models.adam import Adam
-from models.base import Colorizer, Example, Matrix, Reference
+from models.base import Colorizer, Example, Matrix, Prediction, Reference
 from models.held_out import split_picture
 from models.memory import memory_checked
 from models.objectives import Objective, ab_psnr_db, lightness_psnr_db, objective_error
-from models.rehearsal import rehearse
+from models.rehearsal import LEAST_NEARBY, color_nearby, rehearse
 
-PATIENCE = 5
+PATIENCE = 10
 """Steps without a better held-out part after which jobs stop tuning."""
 MEASURED_VARIATIONS = (0, 1)
 """Samples of each reference that are measured and never trained on; models may make odd and even ones differently."""
@@ -26,6 +26,11 @@ SMALLEST_REHEARSED_GAIN_DB = 0.1
 clips held out, three gained 0.02 to 0.1 there, and 0.01, 0.14 and -0.26 dB on the film."""
 MEASURED_REFERENCES = 4
 """References whose held-out parts are measured after every step, the first ones; all are trained on."""
+COLORED_REFERENCES, COLORED_FRAMES = 4, 12
+"""References whose frames nearby are colored to learn from, the first ones, and how many of those frames: each takes
+time and memory."""
+SMALLEST_ERROR = 1e-6
+"""Of a sample, so that its logarithm is finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +162,34 @@ class _Run:
     parameters: list[nn.Parameter]
     matrix: Matrix = field(kw_only=True)
     settings: TuningSettings = field(kw_only=True)
+    colored: list[Sequence[Prediction]] = field(default_factory=list, kw_only=True)
+    """What `color_nearby` gave for the first references."""
 
-    def loss(self, step: int) -> Tensor:
-        """The objective on the trained part of this step's sample; the references take turns."""
+    def losses(self, step: int) -> Iterator[Tensor]:
+        """The objective on the trained part of each of this step's samples; the references take turns."""
         turn, place = divmod(step - 1, len(self.references))
-        # Never a measured one; another seed gives other samples, and every reference gets both kinds by turns.
-        variation = len(MEASURED_VARIATIONS) + turn + 1_000_004 * self.settings.seed
-        predicted, truth = self.colorizer.example(self.references[place], matrix=self.matrix, variation=variation)()
-        height, width = predicted.shape[-2:]
-        trained = split_picture(height, width, device=predicted.device).trained
-        return objective_error(predicted, truth, objective=self.settings.objective, mask=trained)
+        lesson, samples = self.lesson(place), self.colorizer.description.samples
+        for sample in range(samples):
+            # Never a measured one; another seed gives other samples, and every reference gets all kinds by turns.
+            variation = len(MEASURED_VARIATIONS) + turn * samples + sample + 1_000_004 * self.settings.seed
+            predicted, truth = self.colorizer.example(lesson, matrix=self.matrix, variation=variation)()
+            height, width = predicted.shape[-2:]
+            trained = split_picture(height, width, device=predicted.device).trained
+            error = objective_error(predicted, truth, objective=self.settings.objective, mask=trained)
+            # Where samples of several kinds make a step, the one that is hardest is not to outweigh the others.
+            yield error if samples == 1 else (error + SMALLEST_ERROR).log()
+
+    def color_nearby(self) -> None:
+        """Color the frames near the first references as the network does that has learned nothing yet."""
+        if self.colorizer.description.rehearses:
+            for reference in self.references[:COLORED_REFERENCES]:
+                # No more than there are steps to learn from them.
+                near = reference.nearby[: min(COLORED_FRAMES, self.settings.iterations)]
+                self.colored.append(color_nearby(self.colorizer, reference, near, matrix=self.matrix))
+
+    def lesson(self, place: int) -> Reference:
+        reference = self.references[place]
+        return reference if place >= len(self.colored) else replace(reference, colored=self.colored[place])
 
     def measured_examples(self) -> list[Example]:
         return [
@@ -206,7 +229,7 @@ class _Run:
         """Whether the tuned weights do clearly better there, or nothing can be rehearsed; they are in place after."""
         if not self.colorizer.description.rehearses:
             return True
-        rehearsed = next((reference for reference in self.references if len(reference.nearby) > 1), None)
+        rehearsed = next((reference for reference in self.references if len(reference.nearby) >= LEAST_NEARBY), None)
         if rehearsed is None:
             return True
         self.put_back(untuned)
@@ -227,6 +250,7 @@ class _Run:
 def _tune(run: _Run, *, on_step: Callable[[TuningStep], None], started: float) -> TuningReport:
     settings = run.settings
     with memory_checked("Tuning"):
+        run.color_nearby()
         examples = run.measured_examples()
         untuned = best = run.measure(examples)
         if not untuned.is_finite:
@@ -242,8 +266,7 @@ def _tune(run: _Run, *, on_step: Callable[[TuningStep], None], started: float) -
     for step in range(1, settings.iterations + 1):
         with memory_checked("Tuning"):
             optimizer.forget_gradients()
-            loss = run.loss(step)
-            obstacle = _back_propagate(loss, run.parameters)
+            obstacle = _back_propagate(run.losses(step), run.parameters)
             if obstacle is not None:
                 if step == 1:
                     run.put_back(best_weights)
@@ -285,12 +308,13 @@ def _point(step: int, measured: _Measurement) -> TuningStep:
     return TuningStep(step=step, loss=measured.loss, held_out_psnr_db=measured.ab_db)
 
 
-def _back_propagate(loss: Tensor, parameters: Sequence[nn.Parameter]) -> str | None:
+def _back_propagate(losses: Iterable[Tensor], parameters: Sequence[nn.Parameter]) -> str | None:
     """Fill in the gradients, or say why there is no step to take."""
-    if not bool(torch.isfinite(loss)):
-        return "is not finite on this reference, so the model was left as it is"
-    if loss.requires_grad:
-        loss.backward()  # type: ignore[no-untyped-call]
+    for loss in losses:
+        if not bool(torch.isfinite(loss)):
+            return "is not finite on this reference, so the model was left as it is"
+        if loss.requires_grad:
+            loss.backward()  # type: ignore[no-untyped-call]
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not any(bool(gradient.any()) for gradient in gradients):
         return "has no gradient in this model's weights, so there was nothing to tune"

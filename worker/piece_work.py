@@ -29,7 +29,7 @@ from worker.media.probe import Examination
 from worker.media.stills import read_image
 from worker.media.tags import read_tags
 from worker.memory import is_out_of_memory, peak_megabytes
-from worker.nearby import DISTANCES, nearby_frames
+from worker.nearby import FARTHEST, nearby_frames
 from worker.notes import (
     ColoringNotes,
     TuningNotes,
@@ -204,8 +204,8 @@ class _Bench:
             return self._example(number)
         shot = shot_at(frame, self._plan.shots)
         nearby = nearby_frames(frame, first=shot.first, last=shot.last)
-        # A rehearsal goes there and back, once untuned and once tuned.
-        return replace(self._reference(number), nearby=OnDemand(nearby, lru_cache(len(DISTANCES))(self._luma)))
+        # Most are looked at again and again.
+        return replace(self._reference(number), nearby=OnDemand(nearby, lru_cache(FARTHEST)(self._luma)))
 
     # Coloring
 

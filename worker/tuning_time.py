@@ -12,7 +12,7 @@ from torch import Tensor
 from models.base import Colorizer, Reference
 from models.color import rgb_to_ycbcr
 from models.tuning import TuningSettings, TuningStep, tune
-from worker.nearby import DISTANCES
+from worker.nearby import FARTHEST
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -72,7 +72,7 @@ def _reference(size: Size, *, multiple: int) -> Reference:
     """Clouds of color, and frames near them in which they drift."""
     height, width = (-(-side // multiple) * multiple for side in size)
     random = np.random.default_rng(0)
-    wide = width + 2 * max(DISTANCES)
+    wide = width + 2 * FARTHEST
     picture = np.zeros((height, wide, 3), np.float32)
     for knots, weight in ((5, 0.5), (20, 0.3), (80, 0.2)):
         coarse = random.random((knots, 2 * knots, 3)).astype(np.float32)
@@ -87,5 +87,5 @@ def _reference(size: Size, *, multiple: int) -> Reference:
         rgb=rgb,
         luma=rgb_to_ycbcr(rgb, matrix="bt601")[0],
         is_frame=True,
-        nearby=tuple(rgb_to_ycbcr(seen(2 * distance), matrix="bt601")[0] for distance in DISTANCES),
+        nearby=tuple(rgb_to_ycbcr(seen(2 * distance), matrix="bt601")[0] for distance in range(1, FARTHEST + 1)),
     )

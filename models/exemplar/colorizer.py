@@ -16,6 +16,7 @@ from models.exemplar.checkpoint import Networks, build_networks, read_checkpoint
 from models.exemplar.matching import color_positions, look_up
 from models.memory import memory_checked
 from models.moved_reference import move_reference
+from models.rehearsal import LEAST_NEARBY, spread
 
 OUTPUT_GAIN = 1.25
 """METHOD: what is handed out is the predicted ab times this; what the next frame sees is not."""
@@ -159,7 +160,7 @@ class ExemplarColorizer:
         odd variations go around a cycle where the reference has frames nearby: to a later frame of the film, colored
         by the model, and from there back. The others move the reference by a random smooth motion.
         """
-        make = self._cycle if variation % 2 and len(reference.nearby) > 1 else self._moved
+        make = self._cycle if variation % 2 and len(reference.nearby) >= LEAST_NEARBY else self._moved
         with memory_checked("A sample for tuning"), torch.no_grad():
             question, truth = make(reference, matrix=matrix, variation=variation)
 
@@ -194,10 +195,10 @@ class ExemplarColorizer:
     ) -> tuple[_Question, Tensor]:
         """To a later frame and back: asked is the reference, from the later frame as the model colors it."""
         start = self._exemplar(reference.rgb)
-        farther = 1 + (variation // 2) % (len(reference.nearby) - 1)
-        far = self._colored(reference.nearby[farther], [start], before=None)
+        near, *farther = spread(reference.nearby)
+        far = self._colored(farther[(variation // 2) % len(farther)], [start], before=None)
         known = self._exemplar(_rgb_of(far))
-        before = self._colored(reference.nearby[0], [known], before=None)
+        before = self._colored(near, [known], before=None)
         return self._question(reference.luma, [known], before=before), _uncentered(start.lab)[0]
 
     def _colored(self, luma: Tensor, exemplars: Sequence[_Exemplar], *, before: Tensor | None) -> Tensor:

@@ -19,6 +19,7 @@ from models.features import STRIDE, FeatureTrunk, load_trunk
 from models.held_out import split_picture
 from models.motion import Luma8, Motion, measure_motion
 from models.moved_reference import move_reference
+from models.rehearsal import spread
 from models.retint.network import RetintNetwork, load_network
 from models.retint.offers import (
     FARTHEST_FLOW_ERROR,
@@ -44,8 +45,9 @@ DESCRIPTION = ModelDescription(
     propagates=True,
     references_must_be_frames=False,
     learning_rate=1e-3,
+    samples=4,
     rehearses=True,
-    revision=2,
+    revision=3,
 )
 
 MATCHED_REFERENCES = 4
@@ -54,6 +56,8 @@ MEASURED_VARIATIONS = (0, 1)
 """See `models.base.Colorizer.example`."""
 APART = 6
 """Cells that lie between two places of a reference of which one is to tell the other's color in tuning."""
+TRUSTED = 0.5
+"""Confidence above which tuning takes the color of a frame nearby for right."""
 EARLIER = 5
 """Frames back from which color is moved too: it has been moved less often than that of the frame before, and what
 covers a thing for some frames does not cover it here."""
@@ -192,26 +196,48 @@ class RetintColorizer:
                     yield self._predict(state, luma, pool=pool)
 
     def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> Example:
-        """Colors of the reference as matching finds them; see `models.base.Colorizer.example`.
+        """Colors as matching finds them; see `models.base.Colorizer.example`.
 
-        Even variations find the color of each of its cells in those that are some way off: the color is that of other
-        things alike, as in later frames. Odd ones do so for the reference moved by a random smooth motion. Neither sees
-        what is held out. Where the reference has frames nearby, what is measured goes around a cycle instead: from the
-        reference to a later frame of the film, and back.
+        Four kinds take turns. The color of each cell of the reference is looked up in cells that are some way off, so
+        that it is that of other things alike, as in later frames; or in the reference from where a random smooth motion
+        moved it to. Neither sees what is held out. And where frames nearby were colored, that of such a frame is looked
+        up in the reference, or in another such frame. What is measured, where there are frames nearby, goes around a
+        cycle instead: from the reference to a later frame of the film, and back.
         """
         known = self._picture(reference, matrix=matrix)
-        if variation in MEASURED_VARIATIONS and reference.nearby:
-            far = self._look(reference.nearby[-1 - variation % len(reference.nearby)])
+        measured, kind = variation in MEASURED_VARIATIONS, variation % 4
+        if measured and reference.nearby:
+            frames = spread(reference.nearby)
+            far = self._look(frames[-1 - variation % len(frames)])
             return self._labelled(known, matrix=matrix, color=lambda: self._around(known, far=far))
-        asked = known if variation % 2 == 0 else self._moved(reference, known, variation=variation)
-        hidden = self._hidden(known, held_out=variation not in MEASURED_VARIATIONS)
+        if kind >= 2 and reference.colored:
+            random = np.random.default_rng(variation)
+            asked = self._colored(reference, int(random.integers(len(reference.colored))))
+            source = known
+            if kind == 3:
+                source = self._colored(reference, int(random.integers(len(reference.colored))))
+            return self._labelled(asked, matrix=matrix, color=lambda: self._found_in(source, asked.frame))
+        asked = known if kind % 2 == 0 else self._moved(reference, known, variation=variation)
+        hidden = self._hidden(known, held_out=not measured)
         return self._labelled(asked, matrix=matrix, color=lambda: self._found_in(known, asked.frame, hidden=hidden))
 
+    def _colored(self, reference: Reference, number: int) -> ColoredFrame:
+        colored = reference.colored[number]
+        return ColoredFrame(
+            self._look(reference.nearby[number]), colored.chroma[None], trust=colored.confidence[None, None]
+        )
+
     def _labelled(self, asked: ColoredFrame, *, matrix: Matrix, color: Callable[[], Tensor]) -> Example:
-        """What `color` gives for a frame whose color is known, in Lab."""
-        luma = asked.frame.low[0, 0]
-        truth = chroma_to_lab(luma, asked.chroma[0], matrix=matrix)
-        return lambda: (chroma_to_lab(luma, color()[0], matrix=matrix), truth)
+        """What `color` gives for a frame whose color is known, in Lab; where that is not to be trusted, it is taken for
+        right as it is found."""
+        luma, trusted = asked.frame.low[0, 0], asked.trust[0] > TRUSTED
+
+        def labelled() -> tuple[Tensor, Tensor]:
+            found = color()[0]
+            truth = torch.where(trusted, asked.chroma[0], found.detach())
+            return chroma_to_lab(luma, found, matrix=matrix), chroma_to_lab(luma, truth, matrix=matrix)
+
+        return labelled
 
     def _found_in(self, known: ColoredFrame, asked: Frame, *, hidden: Tensor | None = None) -> Tensor:
         """[1, 2, h, w]: the chroma that matching finds, differentiable in the description's weights."""

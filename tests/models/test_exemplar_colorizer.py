@@ -31,7 +31,7 @@ def smooth_reference() -> Reference:
     coarse = torch.rand(1, 3, 6, 8, generator=torch.Generator().manual_seed(5))
     rgb = F.interpolate(coarse, size=(96, 128), mode="bicubic").clamp(0, 1)[0]
     luma = rgb_to_ycbcr(rgb, matrix="bt601")[0]
-    nearby = tuple(luma.roll(shift, dims=1) for shift in (1, 4, 6))
+    nearby = tuple(luma.roll(shift, dims=1) for shift in range(1, 9))
     return Reference(rgb=rgb, luma=luma, is_frame=True, nearby=nearby)
 
 

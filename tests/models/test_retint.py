@@ -218,6 +218,24 @@ def test_around_a_cycle_the_truth_is_the_reference(colorizer: RetintColorizer) -
     assert (predicted - true).abs().mean() < 0.8 * (gray - true).abs().mean()
 
 
+@pytest.mark.parametrize("variation", [2, 3], ids=["from the reference", "from another frame"])
+def test_the_color_of_a_frame_nearby_is_learned_where_it_is_trusted(colorizer: RetintColorizer, variation: int) -> None:
+    film = frames(4)
+    confidence = torch.zeros(HEIGHT // 2, WIDTH // 2)
+    confidence[:, : WIDTH // 4] = 0.9
+    colored = tuple(Prediction(chroma=chroma(one), confidence=confidence) for one in film[1:])
+    pair = replace(reference(film[0]), nearby=tuple(luma(one) for one in film[1:]), colored=colored)
+    predicted, true = colorizer.example(pair, matrix="bt601", variation=variation)()
+    known = [
+        chroma_to_lab(F.avg_pool2d(luma(one)[None], 2)[0], one_colored.chroma, matrix="bt601")
+        for one, one_colored in zip(film[1:], colored, strict=True)
+    ]
+    assert any(torch.allclose(true[:, confidence > 0], lab[:, confidence > 0]) for lab in known)
+    assert torch.equal(true[:, confidence == 0], predicted[:, confidence == 0])
+    gradients = torch.autograd.grad((predicted - true).square().mean(), colorizer.tunable_parameters())
+    assert all(gradient.abs().sum() > 0 for gradient in gradients)
+
+
 def test_what_trains_sees_neither_what_is_held_out_nor_what_is_near(colorizer: RetintColorizer) -> None:
     """Other colors there leave what is predicted as it was."""
     rgb = frames(1)[0]

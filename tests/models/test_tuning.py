@@ -338,16 +338,21 @@ class Film(Tint):
     def __init__(self, *, error: float) -> None:
         super().__init__()
         self._error = error
-        self.rehearsed = 0
+        self.learned: list[Reference] = []
+        self.runs = 0
 
     @property
     def description(self) -> ModelDescription:
         return replace(DESCRIPTION, rehearses=True)
 
+    def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> Example:
+        self.learned.append(reference)
+        return super().example(reference, matrix=matrix, variation=variation)
+
     def colorize(
         self, lumas: Iterable[Tensor], references: Sequence[Reference], *, matrix: Matrix, restore: bool = False
     ) -> Iterator[Prediction]:
-        self.rehearsed += 1
+        self.runs += 1
         chroma = nn.functional.avg_pool2d(rgb_to_ycbcr(references[0].rgb, matrix=matrix)[None, 1:], 2)[0]
         for _ in lumas:
             # As it comes it is off by 0.02; learning adds to that, or takes from it.
@@ -359,9 +364,9 @@ class Film(Tint):
 def test_tuned_weights_are_used_where_a_run_through_the_film_is_clearly_better(error: float, kept: bool) -> None:
     model = Film(error=error)
     reference = picture(0)
-    reference = replace(reference, nearby=(reference.luma, reference.luma))
+    reference = replace(reference, nearby=(reference.luma,) * 3)
     report = tune(model, [reference], matrix="bt601", settings=settings(learning_rate=0.1))
-    assert model.rehearsed == 4  # there and back, untuned and tuned
+    assert model.runs == 5  # once to learn from, then there and back, untuned and tuned
     assert (report.gain_db > 0) == kept
     assert (report.note is None) == kept
     assert bool(model.ab.abs().sum() > 0) == kept
@@ -370,5 +375,34 @@ def test_tuned_weights_are_used_where_a_run_through_the_film_is_clearly_better(e
 def test_without_frames_nearby_nothing_is_rehearsed() -> None:
     model = Film(error=1.0)
     report = tune(model, [picture(0)], matrix="bt601", settings=settings(learning_rate=0.1))
-    assert model.rehearsed == 0
+    assert model.runs == 0
     assert report.gain_db > 0
+
+
+@pytest.mark.parametrize(("iterations", "frames"), [(6, 6), (14, 12)])
+def test_frames_near_the_first_references_are_colored_before_anything_is_learned(iterations: int, frames: int) -> None:
+    model = Film(error=0.005)
+    references = [replace(picture(seed), nearby=(picture(seed).luma,) * 20) for seed in range(6)]
+    tune(model, references, matrix="bt601", settings=settings(iterations=iterations, learning_rate=0.1))
+    colored = {tuple(one.rgb.flatten().tolist()): one.colored for one in model.learned}
+    given = [colored[tuple(one.rgb.flatten().tolist())] for one in references]
+    assert [len(one) for one in given] == [frames] * 4 + [0] * 2
+    for reference, predictions in zip(references, given, strict=True):
+        truth = nn.functional.avg_pool2d(rgb_to_ycbcr(reference.rgb, matrix="bt601")[None, 1:], 2)[0]
+        assert all(torch.allclose(one.chroma, truth + 0.02) for one in predictions)
+
+
+def test_a_step_learns_from_as_many_samples_as_the_model_asks_for() -> None:
+    model = Many()
+    tune(model, [picture(0), picture(1)], matrix="bt601", settings=settings(iterations=4))
+    first, second = (
+        [variation for rgb, variation in model.asked if torch.equal(rgb, picture(seed).rgb) and variation > 1]
+        for seed in (0, 1)
+    )
+    assert first == second == [2, 3, 4, 5, 6, 7]
+
+
+class Many(Tint):
+    @property
+    def description(self) -> ModelDescription:
+        return replace(DESCRIPTION, samples=3)
