@@ -5,6 +5,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self, TypeVar
@@ -24,8 +25,7 @@ from worker.canvas import Canvas
 from worker.coloring import restored_change
 from worker.evaluation_clips import Clip, OpenClip, open_clip
 from worker.media.frames import LumaFrame, VideoInfo
-from worker.nearby import nearby_frames
-from worker.on_demand import OnDemand
+from worker.nearby import nearby_frames, read_together
 from worker.propagation import Anchor, ColoredFrame, Feed, FrameSource, ShotColors, color_shot, frames_to_feed
 
 _MOST_DB = 100.0
@@ -365,8 +365,8 @@ class _Run:
 
     def _nearby(self, frame: int) -> Sequence[Tensor]:
         """Luma of frames near a reference, as the model is fed; the clip is one shot."""
-        indices = nearby_frames(frame, first=0, last=self.clip.frames - 1)
-        return OnDemand(indices, lambda index: _luma(self.clip, self.canvas, frame=index))
+        near = nearby_frames(frame, first=0, last=self.clip.frames - 1)
+        return read_together(near, partial(_lumas, self.clip, self.canvas))
 
     def _results(self, colored: Iterator[ColoredFrame], *, sums: _Sums) -> Iterator[Tensor]:
         """Yield the colored frames, adding up how those that are no references score on the way."""
@@ -398,7 +398,7 @@ class _Run:
 
 def _reference(clip: OpenClip, canvas: Canvas, *, frame: int) -> Reference:
     rgb = canvas.rgb(clip.reference_picture(frame))
-    return Reference(rgb=rgb, luma=_luma(clip, canvas, frame=frame), is_frame=True)
+    return Reference(rgb=rgb, luma=next(_lumas(clip, canvas, frame, frame)), is_frame=True)
 
 
 def _held(reference: Reference) -> Callable[[], Reference]:
@@ -406,5 +406,6 @@ def _held(reference: Reference) -> Callable[[], Reference]:
     return lambda: reference
 
 
-def _luma(clip: OpenClip, canvas: Canvas, *, frame: int) -> Tensor:
-    return canvas.luma(next(clip.mono.frames(frame, frame)), info=clip.info)
+def _lumas(clip: OpenClip, canvas: Canvas, first: int, last: int) -> Iterator[Tensor]:
+    for frame in clip.mono.frames(first, last):
+        yield canvas.luma(frame, info=clip.info)

@@ -1,5 +1,12 @@
 """Which frames of a shot tuning looks at beside a reference."""
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+
+from torch import Tensor
+
+from worker.on_demand import OnDemand
+
 FARTHEST = 35
 """Frames from the reference: far enough for errors to add up as they do in a film."""
 
@@ -12,3 +19,17 @@ def nearby_frames(frame: int, *, first: int, last: int) -> tuple[int, ...]:
     if last - frame >= frame - first:
         return tuple(range(frame + 1, min(last, frame + FARTHEST) + 1))
     return tuple(range(frame - 1, max(first, frame - FARTHEST) - 1, -1))
+
+
+def read_together(frames: Sequence[int], read: Callable[[int, int], Iterable[Tensor]]) -> Sequence[Tensor]:
+    """What `read` gives for `frames`, which follow each other in either direction; it is given the first and the last.
+
+    All are read when one is first asked for, and kept: in a film with few key frames one takes as long as all of them.
+    """
+
+    @cache
+    def planes() -> Mapping[int, Tensor]:
+        first, last = min(frames), max(frames)
+        return dict(zip(range(first, last + 1), read(first, last), strict=True))
+
+    return OnDemand(frames, lambda frame: planes()[frame])

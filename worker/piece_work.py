@@ -29,7 +29,7 @@ from worker.media.probe import Examination
 from worker.media.stills import read_image
 from worker.media.tags import read_tags
 from worker.memory import is_out_of_memory, peak_megabytes
-from worker.nearby import FARTHEST, nearby_frames
+from worker.nearby import nearby_frames, read_together
 from worker.notes import (
     ColoringNotes,
     TuningNotes,
@@ -204,8 +204,7 @@ class _Bench:
             return self._example(number)
         shot = shot_at(frame, self._plan.shots)
         nearby = nearby_frames(frame, first=shot.first, last=shot.last)
-        # Most are looked at again and again.
-        return replace(self._reference(number), nearby=OnDemand(nearby, lru_cache(FARTHEST)(self._luma)))
+        return replace(self._reference(number), nearby=read_together(nearby, self._lumas))
 
     # Coloring
 
@@ -307,8 +306,12 @@ class _Bench:
 
     def _luma(self, frame: int) -> Tensor:
         """[H, W]: luma of one frame of the video as the model is fed."""
-        [decoded] = self._reader.frames(frame, frame)
-        return self._canvas.luma(decoded, info=self._info)
+        [luma] = self._lumas(frame, frame)
+        return luma
+
+    def _lumas(self, first: int, last: int) -> Iterator[Tensor]:
+        for decoded in self._reader.frames(first, last):
+            yield self._canvas.luma(decoded, info=self._info)
 
     # Keeping
 
