@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -110,6 +111,15 @@ class DescribedFrame:
     """[1, SIZE, gh, gw]."""
 
 
+@dataclass(frozen=True, slots=True)
+class KnownReference:
+    """A reference as tuning looks it up."""
+
+    rgb: Tensor
+    matrix: Matrix
+    picture: ColoredFrame
+
+
 @dataclass(slots=True)
 class ReferenceState:
     """What a shot keeps of one reference."""
@@ -144,6 +154,7 @@ class RetintColorizer:
         self._trunk = trunk.to(device)
         self._network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._device = device
+        self._last_known: KnownReference | None = None
 
     @classmethod
     def load(cls, device: torch.device, *, trained: Path = NETWORK_WEIGHTS) -> Self:
@@ -204,7 +215,7 @@ class RetintColorizer:
         up in the reference, or in another such frame. What is measured, where there are frames nearby, goes around a
         cycle instead: from the reference to a later frame of the film, and back.
         """
-        known = self._picture(reference, matrix=matrix)
+        known = self._known(reference, matrix=matrix)
         measured, kind = variation in MEASURED_VARIATIONS, variation % 4
         if measured and reference.nearby:
             frames = spread(reference.nearby)
@@ -262,19 +273,17 @@ class RetintColorizer:
         return ColoredFrame(self._look(unit_luma(luma)), planes, trust=torch.ones_like(planes[:, :1]))
 
     def _hidden(self, known: ColoredFrame, *, held_out: bool) -> Tensor:
-        """[N, N] bool: of the cells of a picture, which are too near to each other to learn from, and which are held
-        out, where those are to be hidden too."""
         rows, columns = (int(side) for side in known.frame.features[1].shape[-2:])
-        y = torch.arange(rows, device=self._device).repeat_interleave(columns)
-        x = torch.arange(columns, device=self._device).repeat(rows)
-        # Small pictures have few cells, of which some must be left.
-        apart = min(APART, max(rows, columns) // 4)
-        hidden = (y[:, None] - y).square() + (x[:, None] - x).square() < apart**2
-        if not held_out:
-            return hidden
-        size = (known.chroma.shape[-2], known.chroma.shape[-1])
-        blocks = split_picture(*size, device=self._device).held_out
-        return hidden | (F.adaptive_max_pool2d(blocks[None].float(), (rows, columns)).flatten() > 0)
+        size = (int(known.chroma.shape[-2]), int(known.chroma.shape[-1]))
+        return hidden_cells(rows, columns, held_out=size if held_out else None, device=self._device)
+
+    def _known(self, reference: Reference, *, matrix: Matrix) -> ColoredFrame:
+        """The reference as it is looked up; the last one is kept, as tuning asks for one again and again."""
+        kept = self._last_known
+        if kept is None or kept.rgb is not reference.rgb or kept.matrix != matrix:
+            kept = KnownReference(reference.rgb, matrix, self._picture(reference, matrix=matrix))
+            self._last_known = kept
+        return kept.picture
 
     def _picture(self, reference: Reference, *, matrix: Matrix) -> ColoredFrame:
         chroma = F.avg_pool2d(rgb_to_ycbcr(reference.rgb.to(self._device), matrix=matrix)[None, 1:], 2)
@@ -381,6 +390,21 @@ class RetintColorizer:
             return
         state.memory = [*state.memory[1:], self._source(description, picture=picture)]
         state.since_remembered = 0
+
+
+@lru_cache(maxsize=2)
+def hidden_cells(rows: int, columns: int, *, held_out: tuple[int, int] | None, device: torch.device) -> Tensor:
+    """[N, N] bool: of the N cells of a picture, which are too near to each other to learn from, and which are held out,
+    where `held_out` is the size of the picture that those are of."""
+    y = torch.arange(rows, device=device).repeat_interleave(columns)
+    x = torch.arange(columns, device=device).repeat(rows)
+    # Small pictures have few cells, of which some must be left.
+    apart = min(APART, max(rows, columns) // 4)
+    hidden = (y[:, None] - y).square() + (x[:, None] - x).square() < apart**2
+    if held_out is None:
+        return hidden
+    blocks = split_picture(*held_out, device=device).held_out
+    return hidden | (F.adaptive_max_pool2d(blocks[None].float(), (rows, columns)).flatten() > 0)
 
 
 def feature_size(height: int, width: int) -> tuple[int, int]:
