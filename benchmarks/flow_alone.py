@@ -27,7 +27,8 @@ from models.base import Example, Matrix, ModelDescription, Prediction, Reference
 from models.color import rgb_to_ycbcr
 from models.metrics import color_distribution_consistency
 from models.motion import Luma8, Plane, estimate_fine_flow, estimate_flow, warp
-from models.retint.colorizer import DESCRIPTION, eight_bit, half_luma
+from models.retint.colorizer import DESCRIPTION
+from models.retint.frames import eight_bit, half_luma
 from worker.evaluation import EvaluationSettings, Scores, evaluate_clip, mean_scores
 from worker.evaluation_clips import Clip, find_clips, open_clip
 

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from models.features import FeatureTrunk
 from models.motion import Motion, measure_motion
-from models.retint.colorizer import EARLIER, feature_size, half_luma, unit_luma
+from models.retint.colorizer import EARLIER
+from models.retint.frames import feature_size, half_luma, unit_luma
 from models.retint.offers import FARTHEST_FLOW_ERROR
 from models.training.footage import Footage, Footages, aged
 

@@ -16,7 +16,8 @@ from models.features import FeatureTrunk
 from models.held_out import split_picture
 from models.motion import Luma8, Motion, measure_motion
 from models.moved_reference import move_reference
-from models.retint.colorizer import RetintColorizer, eight_bit, feature_size
+from models.retint.colorizer import RetintColorizer
+from models.retint.frames import eight_bit, feature_size
 from models.retint.network import RetintNetwork
 from models.tuning import TuningSettings, tune
 

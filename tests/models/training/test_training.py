@@ -12,7 +12,8 @@ import torch
 
 from models.features import FeatureTrunk, load_trunk
 from models.motion import estimate_fine_flow, estimate_flow
-from models.retint.colorizer import EARLIER, REMEMBERED_EVERY, TRUNK_WEIGHTS, half_luma, unit_luma
+from models.retint.colorizer import EARLIER, REMEMBERED_EVERY, TRUNK_WEIGHTS
+from models.retint.frames import half_luma, unit_luma
 from models.retint.fusion import Fused
 from models.retint.network import RetintNetwork, load_network
 from models.retint.offers import OFFERS, Offers

@@ -1,0 +1,136 @@
+"""What the default model's matching learns from in tuning: labelled samples made from a reference."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.base import Example, Matrix, Reference
+from models.color import chroma_to_lab
+from models.held_out import split_picture
+from models.moved_reference import move_reference
+from models.rehearsal import spread
+from models.retint.frames import ColoredFrame, Frame, FrameMaker, Size, eight_bit, unit_luma
+from models.retint.matching import Description
+from models.retint.offers import source_of
+
+MEASURED_VARIATIONS = (0, 1)
+"""See `models.base.Colorizer.example`."""
+APART = 6
+"""Cells that lie between two places of a reference of which one is to tell the other's color in tuning."""
+TRUSTED = 0.5
+"""Confidence above which tuning takes the color of a frame nearby for right."""
+KINDS = 4
+"""Of samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownReference:
+    """A reference as tuning looks it up."""
+
+    rgb: Tensor
+    matrix: Matrix
+    picture: ColoredFrame
+
+
+class Lessons:
+    """Makes samples; they are differentiable in the weights of `describe` as these are when a sample is asked."""
+
+    def __init__(self, describe: Description, maker: FrameMaker) -> None:
+        self._describe = describe
+        self._maker = maker
+        self._last_known: KnownReference | None = None
+
+    def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> Example:
+        """Colors as matching finds them; see `models.base.Colorizer.example`.
+
+        Four kinds take turns. The color of each cell of the reference is looked up in cells that are some way off, so
+        that it is that of other things alike, as in later frames; or in the reference from where a random smooth motion
+        moved it to. Neither sees what is held out. And where frames nearby were colored, that of such a frame is looked
+        up in the reference, or in another such frame. What is measured, where there are frames nearby, goes around a
+        cycle instead: from the reference to a later frame of the film, and back.
+        """
+        known = self._known(reference, matrix=matrix)
+        measured, kind = variation in MEASURED_VARIATIONS, variation % KINDS
+        if measured and reference.nearby:
+            frames = spread(reference.nearby)
+            far = self._maker.frame(frames[-1 - variation % len(frames)])
+            return self._labelled(known, matrix=matrix, color=lambda: self._around(known, far=far))
+        if kind >= 2 and reference.colored:
+            random = np.random.default_rng(variation)
+            asked = self._colored(reference, int(random.integers(len(reference.colored))))
+            source = known
+            if kind == 3:
+                source = self._colored(reference, int(random.integers(len(reference.colored))))
+            return self._labelled(asked, matrix=matrix, color=lambda: self._found_in(source, asked.frame))
+        asked = known if kind % 2 == 0 else self._moved(reference, known, variation=variation)
+        hidden = hidden_cells(known.grid, held_out=None if measured else known.size, device=known.chroma.device)
+        return self._labelled(asked, matrix=matrix, color=lambda: self._found_in(known, asked.frame, hidden=hidden))
+
+    def _colored(self, reference: Reference, number: int) -> ColoredFrame:
+        colored = reference.colored[number]
+        return ColoredFrame(
+            self._maker.frame(reference.nearby[number]), colored.chroma[None], trust=colored.confidence[None, None]
+        )
+
+    def _labelled(self, asked: ColoredFrame, *, matrix: Matrix, color: Callable[[], Tensor]) -> Example:
+        """What `color` gives for a frame whose color is known, in Lab; where that is not to be trusted, it is taken for
+        right as it is found."""
+        luma, trusted = asked.frame.low[0, 0], asked.trust[0] > TRUSTED
+
+        def labelled() -> tuple[Tensor, Tensor]:
+            found = color()[0]
+            truth = torch.where(trusted, asked.chroma[0], found.detach())
+            return chroma_to_lab(luma, found, matrix=matrix), chroma_to_lab(luma, truth, matrix=matrix)
+
+        return labelled
+
+    def _found_in(self, known: ColoredFrame, asked: Frame, *, hidden: Tensor | None = None) -> Tensor:
+        """[1, 2, h, w]: the chroma that matching finds, differentiable in the description's weights."""
+        describe = self._describe
+        described = describe(known.frame.features, known.frame.luma)
+        source = source_of(describe, described, picture=known.planes)
+        queries = described if asked is known.frame else describe(asked.features, asked.luma)
+        found = describe.look_up(describe.placed(queries), source.keys, source.values, hidden=hidden)
+        size = (asked.luma.shape[-2] // 2, asked.luma.shape[-1] // 2)
+        return F.interpolate(found.values[:, :2], size=size, mode="bilinear", align_corners=False)
+
+    def _around(self, known: ColoredFrame, *, far: Frame) -> Tensor:
+        """[1, 2, h, w]: the chroma of a known frame by way of another."""
+        there = ColoredFrame(far, self._found_in(known, far), trust=torch.ones_like(known.trust))
+        return self._found_in(there, known.frame)
+
+    def _moved(self, reference: Reference, known: ColoredFrame, *, variation: int) -> ColoredFrame:
+        """The reference moved by a random smooth motion."""
+        still = known.chroma[0].permute(1, 2, 0).contiguous().cpu().numpy()
+        luma, chroma = move_reference(eight_bit(reference.luma), still, variation=variation)
+        planes = torch.from_numpy(chroma).permute(2, 0, 1)[None].to(known.chroma.device)
+        return ColoredFrame(self._maker.frame(unit_luma(luma)), planes, trust=torch.ones_like(planes[:, :1]))
+
+    def _known(self, reference: Reference, *, matrix: Matrix) -> ColoredFrame:
+        """The reference as it is looked up; the last one is kept, as tuning asks for one again and again."""
+        kept = self._last_known
+        if kept is None or kept.rgb is not reference.rgb or kept.matrix != matrix:
+            kept = KnownReference(reference.rgb, matrix, self._maker.picture(reference, matrix=matrix))
+            self._last_known = kept
+        return kept.picture
+
+
+@lru_cache(maxsize=2)
+def hidden_cells(grid: Size, *, held_out: Size | None, device: torch.device) -> Tensor:
+    """[N, N] bool: of the N cells of a picture, which are too near to each other to learn from, and which are held out,
+    where `held_out` is the size of the picture that those are of."""
+    rows, columns = grid
+    y = torch.arange(rows, device=device).repeat_interleave(columns)
+    x = torch.arange(columns, device=device).repeat(rows)
+    # Small pictures have few cells, of which some must be left.
+    apart = min(APART, max(rows, columns) // 4)
+    hidden = (y[:, None] - y).square() + (x[:, None] - x).square() < apart**2
+    if held_out is None:
+        return hidden
+    blocks = split_picture(*held_out, device=device).held_out
+    return hidden | (F.adaptive_max_pool2d(blocks[None].float(), grid).flatten() > 0)
