@@ -32,7 +32,8 @@ def tuning(
 ) -> None:
     """The paper's Table 3: time of test-time tuning by size and iterations, beside the published minutes.
 
-    What is timed is tuning as jobs do it: every step also measures the part of the reference that is held out.
+    What is timed is tuning as jobs do it: every step also measures the part of the reference that is held out, and
+    retint colors frames nearby to learn from and to judge by.
     """
     from cli.device_name import device_name
     from cli.progress_bar import ProgressBar

@@ -39,7 +39,8 @@ class ModelDescription:
     samples: int = 1
     """Samples of a reference that one step of tuning learns from."""
     rehearses: bool = False
-    """Whether tuned weights are used only where a rehearsal is clearly better with them, see `models.rehearsal`."""
+    """Whether tuning learns from frames near a reference as the untuned network colors them, and tuned weights are used
+    only where a rehearsal is clearly better with them, see `models.rehearsal`."""
     revision: int = 1
     """Of the algorithm: raise it whenever the same weights give other colors than before, so that no film is made of
     both. What is kept of films that an earlier one colored is then not taken over."""

@@ -32,6 +32,8 @@ def split_picture(height: int, width: int, *, device: torch.device) -> Split:
     - Colorizers are shown the whole reference as their reference, held-out blocks included, as they are when they
       color its frame. The held-out part therefore measures whether weights trained elsewhere in the picture carry
       the reference's color better here; it does not measure coloring without a reference.
+    - Frames near the reference that were colored to learn from have some of its held-out colors. What is learned from
+      them is judged by a rehearsal, too.
 
     Raises:
         ValueError: a side is shorter than three pixels per block.

@@ -1,6 +1,7 @@
 """Judges a colorizer as it will be used: a run through the film, and back to where the colors are known."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -23,18 +24,21 @@ def spread(nearby: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 @torch.no_grad()
-def rehearse(colorizer: Colorizer, reference: Reference, *, matrix: Matrix) -> float:
+def rehearse(
+    colorizer: Colorizer, reference: Reference, *, matrix: Matrix, on_frame: Callable[[], None] = lambda: None
+) -> float:
     """PSNR in dB of ab on the reference, colored by way of a few of the frames `nearby` it.
 
     They are colored from the reference, one after the other. The last of them, as it was colored, is the reference from
     which the way back is colored, which ends on the reference itself. So errors add up as they do in a film, and what
-    tuning only learned of the reference by heart is of no use in between.
+    tuning only learned of the reference by heart is of no use in between. `on_frame` is called ahead of every frame.
     """
+    run = partial(_colored, colorizer, matrix=matrix, on_frame=on_frame)
     lumas = [reference.luma, *spread(reference.nearby)]
-    there = _last(colorizer, lumas, reference, matrix=matrix)
+    there = run(lumas, reference)[-1].chroma
     enlarged = F.interpolate(there[None], size=reference.luma.shape, mode="nearest")[0].to(reference.luma)
     rgb = ycbcr_to_rgb(torch.cat([lumas[-1][None], enlarged]), matrix=matrix).clamp(0, 1)
-    back = _last(colorizer, lumas[::-1], Reference(rgb=rgb, luma=lumas[-1], is_frame=True), matrix=matrix)
+    back = run(lumas[::-1], Reference(rgb=rgb, luma=lumas[-1], is_frame=True))[-1].chroma
     size = (back.shape[-2], back.shape[-1])
     luma = F.adaptive_avg_pool2d(reference.luma[None].to(back), size)[0]
     truth = F.adaptive_avg_pool2d(rgb_to_ycbcr(reference.rgb.to(back), matrix=matrix)[None, 1:], size)[0]
@@ -45,16 +49,36 @@ def rehearse(colorizer: Colorizer, reference: Reference, *, matrix: Matrix) -> f
 
 @torch.no_grad()
 def color_nearby(
-    colorizer: Colorizer, reference: Reference, nearby: Sequence[Tensor], *, matrix: Matrix
+    colorizer: Colorizer,
+    reference: Reference,
+    *,
+    frames: int,
+    matrix: Matrix,
+    on_frame: Callable[[], None] = lambda: None,
 ) -> Sequence[Prediction]:
-    """The frames next to a reference that is a frame, colored from it one after the other."""
+    """So many frames next to a reference, as far as there are any, colored from it one after the other.
+
+    `on_frame` is called ahead of every frame.
+    """
+    nearby = reference.nearby[:frames]
     if not nearby:
         return ()
-    _, *colored = colorizer.colorize(iter([reference.luma, *nearby]), [reference], matrix=matrix)
-    return colored
+    return _colored(colorizer, [reference.luma, *nearby], reference, matrix=matrix, on_frame=on_frame)[1:]
 
 
-def _last(colorizer: Colorizer, lumas: Sequence[Tensor], reference: Reference, *, matrix: Matrix) -> Tensor:
-    """[2, h, w]: chroma of the last frame."""
-    *_, last = colorizer.colorize(iter(lumas), [reference], matrix=matrix)
-    return last.chroma
+def _colored(
+    colorizer: Colorizer,
+    lumas: Sequence[Tensor],
+    reference: Reference,
+    *,
+    matrix: Matrix,
+    on_frame: Callable[[], None],
+) -> Sequence[Prediction]:
+    """All of `lumas`, the first of which is the reference's own."""
+
+    def fed() -> Iterator[Tensor]:
+        for luma in lumas:
+            on_frame()
+            yield luma
+
+    return list(colorizer.colorize(fed(), [reference], matrix=matrix))

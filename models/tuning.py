@@ -4,6 +4,8 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -89,18 +91,25 @@ def tune(
     matrix: Matrix,
     settings: TuningSettings,
     on_step: Callable[[TuningStep], None] = ignore,
+    on_frame: Callable[[], None] = lambda: None,
 ) -> TuningReport:
     """Fine-tune `colorizer` in place on the (mono, reference) pairs of one shot; `clone` the pretrained one first.
 
     The objective is the sum of the luma and chroma errors in Lab on the reference frame (Zhao et al. 2023, equations 1
-    to 3) or one of its ablations, by Adam. Several references take turns. A quarter of every pair trains nothing (see
-    `held_out.split_picture`): the weights with the best PSNR of ab there are kept, the pretrained ones included, so
-    the result is never worse there than the pretrained network. With the objective `l` the best PSNR of L decides,
-    among the weights that color no worse. Where a reference has frames nearby and the model rehearses, the best
-    weights must also do clearly better in a rehearsal (`rehearsal.rehearse`), or the pretrained ones are kept.
-    Tuning ends early when the best is `patience` steps old.
+    to 3) or one of its ablations, by Adam. Several references take turns. A step takes as many samples as the model
+    asks for; of several the logarithms of the objective are added up.
 
-    `on_step` is called with step 0 and after every step; it may raise, which ends tuning with the weights in any state.
+    A quarter of every pair trains nothing (see `held_out.split_picture`): the weights with the best PSNR of ab there
+    are kept, the pretrained ones included, so the result is never worse there than the pretrained network. With the
+    objective `l` the best PSNR of L decides, among the weights that color no worse. Tuning ends early when the best is
+    `patience` steps old.
+
+    Where a reference has frames nearby and the model rehearses, it also learns from those next to the reference, as the
+    pretrained network colors them; and the best weights must also do clearly better in a rehearsal
+    (`rehearsal.rehearse`), or the pretrained ones are kept.
+
+    `on_step` is called with step 0 and after every step, `on_frame` ahead of every frame that is colored; they may
+    raise, which ends tuning with the weights in any state.
 
     Raises:
         OutOfMemory: a pair does not fit the device.
@@ -114,7 +123,7 @@ def tune(
     for parameter in parameters:
         parameter.requires_grad_(True)
         parameter.grad = None
-    run = _Run(colorizer, references, parameters, matrix=matrix, settings=settings)
+    run = _Run(colorizer, references, parameters, matrix=matrix, settings=settings, on_frame=on_frame)
     try:
         return _tune(run, on_step=on_step, started=started)
     finally:
@@ -162,15 +171,17 @@ class _Run:
     parameters: list[nn.Parameter]
     matrix: Matrix = field(kw_only=True)
     settings: TuningSettings = field(kw_only=True)
-    colored: list[Sequence[Prediction]] = field(default_factory=list, kw_only=True)
-    """What `color_nearby` gave for the first references."""
+    on_frame: Callable[[], None] = field(kw_only=True)
+    colored: Sequence[Sequence[Prediction]] = field(default=(), kw_only=True)
+    """The frames next to the first references."""
 
     def losses(self, step: int) -> Iterator[Tensor]:
         """The objective on the trained part of each of this step's samples; the references take turns."""
         turn, place = divmod(step - 1, len(self.references))
         lesson, samples = self.lesson(place), self.colorizer.description.samples
         for sample in range(samples):
-            # Never a measured one; another seed gives other samples, and every reference gets all kinds by turns.
+            # Never a measured one; another seed gives other samples, and every reference gets all kinds by turns, of
+            # which there are two or four.
             variation = len(MEASURED_VARIATIONS) + turn * samples + sample + 1_000_004 * self.settings.seed
             predicted, truth = self.colorizer.example(lesson, matrix=self.matrix, variation=variation)()
             height, width = predicted.shape[-2:]
@@ -179,13 +190,19 @@ class _Run:
             # Where samples of several kinds make a step, the one that is hardest is not to outweigh the others.
             yield error if samples == 1 else (error + SMALLEST_ERROR).log()
 
-    def color_nearby(self) -> None:
-        """Color the frames near the first references as the network does that has learned nothing yet."""
-        if self.colorizer.description.rehearses:
-            for reference in self.references[:COLORED_REFERENCES]:
-                # No more than there are steps to learn from them.
-                near = reference.nearby[: min(COLORED_FRAMES, self.settings.iterations)]
-                self.colored.append(color_nearby(self.colorizer, reference, near, matrix=self.matrix))
+    def with_colors(self) -> Self:
+        """With the frames next to the first references as the network colors them that has learned nothing yet."""
+        if not self.colorizer.description.rehearses:
+            return self
+        colored = []
+        for place, reference in enumerate(self.references[:COLORED_REFERENCES]):
+            # No more than there are steps to learn from them.
+            turns = -(-(self.settings.iterations - place) // len(self.references))
+            frames = max(0, min(COLORED_FRAMES, turns))
+            colored.append(
+                color_nearby(self.colorizer, reference, frames=frames, matrix=self.matrix, on_frame=self.on_frame)
+            )
+        return replace(self, colored=colored)
 
     def lesson(self, place: int) -> Reference:
         reference = self.references[place]
@@ -233,9 +250,10 @@ class _Run:
         if rehearsed is None:
             return True
         self.put_back(untuned)
-        before = rehearse(self.colorizer, rehearsed, matrix=self.matrix)
+        rehearsal = partial(rehearse, self.colorizer, rehearsed, matrix=self.matrix, on_frame=self.on_frame)
+        before = rehearsal()
         self.put_back(tuned)
-        return rehearse(self.colorizer, rehearsed, matrix=self.matrix) >= before + SMALLEST_REHEARSED_GAIN_DB
+        return rehearsal() >= before + SMALLEST_REHEARSED_GAIN_DB
 
     @torch.no_grad()
     def weights(self) -> list[Tensor]:
@@ -250,7 +268,7 @@ class _Run:
 def _tune(run: _Run, *, on_step: Callable[[TuningStep], None], started: float) -> TuningReport:
     settings = run.settings
     with memory_checked("Tuning"):
-        run.color_nearby()
+        run = run.with_colors()
         examples = run.measured_examples()
         untuned = best = run.measure(examples)
         if not untuned.is_finite:

@@ -366,7 +366,7 @@ class _Run:
     def _nearby(self, frame: int) -> Sequence[Tensor]:
         """Luma of frames near a reference, as the model is fed; the clip is one shot."""
         near = nearby_frames(frame, first=0, last=self.clip.frames - 1)
-        return read_together(near, partial(_lumas, self.clip, self.canvas))
+        return read_together(near, read=partial(_lumas, self.clip, self.canvas))
 
     def _results(self, colored: Iterator[ColoredFrame], *, sums: _Sums) -> Iterator[Tensor]:
         """Yield the colored frames, adding up how those that are no references score on the way."""

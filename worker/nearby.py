@@ -5,10 +5,11 @@ from functools import cache
 
 from torch import Tensor
 
+from models.rehearsal import DISTANCES
 from worker.on_demand import OnDemand
 
-FARTHEST = 35
-"""Frames from the reference: far enough for errors to add up as they do in a film."""
+FARTHEST = DISTANCES[-1]
+"""Frames from the reference."""
 
 
 def nearby_frames(frame: int, *, first: int, last: int) -> tuple[int, ...]:
@@ -21,7 +22,7 @@ def nearby_frames(frame: int, *, first: int, last: int) -> tuple[int, ...]:
     return tuple(range(frame - 1, max(first, frame - FARTHEST) - 1, -1))
 
 
-def read_together(frames: Sequence[int], read: Callable[[int, int], Iterable[Tensor]]) -> Sequence[Tensor]:
+def read_together(frames: Sequence[int], *, read: Callable[[int, int], Iterable[Tensor]]) -> Sequence[Tensor]:
     """What `read` gives for `frames`, which follow each other in either direction; it is given the first and the last.
 
     All are read when one is first asked for, and kept: in a film with few key frames one takes as long as all of them.

@@ -178,6 +178,7 @@ class _Bench:
             matrix=self._info.matrix,
             settings=tuning_settings(tuning_that_fits(self._film.task, self._canvas), self._model.description),
             on_step=partial(self._tuned_step, work, []),
+            on_frame=self._meter.check,
         )
         path = self._scratch / "weights"
         write_tuned(colorizer, path)
@@ -204,7 +205,7 @@ class _Bench:
             return self._example(number)
         shot = shot_at(frame, self._plan.shots)
         nearby = nearby_frames(frame, first=shot.first, last=shot.last)
-        return replace(self._reference(number), nearby=read_together(nearby, self._lumas))
+        return replace(self._reference(number), nearby=read_together(nearby, read=self._lumas))
 
     # Coloring
 

@@ -12,7 +12,7 @@ ANALYSIS_COST = 1.0
 COLORING_COST = 40.0
 """Of one frame fed to the model. Measured at 854x480: 300 ms of CPU time beside the 7 ms of decoding and looking."""
 TUNING_COST = 80.0
-"""Of one step, which predicts two samples and learns from one."""
+"""Of one step, which predicts two samples and learns from up to four."""
 
 
 class Meter(Protocol):

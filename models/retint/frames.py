@@ -74,6 +74,7 @@ class FrameMaker:
         return Frame(planes, codes=eight_bit(luma), half=half_luma(luma), features=self.features(planes))
 
     def picture(self, reference: Reference, *, matrix: Matrix) -> ColoredFrame:
+        """A reference, which is trusted everywhere."""
         chroma = F.avg_pool2d(rgb_to_ycbcr(reference.rgb.to(self._device), matrix=matrix)[None, 1:], 2)
         return ColoredFrame(self.frame(reference.luma), chroma, trust=torch.ones_like(chroma[:, :1]))
 

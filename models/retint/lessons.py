@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.base import Example, Matrix, Reference
+from models.base import Example, Matrix, Prediction, Reference
 from models.color import chroma_to_lab
 from models.held_out import split_picture
 from models.moved_reference import move_reference
@@ -24,6 +23,8 @@ APART = 6
 """Cells that lie between two places of a reference of which one is to tell the other's color in tuning."""
 TRUSTED = 0.5
 """Confidence above which tuning takes the color of a frame nearby for right."""
+LEAST_TRUSTED = 0.25
+"""Share of a frame that must be trusted, or nothing is learned from it."""
 KINDS = 4
 """Of samples."""
 
@@ -32,9 +33,13 @@ KINDS = 4
 class KnownReference:
     """A reference as tuning looks it up."""
 
-    rgb: Tensor
+    reference: Reference
     matrix: Matrix
     picture: ColoredFrame
+
+    def is_of(self, reference: Reference, *, matrix: Matrix) -> bool:
+        own = self.reference
+        return own.rgb is reference.rgb and own.luma is reference.luma and self.matrix == matrix
 
 
 class Lessons:
@@ -44,15 +49,18 @@ class Lessons:
         self._describe = describe
         self._maker = maker
         self._last_known: KnownReference | None = None
+        self._last_hidden: tuple[tuple[Size, Size | None], Tensor] | None = None
 
     def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> Example:
         """Colors as matching finds them; see `models.base.Colorizer.example`.
 
         Four kinds take turns. The color of each cell of the reference is looked up in cells that are some way off, so
         that it is that of other things alike, as in later frames; or in the reference from where a random smooth motion
-        moved it to. Neither sees what is held out. And where frames nearby were colored, that of such a frame is looked
-        up in the reference, or in another such frame. What is measured, where there are frames nearby, goes around a
-        cycle instead: from the reference to a later frame of the film, and back.
+        moved it to. Neither sees what is held out. Where frames nearby were colored and can be trusted, the color of
+        such a frame is looked up in the reference, or in another such frame; else the former two take turns.
+
+        What is measured, where there are frames nearby, goes around a cycle instead: from the reference to a later
+        frame of the film, and back.
         """
         known = self._known(reference, matrix=matrix)
         measured, kind = variation in MEASURED_VARIATIONS, variation % KINDS
@@ -60,15 +68,14 @@ class Lessons:
             frames = spread(reference.nearby)
             far = self._maker.frame(frames[-1 - variation % len(frames)])
             return self._labelled(known, matrix=matrix, color=lambda: self._around(known, far=far))
-        if kind >= 2 and reference.colored:
-            random = np.random.default_rng(variation)
-            asked = self._colored(reference, int(random.integers(len(reference.colored))))
-            source = known
-            if kind == 3:
-                source = self._colored(reference, int(random.integers(len(reference.colored))))
-            return self._labelled(asked, matrix=matrix, color=lambda: self._found_in(source, asked.frame))
+        usable = [number for number, one in enumerate(reference.colored) if is_usable(one)]
+        if kind >= 2 and usable:
+            asked, *others = np.random.default_rng(variation).permutation(usable)
+            picture = self._colored(reference, asked)
+            source = self._colored(reference, others[0]) if kind == 3 and others else known
+            return self._labelled(picture, matrix=matrix, color=lambda: self._found_in(source, picture.frame))
         asked = known if kind % 2 == 0 else self._moved(reference, known, variation=variation)
-        hidden = hidden_cells(known.grid, held_out=None if measured else known.size, device=known.chroma.device)
+        hidden = self._hidden(known, held_out=not measured)
         return self._labelled(asked, matrix=matrix, color=lambda: self._found_in(known, asked.frame, hidden=hidden))
 
     def _colored(self, reference: Reference, number: int) -> ColoredFrame:
@@ -114,13 +121,25 @@ class Lessons:
     def _known(self, reference: Reference, *, matrix: Matrix) -> ColoredFrame:
         """The reference as it is looked up; the last one is kept, as tuning asks for one again and again."""
         kept = self._last_known
-        if kept is None or kept.rgb is not reference.rgb or kept.matrix != matrix:
-            kept = KnownReference(reference.rgb, matrix, self._maker.picture(reference, matrix=matrix))
+        if kept is None or not kept.is_of(reference, matrix=matrix):
+            kept = KnownReference(reference, matrix, self._maker.picture(reference, matrix=matrix))
             self._last_known = kept
         return kept.picture
 
+    def _hidden(self, known: ColoredFrame, *, held_out: bool) -> Tensor:
+        """See `hidden_cells`; those of the last picture are kept."""
+        key = (known.grid, known.size if held_out else None)
+        if self._last_hidden is None or self._last_hidden[0] != key:
+            grid, size = key
+            self._last_hidden = (key, hidden_cells(grid, held_out=size, device=known.chroma.device))
+        return self._last_hidden[1]
 
-@lru_cache(maxsize=2)
+
+def is_usable(colored: Prediction) -> bool:
+    """Whether enough of it is to be trusted."""
+    return bool((colored.confidence > TRUSTED).float().mean() >= LEAST_TRUSTED)
+
+
 def hidden_cells(grid: Size, *, held_out: Size | None, device: torch.device) -> Tensor:
     """[N, N] bool: of the N cells of a picture, which are too near to each other to learn from, and which are held out,
     where `held_out` is the size of the picture that those are of."""

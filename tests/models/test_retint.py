@@ -237,6 +237,40 @@ def test_the_color_of_a_frame_nearby_is_learned_where_it_is_trusted(colorizer: R
     assert all(gradient.abs().sum() > 0 for gradient in gradients)
 
 
+def test_a_frame_nearby_is_looked_up_in_another_one_or_in_the_reference_where_there_is_none(
+    colorizer: RetintColorizer,
+) -> None:
+    """Other colors of the reference leave what another frame gives as it was."""
+    film = frames(4)
+    lumas = tuple(luma(one) for one in film[1:])
+    sure = torch.ones(HEIGHT // 2, WIDTH // 2)
+    colored = tuple(Prediction(chroma=chroma(one), confidence=sure) for one in film[1:])
+    for count, alike in ((3, True), (1, False)):
+        one, other = (
+            colorizer.example(
+                replace(reference(rgb), luma=luma(film[0]), nearby=lumas, colored=colored[:count]),
+                matrix="bt601",
+                variation=3,
+            )()[0]
+            for rgb in (film[0], 1 - film[0])
+        )
+        assert torch.equal(one, other) == alike
+
+
+def test_nothing_is_learned_from_a_frame_of_which_little_is_trusted(colorizer: RetintColorizer) -> None:
+    film = frames(2)
+    confidence = torch.zeros(HEIGHT // 2, WIDTH // 2)
+    confidence[:8, :8] = 0.9
+    unsure = (Prediction(chroma=chroma(film[1]), confidence=confidence),)
+    plain = replace(reference(film[0]), nearby=(luma(film[1]),))
+    for variation in (2, 3):
+        one, other = (
+            colorizer.example(pair, matrix="bt601", variation=variation)()
+            for pair in (plain, replace(plain, colored=unsure))
+        )
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
 def test_what_trains_sees_neither_what_is_held_out_nor_what_is_near(colorizer: RetintColorizer) -> None:
     """Other colors there leave what is predicted as it was."""
     rgb = frames(1)[0]

@@ -1,7 +1,7 @@
 """Test-time tuning: what trains, what judges, what is kept."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Self
@@ -379,17 +379,41 @@ def test_without_frames_nearby_nothing_is_rehearsed() -> None:
     assert report.gain_db > 0
 
 
-@pytest.mark.parametrize(("iterations", "frames"), [(6, 6), (14, 12)])
-def test_frames_near_the_first_references_are_colored_before_anything_is_learned(iterations: int, frames: int) -> None:
+@pytest.mark.parametrize(("iterations", "frames"), [(3, [1, 1, 1, 0]), (14, [3, 3, 2, 2]), (200, [12, 12, 12, 12])])
+def test_frames_near_the_first_references_are_colored_before_anything_is_learned(
+    iterations: int, frames: list[int]
+) -> None:
     model = Film(error=0.005)
     references = [replace(picture(seed), nearby=(picture(seed).luma,) * 20) for seed in range(6)]
     tune(model, references, matrix="bt601", settings=settings(iterations=iterations, learning_rate=0.1))
-    colored = {tuple(one.rgb.flatten().tolist()): one.colored for one in model.learned}
-    given = [colored[tuple(one.rgb.flatten().tolist())] for one in references]
-    assert [len(one) for one in given] == [frames] * 4 + [0] * 2
-    for reference, predictions in zip(references, given, strict=True):
+    colored = {id(one.rgb): one.colored for one in model.learned}
+    given = [colored[id(one.rgb)] for one in references if id(one.rgb) in colored]
+    assert [len(one) for one in given] == [*frames, 0, 0][: len(given)]
+    for reference, predictions in zip(references, given, strict=False):
         truth = nn.functional.avg_pool2d(rgb_to_ycbcr(reference.rgb, matrix="bt601")[None, 1:], 2)[0]
         assert all(torch.allclose(one.chroma, truth + 0.02) for one in predictions)
+
+
+def test_tuning_can_be_stopped_at_any_frame_that_is_colored() -> None:
+    """In the run to learn from and in the rehearsal."""
+    reference = replace(picture(0), nearby=(picture(0).luma,) * 3)
+
+    def tuned(*, on_frame: Callable[[], None]) -> None:
+        tune(Film(error=-0.005), [reference], matrix="bt601", settings=settings(learning_rate=0.1), on_frame=on_frame)
+
+    called: list[None] = []
+    tuned(on_frame=lambda: called.append(None))
+    assert (
+        len(called) == 4 + 4 * 3
+    )  # the reference and its frames; those at one and three frames, there and back, twice
+    for last in (2, 9):
+        left = iter(range(last))
+
+        def stop(left: Iterator[int] = left) -> None:
+            next(left)
+
+        with pytest.raises((StopIteration, RuntimeError)):
+            tuned(on_frame=stop)
 
 
 def test_a_step_learns_from_as_many_samples_as_the_model_asks_for() -> None:

@@ -32,7 +32,7 @@ def test_they_are_read_once_and_together_when_one_is_asked_for(frames: tuple[int
         read.append((first, last))
         return (torch.full((2, 2), float(frame)) for frame in range(first, last + 1))
 
-    nearby = read_together(frames, planes)
+    nearby = read_together(frames, read=planes)
     assert len(nearby) == 4
     assert read == []
     assert [int(plane[0, 0]) for plane in nearby] == list(frames)
@@ -41,4 +41,4 @@ def test_they_are_read_once_and_together_when_one_is_asked_for(frames: tuple[int
 
 
 def test_of_no_frames_nothing_is_read() -> None:
-    assert list(read_together((), lambda first, last: pytest.fail(f"{first} to {last} were read"))) == []
+    assert list(read_together((), read=lambda first, last: pytest.fail(f"{first} to {last} were read"))) == []
