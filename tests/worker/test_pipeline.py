@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -396,6 +397,25 @@ def test_a_canceled_job_leaves_nothing(
     with pytest.raises(JobCanceled):
         run(task, watcher=Watcher(stop_at=when))
     assert set(tmp_path.rglob("*")) == before
+
+
+class Rehearsing(Painter):
+    """Colors frames near a reference before it learns."""
+
+    @property
+    def description(self) -> ModelDescription:
+        return replace(super().description, rehearses=True)
+
+
+def test_a_canceled_job_stops_at_the_next_frame_that_tuning_colors(
+    make_film: Callable[..., Any], tmp_path: Path
+) -> None:
+    film = make_film()
+    model = Rehearsing()
+    task = task_of(film, tmp_path, film.pictures[6], tuning="fast")
+    with pytest.raises(JobCanceled):
+        run(task, model=model, watcher=Watcher(stop_at=lambda _: model.fed[-1:] == [2]))
+    assert model.fed == [2]
 
 
 def test_a_video_beyond_the_limits_fails_before_any_work(make_film: Callable[..., Any], tmp_path: Path) -> None:
