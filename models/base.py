@@ -37,7 +37,7 @@ class ModelDescription:
     learning_rate: float
     """Default of Adam in test-time tuning."""
     samples: int = 1
-    """Samples of a reference that one step of tuning learns from."""
+    """Samples of a reference that one step of tuning learns from where frames nearby are colored to learn from, too."""
     rehearses: bool = False
     """Whether tuning learns from frames near a reference as the untuned network colors them, and tuned weights are used
     only where a rehearsal is clearly better with them, see `models.rehearsal`."""

@@ -31,6 +31,8 @@ MEASURED_REFERENCES = 4
 COLORED_REFERENCES, COLORED_FRAMES = 4, 12
 """References whose frames nearby are colored to learn from, the first ones, and how many of those frames: each takes
 time and memory."""
+LEAST_COLORED_ITERATIONS = 10
+"""Steps below which no frames are colored to learn from, which would take longer than those steps."""
 SMALLEST_ERROR = 1e-6
 """Of a sample, so that its logarithm is finite."""
 
@@ -96,17 +98,17 @@ def tune(
     """Fine-tune `colorizer` in place on the (mono, reference) pairs of one shot; `clone` the pretrained one first.
 
     The objective is the sum of the luma and chroma errors in Lab on the reference frame (Zhao et al. 2023, equations 1
-    to 3) or one of its ablations, by Adam. Several references take turns. A step takes as many samples as the model
-    asks for; of several the logarithms of the objective are added up.
+    to 3) or one of its ablations, by Adam. Several references take turns.
 
     A quarter of every pair trains nothing (see `held_out.split_picture`): the weights with the best PSNR of ab there
     are kept, the pretrained ones included, so the result is never worse there than the pretrained network. With the
     objective `l` the best PSNR of L decides, among the weights that color no worse. Tuning ends early when the best is
     `patience` steps old.
 
-    Where a reference has frames nearby and the model rehearses, it also learns from those next to the reference, as the
-    pretrained network colors them; and the best weights must also do clearly better in a rehearsal
-    (`rehearsal.rehearse`), or the pretrained ones are kept.
+    Where a reference has frames nearby and the model rehearses, the best weights must also do clearly better in a
+    rehearsal (`rehearsal.rehearse`), or the pretrained ones are kept. With `LEAST_COLORED_ITERATIONS` steps or more it
+    also learns from the frames next to the reference, as the pretrained network colors them: a step takes as many
+    samples as the model asks for, and the logarithms of their objectives are added up.
 
     `on_step` is called with step 0 and after every step, `on_frame` ahead of every frame that is colored; they may
     raise, which ends tuning with the weights in any state.
@@ -178,7 +180,8 @@ class _Run:
     def losses(self, step: int) -> Iterator[Tensor]:
         """The objective on the trained part of each of this step's samples; the references take turns."""
         turn, place = divmod(step - 1, len(self.references))
-        lesson, samples = self.lesson(place), self.colorizer.description.samples
+        lesson = self.lesson(place)
+        samples = self.colorizer.description.samples if any(self.colored) else 1
         for sample in range(samples):
             # Never a measured one; another seed gives other samples, and every reference gets all kinds by turns, of
             # which there are two or four.
@@ -192,7 +195,7 @@ class _Run:
 
     def with_colors(self) -> Self:
         """With the frames next to the first references as the network colors them that has learned nothing yet."""
-        if not self.colorizer.description.rehearses:
+        if not self.colorizer.description.rehearses or self.settings.iterations < LEAST_COLORED_ITERATIONS:
             return self
         colored = []
         for place, reference in enumerate(self.references[:COLORED_REFERENCES]):

@@ -412,7 +412,7 @@ def test_a_canceled_job_stops_at_the_next_frame_that_tuning_colors(
 ) -> None:
     film = make_film()
     model = Rehearsing()
-    task = task_of(film, tmp_path, film.pictures[6], tuning="fast")
+    task = task_of(film, tmp_path, film.pictures[6], tuning="quality")
     with pytest.raises(JobCanceled):
         run(task, model=model, watcher=Watcher(stop_at=lambda _: model.fed[-1:] == [2]))
     assert model.fed == [2]
