@@ -25,21 +25,22 @@ TRUSTED = 0.5
 """Confidence above which tuning takes the color of a frame nearby for right."""
 LEAST_TRUSTED = 0.25
 """Share of a frame that must be trusted, or nothing is learned from it."""
+ITSELF, MOVED, NEARBY, ACROSS = range(4)
+"""Kinds of samples, see `Lessons.example`."""
 KINDS = 4
-"""Of samples."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownReference:
-    """A reference as tuning looks it up."""
+    """A reference as tuning looks it up; not what lies near it, which would be kept as long."""
 
-    reference: Reference
+    rgb: Tensor
+    luma: Tensor
     matrix: Matrix
     picture: ColoredFrame
 
     def is_of(self, reference: Reference, *, matrix: Matrix) -> bool:
-        own = self.reference
-        return own.rgb is reference.rgb and own.luma is reference.luma and self.matrix == matrix
+        return self.rgb is reference.rgb and self.luma is reference.luma and self.matrix == matrix
 
 
 class Lessons:
@@ -69,12 +70,12 @@ class Lessons:
             far = self._maker.frame(frames[-1 - variation % len(frames)])
             return self._labelled(known, matrix=matrix, color=lambda: self._around(known, far=far))
         usable = [number for number, one in enumerate(reference.colored) if is_usable(one)]
-        if kind >= 2 and usable:
+        if kind in (NEARBY, ACROSS) and usable:
             asked, *others = np.random.default_rng(variation).permutation(usable)
             picture = self._colored(reference, asked)
-            source = self._colored(reference, others[0]) if kind == 3 and others else known
+            source = self._colored(reference, others[0]) if kind == ACROSS and others else known
             return self._labelled(picture, matrix=matrix, color=lambda: self._found_in(source, picture.frame))
-        asked = known if kind % 2 == 0 else self._moved(reference, known, variation=variation)
+        asked = known if kind in (ITSELF, NEARBY) else self._moved(reference, known, variation=variation)
         hidden = self._hidden(known, held_out=not measured)
         return self._labelled(asked, matrix=matrix, color=lambda: self._found_in(known, asked.frame, hidden=hidden))
 
@@ -122,7 +123,8 @@ class Lessons:
         """The reference as it is looked up; the last one is kept, as tuning asks for one again and again."""
         kept = self._last_known
         if kept is None or not kept.is_of(reference, matrix=matrix):
-            kept = KnownReference(reference, matrix, self._maker.picture(reference, matrix=matrix))
+            picture = self._maker.picture(reference, matrix=matrix)
+            kept = KnownReference(reference.rgb, reference.luma, matrix, picture)
             self._last_known = kept
         return kept.picture
 
