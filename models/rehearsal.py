@@ -20,7 +20,16 @@ LEAST_NEARBY = DISTANCES[1]
 
 def spread(nearby: Sequence[Tensor]) -> Sequence[Tensor]:
     """A few of the frames near a reference, ever farther apart."""
-    return [nearby[distance - 1] for distance in DISTANCES if distance <= len(nearby)]
+    return [nearby[distance - 1] for distance in _reached(len(nearby))]
+
+
+def frames_rehearsed(nearby: int) -> int:
+    """How many frames `rehearse` colors of a reference with so many frames near it, the reference itself twice."""
+    return 2 * (1 + len(_reached(nearby)))
+
+
+def _reached(nearby: int) -> Sequence[int]:
+    return [distance for distance in DISTANCES if distance <= nearby]
 
 
 @torch.no_grad()
@@ -33,7 +42,7 @@ def rehearse(
     which the way back is colored, which ends on the reference itself. So errors add up as they do in a film, and what
     tuning only learned of the reference by heart is of no use in between. `on_frame` is called ahead of every frame.
     """
-    run = partial(_colored, colorizer, matrix=matrix, on_frame=on_frame)
+    run = partial(colored, colorizer, matrix=matrix, on_frame=on_frame)
     lumas = [reference.luma, *spread(reference.nearby)]
     there = run(lumas, reference)[-1].chroma
     enlarged = F.interpolate(there[None], size=reference.luma.shape, mode="nearest")[0].to(reference.luma)
@@ -47,26 +56,7 @@ def rehearse(
     return ab_psnr_db(predicted, known, mask=torch.ones(size, dtype=torch.bool, device=back.device))
 
 
-@torch.no_grad()
-def color_nearby(
-    colorizer: Colorizer,
-    reference: Reference,
-    *,
-    frames: int,
-    matrix: Matrix,
-    on_frame: Callable[[], None] = lambda: None,
-) -> Sequence[Prediction]:
-    """So many frames next to a reference, as far as there are any, colored from it one after the other.
-
-    `on_frame` is called ahead of every frame.
-    """
-    nearby = reference.nearby[:frames]
-    if not nearby:
-        return ()
-    return _colored(colorizer, [reference.luma, *nearby], reference, matrix=matrix, on_frame=on_frame)[1:]
-
-
-def _colored(
+def colored(
     colorizer: Colorizer,
     lumas: Sequence[Tensor],
     reference: Reference,
@@ -74,7 +64,10 @@ def _colored(
     matrix: Matrix,
     on_frame: Callable[[], None],
 ) -> Sequence[Prediction]:
-    """All of `lumas`, the first of which is the reference's own."""
+    """All of `lumas`, the first of which is the reference's own, as they are colored one after the other.
+
+    `on_frame` is called ahead of every frame.
+    """
 
     def fed() -> Iterator[Tensor]:
         for luma in lumas:

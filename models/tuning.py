@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from models.adam import Adam
-from models.base import Colorizer, Example, Matrix, Prediction, Reference
+from models.base import Colorizer, Example, Matrix, ModelDescription, Prediction, Reference
 from models.held_out import split_picture
 from models.memory import memory_checked
 from models.objectives import Objective, ab_psnr_db, lightness_psnr_db, objective_error
-from models.rehearsal import LEAST_NEARBY, color_nearby, rehearse
+from models.rehearsal import LEAST_NEARBY, frames_rehearsed, rehearse
+from models.self_training import color_nearby, frames_to_learn_from
 
 PATIENCE = 10
 """Steps without a better held-out part after which jobs stop tuning."""
@@ -28,11 +29,6 @@ SMALLEST_REHEARSED_GAIN_DB = 0.1
 clips held out, three gained 0.02 to 0.1 there, and 0.01, 0.14 and -0.26 dB on the film."""
 MEASURED_REFERENCES = 4
 """References whose held-out parts are measured after every step, the first ones; all are trained on."""
-COLORED_REFERENCES, COLORED_FRAMES = 4, 12
-"""References whose frames nearby are colored to learn from, the first ones, and how many of those frames: each takes
-time and memory."""
-LEAST_COLORED_ITERATIONS = 10
-"""Steps below which no frames are colored to learn from, which would take longer than those steps."""
 SMALLEST_ERROR = 1e-6
 """Of a sample, so that its logarithm is finite."""
 
@@ -134,6 +130,20 @@ def tune(
             parameter.requires_grad_(trainable)
 
 
+def frames_to_color(description: ModelDescription, *, iterations: int, nearby: Sequence[int]) -> int:
+    """How many frames `tune` colors at most in so many steps on references with so many frames `nearby` each."""
+    if not description.rehearses or iterations <= 0:
+        return 0
+    learned_from = sum(1 + count for count in frames_to_learn_from(nearby, iterations=iterations) if count)
+    place = _rehearsed(nearby)
+    return learned_from + (0 if place is None else 2 * frames_rehearsed(nearby[place]))
+
+
+def _rehearsed(nearby: Sequence[int]) -> int | None:
+    """Which of the references, with so many frames nearby each, a rehearsal is made with."""
+    return next((place for place, count in enumerate(nearby) if count >= LEAST_NEARBY), None)
+
+
 def _nothing_to_do(
     parameters: Sequence[nn.Parameter], references: Sequence[Reference], *, settings: TuningSettings
 ) -> str | None:
@@ -195,17 +205,14 @@ class _Run:
 
     def with_colors(self) -> Self:
         """With the frames next to the first references as the network colors them that has learned nothing yet."""
-        if not self.colorizer.description.rehearses or self.settings.iterations < LEAST_COLORED_ITERATIONS:
+        if not self.colorizer.description.rehearses:
             return self
-        colored = []
-        for place, reference in enumerate(self.references[:COLORED_REFERENCES]):
-            # No more than there are steps to learn from them.
-            turns = -(-(self.settings.iterations - place) // len(self.references))
-            frames = max(0, min(COLORED_FRAMES, turns))
-            colored.append(
-                color_nearby(self.colorizer, reference, frames=frames, matrix=self.matrix, on_frame=self.on_frame)
-            )
-        return replace(self, colored=colored)
+        nearby = [len(reference.nearby) for reference in self.references]
+        color = partial(color_nearby, self.colorizer, matrix=self.matrix, on_frame=self.on_frame)
+        counts = frames_to_learn_from(nearby, iterations=self.settings.iterations)
+        return replace(
+            self, colored=[color(self.references[place], frames=count) for place, count in enumerate(counts)]
+        )
 
     def lesson(self, place: int) -> Reference:
         reference = self.references[place]
@@ -249,9 +256,10 @@ class _Run:
         """Whether the tuned weights do clearly better there, or nothing can be rehearsed; they are in place after."""
         if not self.colorizer.description.rehearses:
             return True
-        rehearsed = next((reference for reference in self.references if len(reference.nearby) >= LEAST_NEARBY), None)
-        if rehearsed is None:
+        place = _rehearsed([len(reference.nearby) for reference in self.references])
+        if place is None:
             return True
+        rehearsed = self.references[place]
         self.put_back(untuned)
         rehearsal = partial(rehearse, self.colorizer, rehearsed, matrix=self.matrix, on_frame=self.on_frame)
         before = rehearsal()

@@ -178,7 +178,7 @@ class _Bench:
             matrix=self._info.matrix,
             settings=tuning_settings(tuning_that_fits(self._film.task, self._canvas), self._model.description),
             on_step=partial(self._tuned_step, work, []),
-            on_frame=self._meter.check,
+            on_frame=self._meter.fed,
         )
         path = self._scratch / "weights"
         write_tuned(colorizer, path)

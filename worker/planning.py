@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from jobs.errors import ReferenceUnplaced
 from jobs.options import TuningOptions
 from models.base import Colorizer
+from models.tuning import frames_to_color
 from worker.analysis import Analysis, analyze
 from worker.canvas import Canvas
 from worker.checkpoints import Checkpoints
@@ -233,25 +234,28 @@ class _Cutting:
             return None
         if plan.tuned_on not in self._tunings:
             settings = asdict(tuning_settings(self._tuning, self._description))
-            learned = [self._lesson(self._references[number]) for number in plan.tuned_on]
+            references = [self._references[number] for number in plan.tuned_on]
+            nearby = [self._nearby(reference) for reference in references]
+            # All that tuning looks at.
+            learned = [(one.picture, one.frame, near) for one, near in zip(references, nearby, strict=True)]
+            iterations = self._tuning.iterations
+            colored = frames_to_color(self._description, iterations=iterations, nearby=list(map(len, nearby)))
             piece = Piece(
                 number=len(self._pieces),
                 work=Tuning(plan.tuned_on),
                 after=(),
                 key=key_of(self._common, "tuning", settings, learned),
-                cost=self._tuning.iterations * TUNING_COST,
+                cost=iterations * TUNING_COST + colored * COLORING_COST,
             )
             self._tunings[plan.tuned_on] = piece
             self._pieces.append(piece)
         return self._tunings[plan.tuned_on]
 
-    def _lesson(self, reference: PlannedReference) -> tuple[str, int | None, tuple[int, ...]]:
-        """All that tuning looks at."""
-        frame = reference.frame
-        if frame is None:
-            return reference.picture, None, ()
-        shot = shot_at(frame, self._shots)
-        return reference.picture, frame, nearby_frames(frame, first=shot.first, last=shot.last)
+    def _nearby(self, reference: PlannedReference) -> tuple[int, ...]:
+        if reference.frame is None:
+            return ()
+        shot = shot_at(reference.frame, self._shots)
+        return nearby_frames(reference.frame, first=shot.first, last=shot.last)
 
     def _coloring(self, plan: ShotPlan, coloring: Coloring, tuning: Piece | None, *, number: int) -> Piece:
         after = [] if tuning is None else [tuning.number]

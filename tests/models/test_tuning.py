@@ -16,7 +16,7 @@ from models.deepremaster.colorizer import DESCRIPTION, DeepRemasterColorizer
 from models.errors import OutOfMemory
 from models.held_out import split_picture
 from models.objectives import Objective, ab_psnr_db, objective_error
-from models.tuning import PATIENCE, TuningSettings, TuningStep, tune
+from models.tuning import PATIENCE, TuningSettings, TuningStep, frames_to_color, tune
 
 CPU = torch.device("cpu")
 
@@ -392,6 +392,19 @@ def test_frames_near_the_first_references_are_colored_before_anything_is_learned
     for reference, predictions in zip(references, given, strict=False):
         truth = nn.functional.avg_pool2d(rgb_to_ycbcr(reference.rgb, matrix="bt601")[None, 1:], 2)[0]
         assert all(torch.allclose(one.chroma, truth + 0.02) for one in predictions)
+
+
+@pytest.mark.parametrize(
+    ("iterations", "nearby"),
+    [(0, [5]), (5, [5]), (10, [0]), (10, [2, 3]), (10, [5]), (14, [1, 40, 20, 20, 20]), (30, [40])],
+)
+def test_how_many_frames_tuning_colors_is_known_beforehand(iterations: int, nearby: list[int]) -> None:
+    references = [replace(picture(seed), nearby=(picture(seed).luma,) * count) for seed, count in enumerate(nearby)]
+    colored: list[None] = []
+    model = Film(error=-0.005)
+    tuned = settings(iterations=iterations, learning_rate=0.1)
+    tune(model, references, matrix="bt601", settings=tuned, on_frame=lambda: colored.append(None))
+    assert len(colored) == frames_to_color(model.description, iterations=iterations, nearby=nearby)
 
 
 def test_tuning_can_be_stopped_at_any_frame_that_is_colored() -> None:

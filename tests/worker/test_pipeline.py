@@ -4,6 +4,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -416,6 +417,27 @@ def test_a_canceled_job_stops_at_the_next_frame_that_tuning_colors(
     with pytest.raises(JobCanceled):
         run(task, model=model, watcher=Watcher(stop_at=lambda _: model.fed[-1:] == [2]))
     assert model.fed == [2]
+
+
+def test_every_frame_that_tuning_colors_is_progress(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film, watcher = make_film(), Watcher()
+    reached = []
+
+    class Observed(Rehearsing):
+        def colorize(self, lumas: Iterable[Tensor], *args: Any, **options: Any) -> Iterator[Prediction]:
+            def fed() -> Iterator[Tensor]:
+                for luma in lumas:
+                    reached.append(watcher.fractions[-1])
+                    yield luma
+
+            return super().colorize(fed(), *args, **options)
+
+    run(task_of(film, tmp_path, film.pictures[6], tuning="quality"), model=Observed(), watcher=watcher)
+    # To learn from, and there and back with both weights.
+    tuning = reached[: (1 + 6) + 4 * 3]
+    assert all(earlier < later for earlier, later in pairwise(tuning))
+    assert len(reached) == len(tuning) + 13
+    assert reached[-1] < 1.0
 
 
 def test_a_video_beyond_the_limits_fails_before_any_work(make_film: Callable[..., Any], tmp_path: Path) -> None:
