@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from cli.arguments import build_options
+from cli.arguments import build_options, check_files
 from cli.errors import CommandError
 from cli.evaluate_paper import evaluate_paper
 
@@ -78,6 +78,8 @@ def evaluate(
 
     The frames of the references are left out of all means but CDC. Gain is the PSNR of RGB, tuned minus untuned.
     """
+    if json_file is not None:
+        check_files([], targets=[json_file], force=True)
     if table is not None:
         _check_table(table, clips, context)
         evaluate_paper(clips[0], out=out, device=device, frames=frames, json_file=json_file)

@@ -181,8 +181,12 @@ class FolderStore:
         path = self._still(job_id, frame)
         path.parent.mkdir(exist_ok=True)
         partial = path.with_name(f".{path.name}.{uuid4().hex}.part")
-        partial.write_bytes(picture)
-        partial.replace(path)
+        try:
+            partial.write_bytes(picture)
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
 
     def read_still(self, job_id: str, frame: int) -> bytes:
         try:

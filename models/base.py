@@ -104,6 +104,9 @@ class Colorizer(Protocol):
         `lumas` are [H, W] float32 in 0..1, H and W multiples of `description.size_multiple`, consecutive in time (or in
         reverse). `references` are at the same size; the first is the nearest in time. Where its `is_frame` is true, the
         first luma fed is its own frame. With no references every chroma is zero.
+
+        Raises:
+            OutOfMemory: a frame does not fit the device.
         """
         ...
 

@@ -13,7 +13,7 @@ _CPU_ALLOCATOR = ("DefaultCPUAllocator", "can't allocate memory", "not enough me
 
 @contextmanager
 def memory_checked(work: str) -> Iterator[None]:
-    """Run what is inside; `work` names it in the error, such as "Coloring 5 frames of 576x320".
+    """Run what is inside, or what it decorates; `work` names it in the error, such as "Coloring 5 frames of 576x320".
 
     Raises:
         OutOfMemory: the device's memory does not hold the work.

@@ -324,7 +324,8 @@ def read_picture(path: Path) -> Picture:
     Raises:
         ClipUnusable: it cannot be read.
     """
-    data = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    codes = np.fromfile(path, np.uint8)
+    data = cv2.imdecode(codes, cv2.IMREAD_COLOR) if codes.size else None
     if data is None:
         raise ClipUnusable(f"{path} cannot be read as a picture; replace it or leave the clip out.")
     return np.asarray(cv2.cvtColor(data, cv2.COLOR_BGR2RGB), np.uint8)

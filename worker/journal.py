@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from jobs.record import PlacedReference, Shot, ShotTuning, VideoFacts
 from worker.film_plan import FilmPlan
 from worker.media.frames import VideoInfo
+from worker.media.timeline import Timeline
 from worker.notes import ColoringNotes, TuningNotes
 from worker.pieces import Coloring, Tuning
 from worker.plan import ShotPlan
@@ -53,6 +54,7 @@ class Journal:
     """What the report is made of."""
 
     info: VideoInfo
+    timeline: Timeline
     plans: tuple[ShotPlan, ...]
     references: tuple[PlacedReference, ...]
     tunings: dict[int, ShotTuning] = field(default_factory=dict)
@@ -66,6 +68,7 @@ class Journal:
         """Of a film of which nothing is colored."""
         return cls(
             info=plan.info,
+            timeline=plan.timeline,
             plans=plan.shots,
             references=tuple(reference.record for reference in plan.references),
             confidences=array("f", [nan]) * plan.info.frames,

@@ -118,7 +118,7 @@ def _look(task: KeyframesTask, reader: VideoReader, observer: Observer) -> Found
     return FoundKeyframes(
         video=video_facts(reader.info),
         keyframes=keyframes,
-        warnings=[*analysis.warnings, *_about_blank(blank)],
+        warnings=[*reader.warnings, *analysis.warnings, *_about_blank(blank)],
     )
 
 

@@ -15,7 +15,7 @@ class TuningNotes(StrictModel):
     kind: Literal["tuning"] = "tuning"
     record: ShotTuning
     note: str | None
-    """Why nothing was learned, as a sentence."""
+    """Why nothing was learned, or what was is not used, as a sentence."""
     weights: str
     """Name of the kept file; so are those below."""
     seconds: float

@@ -312,6 +312,7 @@ class _Bench:
 
     def _lumas(self, first: int, last: int) -> Iterator[Tensor]:
         for decoded in self._reader.frames(first, last):
+            self._meter.check()
             yield self._canvas.luma(decoded, info=self._info)
 
     # Keeping

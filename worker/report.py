@@ -151,7 +151,6 @@ def _shown_stretch(frames: int) -> int:
 
 def _weakest_frames(journal: Journal) -> list[WeakestFrame]:
     weakest = []
-    rate = float(journal.info.frame_rate)
     for plan in journal.plans:
         frame = journal.weakest_frame(plan)
         if frame is None:
@@ -161,7 +160,7 @@ def _weakest_frames(journal: Journal) -> list[WeakestFrame]:
             WeakestFrame(
                 shot=plan.index,
                 frame=frame,
-                time_seconds=frame / rate,
+                time_seconds=journal.timeline.seconds(frame),
                 confidence=confidence,
                 reference_would_help=plan.borrows or confidence < _HELPFUL_BELOW,
             )
@@ -170,7 +169,6 @@ def _weakest_frames(journal: Journal) -> list[WeakestFrame]:
 
 
 def _next_references(journal: Journal) -> list[Suggestion]:
-    rate = float(journal.info.frame_rate)
     reach = confidence_by_distance(
         (journal.confidence_of(plan), [frame - plan.shot.first for frame, _ in plan.anchors]) for plan in journal.plans
     )
@@ -179,7 +177,8 @@ def _next_references(journal: Journal) -> list[Suggestion]:
         best = best_next_frame(journal.confidence_of(plan), reach)
         if best is not None:
             frame = plan.shot.first + best[0]
-            found.append(Suggestion(shot=plan.index, frame=frame, time_seconds=frame / rate, gain=best[1]))
+            seconds = journal.timeline.seconds(frame)
+            found.append(Suggestion(shot=plan.index, frame=frame, time_seconds=seconds, gain=best[1]))
     return sorted(found, key=lambda suggestion: -suggestion.gain)
 
 

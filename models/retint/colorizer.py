@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.base import Example, Matrix, ModelDescription, Prediction, Reference
 from models.features import FeatureTrunk, load_trunk
+from models.memory import memory_checked
 from models.motion import Motion, measure_motion
 from models.retint.frames import ColoredFrame, Frame, FrameMaker, eight_bit, half_luma
 from models.retint.lessons import KINDS, Lessons
@@ -157,6 +158,7 @@ class RetintColorizer:
         """See `models.base.Colorizer.example` and `models.retint.lessons`."""
         return self._lessons.example(reference, matrix=matrix, variation=variation)
 
+    @memory_checked("Looking at a reference")
     @torch.no_grad()
     def _prepare(self, reference: Reference, *, matrix: Matrix) -> ReferenceState:
         picture = self._maker.picture(reference, matrix=matrix)
@@ -195,6 +197,7 @@ class RetintColorizer:
             likeness=likeness_along(flow, description, source),
         )
 
+    @memory_checked("Coloring a frame")
     @torch.no_grad()
     def _predict(self, state: ShotState, luma: Tensor, *, pool: ThreadPoolExecutor) -> Prediction:
         codes, half = eight_bit(luma), half_luma(luma)

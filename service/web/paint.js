@@ -241,7 +241,7 @@ class Painter {
       this.#moveRing();
       return;
     }
-    const tool = { b: "brush", e: "eraser", i: "picker" }[event.key];
+    const tool = { b: "brush", e: "eraser", i: "picker" }[event.key.toLowerCase()];
     if (tool) { this.#take(tool); return; }
     if (event.target !== this.paper) return;
     const move = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] }[event.key];

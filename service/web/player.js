@@ -151,7 +151,7 @@ export function player({ address, film, points, shots, suggestions, actions = []
       ArrowRight: () => { if (onRange) return false; step(event.shiftKey ? Math.round(rate) : 1); return true; },
       f: () => { fullscreen(); return true; }, m: () => { muting.click(); return true; },
     };
-    if (acts[event.key]?.()) event.preventDefault();
+    if ((acts[event.key] ?? acts[event.key.toLowerCase()])?.()) event.preventDefault();
   }
   document.addEventListener("keydown", keys);
   tell();

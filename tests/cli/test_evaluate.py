@@ -104,6 +104,18 @@ def clip(tmp_path: Path) -> Path:
     return folder
 
 
+def test_where_figures_cannot_be_written_is_said_before_the_work(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr("models.registry.load", load)
+    refused = CliRunner().invoke(app, ["evaluate", str(clip), "--json", str(tmp_path / "absent" / "figures.json")])
+    assert isinstance(refused.exception, CommandError)
+    assert "There is no folder" in str(refused.exception)
+
+
 def test_a_clip_is_measured_with_references_and_seeds(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.base import Prediction, Reference
 from models.color import chroma_to_lab, rgb_to_ycbcr
+from models.errors import OutOfMemory
 from models.features import FeatureTrunk
 from models.held_out import split_picture
 from models.motion import Luma8, Motion, measure_motion
@@ -64,6 +65,19 @@ def error(predictions: Sequence[Prediction], film: Sequence[Tensor]) -> float:
 
 def gray_error(film: Sequence[Tensor]) -> float:
     return float(torch.stack([chroma(f).abs().mean() for f in film]).mean())
+
+
+def test_a_frame_that_memory_does_not_hold_is_told_as_such(
+    colorizer: RetintColorizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    film = frames(2)
+    colored = colorizer.clone()
+    monkeypatch.setattr(colored._network.fusion, "forward", full)
+    with pytest.raises(OutOfMemory, match="Coloring a frame does not fit the device's memory"):
+        run(colored, film, [reference(film[0])])
 
 
 def test_a_moving_texture_gets_its_colors_back(colorizer: RetintColorizer) -> None:

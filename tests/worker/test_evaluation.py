@@ -193,6 +193,10 @@ def test_what_is_no_clip_is_refused_with_a_sentence(tmp_path: Path) -> None:
         find_clips([tmp_path / "empty"], source=None)
     with pytest.raises(ClipUnusable, match="is no clip"):
         find_clips([tmp_path / "absent"], source=None)
+    broken = write_pictures(tmp_path / "broken", count=3)
+    (broken / "001.png").write_bytes(b"")
+    with pytest.raises(ClipUnusable, match=r"001\.png cannot be read as a picture"):
+        evaluate_clip(find_clips([broken], source=None)[0], Still(), settings=OFF)
     folder = write_pictures(tmp_path / "frames", count=1)
     with pytest.raises(ClipUnusable, match="--input"):
         find_clips([folder], source="gray")

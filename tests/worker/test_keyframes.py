@@ -203,6 +203,13 @@ def test_an_empty_shot_is_told(make_video: Callable[..., Any], tmp_path: Path) -
     assert found_in(make_video().path, tmp_path / "seen").warnings == []
 
 
+def test_that_the_end_of_the_film_may_be_missing_is_told(make_video: Callable[..., Any], tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(make_video("long.mkv", width=16, height=16, frames=400, rate=2).path.read_bytes()[:-2200])
+    [warning] = found_in(cut, tmp_path / "out").warnings
+    assert "its end may be missing" in warning
+
+
 def write_black(path: Path) -> None:
     import av
 

@@ -3,6 +3,7 @@
 import json
 import re
 from array import array
+from collections.abc import Sequence
 from fractions import Fraction
 from html.parser import HTMLParser
 
@@ -15,6 +16,7 @@ from models.base import ModelDescription
 from worker.analysis import ShotRange
 from worker.journal import BeforeAfter, Journal
 from worker.media.frames import VideoInfo
+from worker.media.timeline import Timeline
 from worker.plan import ShotPlan
 from worker.report import MOST_POINTS, Report, build_report
 from worker.report_page import report_page
@@ -34,6 +36,12 @@ MODEL = ModelDescription(
 VOID = {"meta", "img"}
 
 
+def timeline(pts: Sequence[int]) -> Timeline:
+    """Of frames at `pts`, in 1/25 s."""
+    places = np.asarray(pts, np.int64)
+    return Timeline(time_base=Fraction(1, 25), pts=places, keys=places[:1], last_duration=1, exact=True)
+
+
 def journal(frames: int = 20, *, cut: int = 12, name: str = "first.png") -> Journal:
     info = VideoInfo(
         width=64,
@@ -51,6 +59,7 @@ def journal(frames: int = 20, *, cut: int = 12, name: str = "first.png") -> Jour
     shots = (ShotRange(0, cut - 1), ShotRange(cut, frames - 1))
     made = Journal(
         info=info,
+        timeline=timeline(range(frames)),
         plans=(
             ShotPlan(0, shots[0], anchors=((0, 0),), examples=(), tuned_on=(0,)),
             ShotPlan(1, shots[1], anchors=(), examples=(0,), tuned_on=(0,), borrows=True),
@@ -113,6 +122,14 @@ def read(page: str) -> Reader:
 def stills() -> list[BeforeAfter]:
     picture = np.full((48, 64, 3), 90, np.uint8)
     return [BeforeAfter(frame=6, before=picture, after=picture)]
+
+
+def test_times_are_those_of_the_film_where_its_frame_rate_varies() -> None:
+    made = journal()
+    made.timeline = timeline([*range(12), *range(50, 58)])
+    report = report_of(made)
+    assert [(one.frame, one.time_seconds) for one in report.weakest_frames] == [(11, 11 / 25), (19, 57 / 25)]
+    assert [(one.frame, one.time_seconds) for one in report.next_references] == [(15, 53 / 25), (7, 7 / 25)]
 
 
 def test_the_report_has_what_was_learned() -> None:
