@@ -64,6 +64,9 @@ class Reference:
     """The first of the frames `nearby` as they were colored from this reference, or none."""
 
 
+MEASURED_VARIATIONS = (0, 1)
+"""Of a reference's samples, those that are measured and never trained on; models may make odd and even ones
+differently."""
 Example = Callable[[], tuple[Tensor, Tensor]]
 """A labelled sample, asked again as often as the weights change: Lab as the model predicts it now, differentiable, and
 Lab as it should be, or where that is not known, as it is predicted. Both [3, h, w], L in 0..100."""
@@ -121,8 +124,8 @@ class Colorizer(Protocol):
     def example(self, reference: Reference, *, matrix: Matrix, variation: int) -> Example:
         """A labelled sample made from the reference.
 
-        Variations 0 and 1 are the fixed samples for measuring; every other number is another training sample, the same
-        for the same number.
+        `MEASURED_VARIATIONS` are the samples for measuring; every other number is another training sample, the same for
+        the same number.
         """
         ...
 

@@ -1,8 +1,13 @@
 """Labelled samples from a reference alone: the reference moved at random, so that its true color is known."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
+from models.held_out import split_picture
 from models.motion import Flow, Luma8, Plane, pixel_grid, warp
 
 TURN = 0.03
@@ -17,10 +22,23 @@ NOISE = 1.5
 """Spread of the noise on moved luma, in codes of 255: no two frames of a film are alike."""
 
 
-def move_reference(luma: Luma8, chroma: Plane, *, variation: int) -> tuple[Luma8, Plane]:
+@dataclass(frozen=True, slots=True)
+class MovedReference:
+    luma: Luma8
+    """[2 h, 2 w]."""
+    chroma: Plane
+    """[h, w, 2]."""
+    held_out: NDArray[np.bool_]
+    """[h, w]: where the color comes from a part that is held out, see `held_out.split_picture`."""
+
+
+def move_reference(luma: Luma8, chroma: Plane, *, variation: int) -> MovedReference:
     """Move `luma` [2 h, 2 w] and `chroma` [h, w, 2] by a random smooth motion, the same for the same `variation`.
 
     A part of the mirrored picture lies over the rest, as something that newly appears.
+
+    Raises:
+        ValueError: h or w is less than 21, see `held_out.split_picture`.
     """
     random = np.random.default_rng(variation)
     height, width = chroma.shape[:2]
@@ -28,10 +46,13 @@ def move_reference(luma: Luma8, chroma: Plane, *, variation: int) -> tuple[Luma8
     newcomer = _newcomer(height, width, random=random)
     shape = (luma.shape[1], luma.shape[0])
     covered = cv2.resize(newcomer, shape, interpolation=cv2.INTER_LINEAR)
-    moved_luma, moved_chroma = warp(luma.astype(np.float32), _enlarged(motion)), warp(chroma, motion)
+    held_out = split_picture(height, width, device=torch.device("cpu")).held_out.numpy()
+    planes = np.concatenate([chroma, held_out[..., None]], axis=2, dtype=np.float32)
+    moved_luma, moved = warp(luma.astype(np.float32), _enlarged(motion)), warp(planes, motion)
     moved_luma += covered * (luma[:, ::-1] - moved_luma)
-    moved_chroma += newcomer[..., None] * (chroma[:, ::-1] - moved_chroma)
-    return _noisy(moved_luma, random=random), moved_chroma
+    moved += newcomer[..., None] * (planes[:, ::-1] - moved)
+    # Half a code of 255: less of a color than that does not tell it.
+    return MovedReference(_noisy(moved_luma, random=random), moved[..., :2], moved[..., 2] > 1 / 512)
 
 
 def _enlarged(motion: Flow) -> Flow:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.adam import Adam
-from models.base import Colorizer, Example, Matrix, ModelDescription, Prediction, Reference
+from models.base import MEASURED_VARIATIONS, Colorizer, Example, Matrix, ModelDescription, Prediction, Reference
 from models.held_out import split_picture
 from models.memory import memory_checked
 from models.objectives import Objective, ab_psnr_db, lightness_psnr_db, objective_error
@@ -20,8 +20,6 @@ from models.self_training import color_nearby, frames_to_learn_from
 
 PATIENCE = 10
 """Steps without a better held-out part after which jobs stop tuning."""
-MEASURED_VARIATIONS = (0, 1)
-"""Samples of each reference that are measured and never trained on; models may make odd and even ones differently."""
 SMALLEST_GAIN_DB = 0.005
 """Less than this is no better."""
 SMALLEST_REHEARSED_GAIN_DB = 0.1

@@ -1,4 +1,4 @@
-"""Decides which frame of a shot is worth coloring: sharp, like the rest of the shot, near its start."""
+"""Decides which frame of a shot is worth coloring: sharp, like the rest of the shot, near all of its frames."""
 
 from array import array
 from collections.abc import Iterable, Iterator
@@ -23,11 +23,12 @@ percent sharper than its neighbors."""
 _EXPOSURE_WEIGHT = 2.0
 """Per unit of mean luma, 0 to 1, away from the shot's median: a flash of a tenth costs as much as a fifth of the
 sharpness."""
-_LATE_WEIGHT = 0.2
-"""What a frame at the far end of an endless shot costs; colors are carried from the keyframe on, so a later one must be
-clearly better."""
-_HALF_LATE = 72
-"""Frames from the start, three seconds of film, at which half of that is reached."""
+_FAR_WEIGHT = 1.0
+"""What a frame costs that is endlessly far from those that get its colors: these are carried both ways, and get worse
+with every frame. Over 21 training clips of 60 frames, colors from a frame in the middle are 2 dB better than from the
+first, and weights of 0.5 to 1.5 choose as well as each other."""
+_HALF_FAR = 72
+"""Frames, three seconds of film, at which half of that is reached."""
 _SAMPLES = 512
 """Frames of a shot, evenly spaced, that its usual look is taken from: 300 KB of signatures at most."""
 _CHUNK = 4096
@@ -77,10 +78,17 @@ def choose(shot: ShotRange, *, measures: FrameMeasures, signatures: SignatureFil
     brightness = np.asarray(measures.brightness[shot.first : shot.last + 1], np.float32)
     scores = _up_to_good(sharpness) + _up_to_good(_typicality(shot, signatures))
     scores -= _EXPOSURE_WEIGHT * np.abs(brightness - np.median(brightness))
-    distance = np.arange(len(shot), dtype=np.float32)
-    scores -= _LATE_WEIGHT * distance / (distance + _HALF_LATE)
+    scores -= _FAR_WEIGHT * _remoteness(len(shot))
     best = shot.first + int(scores.argmax())
     return Choice(frame=best, blank=not signatures.read(best, best).any())
+
+
+def _remoteness(count: int) -> NDArray[np.float32]:
+    """[count] in 0..1: how far each of so many frames is from the others, on the mean."""
+    distance = np.arange(count, dtype=np.float64)
+    # From a frame to those before it, or after it, up to a distance.
+    within = np.cumsum(distance / (distance + _HALF_FAR))
+    return np.asarray((within + within[::-1]) / count, np.float32)
 
 
 def _up_to_good(values: NDArray[np.float32]) -> NDArray[np.float32]:

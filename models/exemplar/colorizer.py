@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.base import Example, Matrix, ModelDescription, Prediction, Reference
+from models.base import MEASURED_VARIATIONS, Example, Matrix, ModelDescription, Prediction, Reference
 from models.color import gray_to_l, lab_to_chroma, lab_to_rgb, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
 from models.exemplar.checkpoint import Networks, build_networks, read_checkpoint
 from models.exemplar.matching import color_positions, look_up
@@ -38,7 +39,7 @@ DESCRIPTION = ModelDescription(
     references_must_be_frames=False,
     # METHOD, section 2: Adam's learning rate in the paper, which tunes another network; unproven here.
     learning_rate=1e-4,
-    revision=2,
+    revision=3,
 )
 
 
@@ -162,29 +163,34 @@ class ExemplarColorizer:
         """
         make = self._cycle if variation % 2 and len(reference.nearby) >= LEAST_NEARBY else self._moved
         with memory_checked("A sample for tuning"), torch.no_grad():
-            question, truth = make(reference, matrix=matrix, variation=variation)
+            question, truth, untold = make(reference, matrix=matrix, variation=variation)
+            if variation in MEASURED_VARIATIONS:
+                untold = torch.zeros_like(untold)
 
         def ask() -> tuple[Tensor, Tensor]:
             ab = self._networks.coloring(question.told)[0] * OUTPUT_GAIN
             # L as a viewer gets it: that of the color with this ab and the luma fed.
             chroma = lab_to_chroma(question.luma, ab, matrix=matrix)
-            return rgb_to_lab(ycbcr_to_rgb(torch.cat([question.luma[None], chroma]), matrix=matrix)), truth
+            lab = rgb_to_lab(ycbcr_to_rgb(torch.cat([question.luma[None], chroma]), matrix=matrix))
+            return lab, torch.where(untold, lab.detach(), truth)
 
         return ask
 
-    def _moved(self, reference: Reference, *, matrix: Matrix, variation: int) -> tuple[_Question, Tensor]:
-        """The reference moved by a random smooth motion, as the frame after its own as the model colors that."""
+    def _moved(self, reference: Reference, *, matrix: Matrix, variation: int) -> tuple[_Question, Tensor, Tensor]:
+        """The reference moved by a random smooth motion, as the frame after its own as the model colors that; its Lab;
+        and where that is held out [H, W]."""
         known = self._exemplar(reference.rgb)
         ycbcr = rgb_to_ycbcr(reference.rgb, matrix=matrix)
         still = F.avg_pool2d(ycbcr[None, 1:], 2)[0].permute(1, 2, 0).contiguous().cpu().numpy()
         codes = (reference.luma * 255.0).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
-        moved, moved_chroma = move_reference(codes, still, variation=variation)
+        moved = move_reference(codes, still, variation=variation)
         before = self._colored(reference.luma, [known], before=known.lab)
-        question = self._question(torch.from_numpy(moved) / 255.0, [known], before=before)
-        chroma = torch.from_numpy(moved_chroma).permute(2, 0, 1)[None].to(self._device)
+        question = self._question(torch.from_numpy(moved.luma) / 255.0, [known], before=before)
+        planes = np.concatenate([moved.chroma, moved.held_out[..., None]], axis=2, dtype=np.float32)
+        chroma = torch.from_numpy(planes).permute(2, 0, 1)[None].to(self._device)
         chroma = F.interpolate(_roomy(chroma, smallest=SMALLEST_SIDE // 2), scale_factor=2.0, mode="bilinear")[0]
-        rgb = ycbcr_to_rgb(torch.cat([question.luma[None], chroma]), matrix=matrix).clamp(0.0, 1.0)
-        return question, rgb_to_lab(rgb)
+        rgb = ycbcr_to_rgb(torch.cat([question.luma[None], chroma[:2]]), matrix=matrix).clamp(0.0, 1.0)
+        return question, rgb_to_lab(rgb), chroma[2] > 0
 
     def _cycle(
         self,
@@ -192,14 +198,16 @@ class ExemplarColorizer:
         *,
         matrix: Matrix,  # noqa: ARG002 (Lab is made of R'G'B', whichever matrix the video has)
         variation: int,
-    ) -> tuple[_Question, Tensor]:
-        """To a later frame and back: asked is the reference, from the later frame as the model colors it."""
+    ) -> tuple[_Question, Tensor, Tensor]:
+        """To a later frame and back: asked is the reference, from the later frame as the model colors it. Nothing of
+        its Lab is moved, so that nothing held out lies elsewhere."""
         start = self._exemplar(reference.rgb)
         near, *farther = spread(reference.nearby)
         far = self._colored(farther[(variation // 2) % len(farther)], [start], before=None)
         known = self._exemplar(_rgb_of(far))
         before = self._colored(near, [known], before=None)
-        return self._question(reference.luma, [known], before=before), _uncentered(start.lab)[0]
+        question = self._question(reference.luma, [known], before=before)
+        return question, _uncentered(start.lab)[0], torch.zeros_like(question.luma, dtype=torch.bool)
 
     def _colored(self, luma: Tensor, exemplars: Sequence[_Exemplar], *, before: Tensor | None) -> Tensor:
         """Lab [1, 3, H, W] of a frame, L centered."""

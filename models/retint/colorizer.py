@@ -16,7 +16,7 @@ from models.features import FeatureTrunk, load_trunk
 from models.memory import memory_checked
 from models.motion import Motion, measure_motion
 from models.retint.frames import ColoredFrame, Frame, FrameMaker, eight_bit, half_luma
-from models.retint.lessons import KINDS, Lessons
+from models.retint.lessons import Kind, Lessons
 from models.retint.network import RetintNetwork, load_network
 from models.retint.offers import (
     FARTHEST_FLOW_ERROR,
@@ -42,9 +42,9 @@ DESCRIPTION = ModelDescription(
     propagates=True,
     references_must_be_frames=False,
     learning_rate=1e-3,
-    samples=KINDS,
+    samples=len(Kind),
     rehearses=True,
-    revision=3,
+    revision=4,
 )
 
 MATCHED_REFERENCES = 4

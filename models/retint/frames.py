@@ -69,7 +69,7 @@ class FrameMaker:
         self._device = device
 
     def frame(self, luma: Tensor) -> Frame:
-        """Of luma [H, W]."""
+        """The frame of luma [H, W], with its features."""
         planes = luma.to(self._device)[None, None]
         return Frame(planes, codes=eight_bit(luma), half=half_luma(luma), features=self.features(planes))
 

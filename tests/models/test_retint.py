@@ -285,25 +285,44 @@ def test_nothing_is_learned_from_a_frame_of_which_little_is_trusted(colorizer: R
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_what_trains_sees_neither_what_is_held_out_nor_what_is_near(colorizer: RetintColorizer) -> None:
-    """Other colors there leave what is predicted as it was."""
+@pytest.mark.parametrize("variation", [2, 3, 7, 10, 11])
+def test_what_is_held_out_trains_nothing(colorizer: RetintColorizer, variation: int) -> None:
+    """Other colors there leave the errors of the trained part as they were, also where the reference is moved."""
     rgb = frames(1)[0]
-    held_out = split_picture(HEIGHT // 2, WIDTH // 2, device=torch.device("cpu")).held_out
-    other = torch.where(held_out.repeat_interleave(2, 0).repeat_interleave(2, 1), 1 - rgb, rgb)
+    split = split_picture(HEIGHT // 2, WIDTH // 2, device=torch.device("cpu"))
+    other = torch.where(split.held_out.repeat_interleave(2, 0).repeat_interleave(2, 1), 1 - rgb, rgb)
     one, changed = (
-        colorizer.example(Reference(rgb=colors, luma=luma(rgb), is_frame=True), matrix="bt601", variation=2)()[0]
+        colorizer.example(Reference(rgb=colors, luma=luma(rgb), is_frame=True), matrix="bt601", variation=variation)()
         for colors in (rgb, other)
     )
-    torch.testing.assert_close(one, changed)
+    for predicted, truth in (one, changed):
+        assert (predicted - truth)[:, split.trained].abs().mean() > 0.5
+    errors = [(predicted - truth)[:, split.trained] for predicted, truth in (one, changed)]
+    torch.testing.assert_close(*errors, atol=0.1, rtol=0)
+
+
+def test_a_cell_of_the_reference_is_not_looked_up_near_itself(colorizer: RetintColorizer) -> None:
+    """Other colors around a place leave what is found there as it was."""
+    rgb = frames(1)[0]
+    # Cells of 8 pixels; three of them at least lie between in a picture of 12.
+    other = rgb.clone()
+    other[:, 24:40, 40:56] = 1 - other[:, 24:40, 40:56]
+    one, changed = (
+        colorizer.example(Reference(rgb=colors, luma=luma(rgb), is_frame=True), matrix="bt601", variation=4)()[0]
+        for colors in (rgb, other)
+    )
+    assert torch.equal(one[1:, 16, 24], changed[1:, 16, 24])
+    assert not torch.equal(one, changed)
 
 
 def test_a_moved_reference_holds_something_new() -> None:
     codes = (luma(frames(1)[0]) * 255).byte().numpy()
     still = chroma(frames(1)[0]).permute(1, 2, 0).contiguous().numpy()
-    moved_luma, moved_chroma = move_reference(codes, still, variation=1)
-    assert moved_luma.shape == codes.shape
-    assert moved_chroma.shape == still.shape
-    assert abs(moved_luma.astype(float) - codes).mean() > 1.0
+    moved = move_reference(codes, still, variation=1)
+    assert moved.luma.shape == codes.shape
+    assert moved.chroma.shape == still.shape
+    assert moved.held_out.shape == still.shape[:2]
+    assert abs(moved.luma.astype(float) - codes).mean() > 1.0
 
 
 def test_tuning_changes_a_copy_and_never_lowers_the_held_out_score(colorizer: RetintColorizer) -> None:
