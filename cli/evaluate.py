@@ -44,6 +44,12 @@ def evaluate(
             "last, 3 also the middle one. None of them counts.",
         ),
     ] = 1,
+    keyframe: Annotated[
+        bool,
+        typer.Option(
+            "--keyframe", help="Give the colors of the frame that `retint keyframes` chooses, in place of the first."
+        ),
+    ] = False,
     seeds: Annotated[
         int,
         typer.Option(
@@ -99,7 +105,11 @@ def evaluate(
     if network is not None and model != "retint":
         raise CommandError(f"--network: weights of a training run are of the model retint, not of {model}.")
     options = build_options(model=model, tuning=tuning)
-    settings = EvaluationSettings(tuning=options.resolved_tuning, frames=frames, references=references, seeds=seeds)
+    if keyframe and references > 1:
+        raise CommandError("--keyframe is one reference; leave out --references.")
+    settings = EvaluationSettings(
+        tuning=options.resolved_tuning, frames=frames, references=references, keyframe=keyframe, seeds=seeds
+    )
     service = Settings()
     device = device or service.device
     limit_threads(service.threads)
@@ -124,6 +134,7 @@ def evaluate(
     Console(width=None if sys.stdout.isatty() else 110).print(table_of(results))
     if json_file is not None:
         asked = {"model": model, "device": device, "frames": frames, "references": references, "seeds": seeds}
+        asked |= {"keyframe": keyframe}
         asked |= {"input": source, "network": None if network is None else str(network)}
         json_file.write_text(
             json.dumps(report_of(results, asked | {"tuning": settings.tuning.model_dump()}), indent=2) + "\n"

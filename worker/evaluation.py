@@ -1,7 +1,6 @@
 """Measures colorizers on clips whose colors are known: untuned beside tuned, in one run."""
 
 import math
-import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,15 +17,19 @@ from jobs.options import TuningOptions
 from models.base import Colorizer, ModelDescription, Reference
 from models.color import dequantize_luma, ycbcr_to_rgb
 from models.metrics import ab_psnr, ciede2000, color_distribution_consistency, rgb_psnr, ssim
-from models.tuning import TuningReport, TuningSettings, tune
+from models.tuning import TuningReport, tune
 from models.upsampling import resize_chroma, upsample_chroma
-from worker.analysis import ShotRange
+from worker.analysis import ShotRange, analyze
 from worker.canvas import Canvas
 from worker.coloring import restored_change
 from worker.evaluation_clips import Clip, OpenClip, open_clip
+from worker.keyframe_choice import FrameMeasures, choose
 from worker.media.frames import LumaFrame, VideoInfo
+from worker.memory import peak_megabytes
 from worker.nearby import nearby_frames, read_together
 from worker.propagation import Anchor, ColoredFrame, Feed, FrameSource, ShotColors, color_shot, frames_to_feed
+from worker.shot_tuning import tuning_settings
+from worker.signatures import SignatureFile
 
 _MOST_DB = 100.0
 """What a frame without any error counts as in a mean of PSNR."""
@@ -113,6 +116,8 @@ class EvaluationSettings:
     """Measure the first so many only."""
     references: int = 1
     """Frames whose colors are given: the first, and from two on the last, the others evenly between them."""
+    keyframe: bool = False
+    """Give the colors of the one frame that a search for keyframes would name, in place of the first."""
     seeds: int = 1
     """How often tuning is repeated, with seeds 0, 1, 2 and so on."""
     lines: int | None = None
@@ -151,9 +156,7 @@ def evaluate_clip(
         untuned = run.measure(colorizer)
         seeds = tuple(run.tune_and_measure(colorizer)) if settings.tuning.iterations > 0 else ()
     references = tuple(anchor.frame for anchor in run.anchors)
-    # ru_maxrss is in kilobytes on Linux, where workers run.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return ClipResult(clip.name, references, opened.frames - len(references), untuned, seeds, peak)
+    return ClipResult(clip.name, references, opened.frames - len(references), untuned, seeds, peak_megabytes())
 
 
 def compare_tunings(
@@ -189,22 +192,37 @@ def frames_fed(clip: Clip, description: ModelDescription, *, settings: Evaluatio
         ClipUnusable: the clip has no frame beside the references.
     """
     with open_clip(clip, frames=settings.frames, lines=settings.lines) as opened:
-        anchors = reference_frames(opened, count=settings.references)
+        anchors = reference_frames(opened, settings=settings)
         return settings.passes * frames_to_feed(_shot(opened), anchors, propagates=description.propagates)
 
 
-def reference_frames(clip: OpenClip, *, count: int) -> tuple[int, ...]:
-    """Frames of `count` references: the first, and from two on the last, the others evenly between them.
+def reference_frames(clip: OpenClip, *, settings: EvaluationSettings) -> tuple[int, ...]:
+    """Frames of the references: the first or the keyframe, and from two on the first and the last, the others evenly
+    between them.
 
     Raises:
         ClipUnusable: no frame would be left to measure.
     """
+    count = settings.references
     if clip.frames <= count:
         raise ClipUnusable(
             f"{clip.name} is too short: of {clip.frames} to color {count} would be references, which do not count. "
             f"Give {count + 1} frames or more, or fewer references."
         )
+    if settings.keyframe:
+        return (_keyframe(clip),)
     return (0,) if count == 1 else tuple(round(i * (clip.frames - 1) / (count - 1)) for i in range(count))
+
+
+def _keyframe(clip: OpenClip) -> int:
+    measures = FrameMeasures()
+    with (
+        TemporaryDirectory(prefix="retint-evaluate-") as scratch,
+        SignatureFile(Path(scratch) / "signatures") as signatures,
+    ):
+        frames = measures.watch(clip.mono.frames(0, clip.frames - 1), info=clip.info)
+        look = analyze(frames, info=clip.info, shots="single", signatures=signatures, on_frame=lambda _: None)
+        return choose(look.shots[0], measures=measures, signatures=signatures).frame
 
 
 def mean_scores(scores: list[Scores]) -> Scores:
@@ -312,7 +330,7 @@ class _Run:
         canvas = Canvas.fit(clip.info, description=description, working_size=None)
         anchors = tuple(
             Anchor(frame, _held(_reference(clip, canvas, frame=frame)))
-            for frame in reference_frames(clip, count=settings.references)
+            for frame in reference_frames(clip, settings=settings)
         )
         return cls(clip, canvas, anchors, settings, scratch, on_frame)
 
@@ -329,13 +347,7 @@ class _Run:
             copy,
             [replace(anchor.read(), nearby=self._nearby(anchor.frame)) for anchor in self.anchors],
             matrix=self.clip.info.matrix,
-            settings=TuningSettings(
-                iterations=options.iterations,
-                learning_rate=options.learning_rate or colorizer.description.learning_rate,
-                objective=options.objective,
-                weight_noise=options.weight_noise,
-                seed=seed,
-            ),
+            settings=replace(tuning_settings(options, colorizer.description), seed=seed),
         )
         return copy, report
 

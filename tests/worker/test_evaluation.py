@@ -1,6 +1,7 @@
 """Evaluation: which clips are found, what is measured, and what is left out."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -228,16 +229,26 @@ def test_odd_sizes_are_measured_at_their_own_size(tmp_path: Path) -> None:
 
 
 def test_references_are_spread_from_the_first_frame_to_the_last(tmp_path: Path) -> None:
+    def settings(references: int) -> EvaluationSettings:
+        return replace(OFF, references=references)
+
     (clip,) = find_clips([write_pictures(tmp_path / "frames", count=8)], source=None)
     with open_clip(clip, frames=None) as opened:
-        assert reference_frames(opened, count=1) == (0,)
-        assert reference_frames(opened, count=2) == (0, 7)
-        assert reference_frames(opened, count=3) == (0, 4, 7)
-        assert reference_frames(opened, count=7) == (0, 1, 2, 4, 5, 6, 7)
+        assert reference_frames(opened, settings=settings(1)) == (0,)
+        assert reference_frames(opened, settings=settings(2)) == (0, 7)
+        assert reference_frames(opened, settings=settings(3)) == (0, 4, 7)
+        assert reference_frames(opened, settings=settings(7)) == (0, 1, 2, 4, 5, 6, 7)
         with pytest.raises(ClipUnusable, match="fewer references"):
-            reference_frames(opened, count=8)
+            reference_frames(opened, settings=settings(8))
     with open_clip(clip, frames=5) as opened:
-        assert reference_frames(opened, count=2) == (0, 4)
+        assert reference_frames(opened, settings=settings(2)) == (0, 4)
+
+
+def test_the_keyframe_may_be_the_reference(tmp_path: Path) -> None:
+    (clip,) = find_clips([write_pictures(tmp_path / "frames", count=9)], source=None)
+    result = evaluate_clip(clip, Still(), settings=replace(OFF, keyframe=True))
+    assert result.references == (4,)
+    assert result.frames == 8
 
 
 def test_two_references_color_from_both_ends_and_do_not_count(tmp_path: Path) -> None:
