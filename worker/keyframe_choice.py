@@ -25,8 +25,8 @@ _EXPOSURE_WEIGHT = 2.0
 sharpness."""
 _FAR_WEIGHT = 1.0
 """What a frame costs that is endlessly far from those that get its colors: these are carried both ways, and get worse
-with every frame. Over 21 training clips of 60 frames, colors from a frame in the middle are 2 dB better than from the
-first, and weights of 0.5 to 1.5 choose as well as each other."""
+with every frame. Over 37 clips for training, 60 frames of each, a frame in the middle colors 1.9 dB better than the
+first; weights of 0.5 to 1.5 choose alike, 2.2 dB better than the first."""
 _HALF_FAR = 72
 """Frames, three seconds of film, at which half of that is reached."""
 _SAMPLES = 512
