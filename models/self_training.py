@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 import torch
 
 from models.base import Colorizer, Matrix, Prediction, Reference
-from models.rehearsal import colored
+from models.rehearsal import DISTANCES, colored
 
 COLORED_REFERENCES, COLORED_FRAMES = 4, 12
 """References whose frames nearby are colored, the first ones, and how many of those frames: each takes time and
 memory."""
+LOOKED_AT = frozenset({*range(1, COLORED_FRAMES + 1), *DISTANCES})
+"""Frames from the reference, of those nearby that tuning looks at at all."""
 LEAST_ITERATIONS = 10
 """Steps below which no frames are colored, which would take longer than those steps."""
 

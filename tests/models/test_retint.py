@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from models.moved_reference import move_reference
 from models.retint.colorizer import RetintColorizer
 from models.retint.frames import eight_bit, feature_size
 from models.retint.network import RetintNetwork
+from models.self_training import LOOKED_AT
 from models.tuning import TuningSettings, tune
 
 HEIGHT, WIDTH, STEP = 64, 96, 2
@@ -308,7 +310,7 @@ def test_a_cell_of_the_reference_is_not_looked_up_near_itself(colorizer: RetintC
     other = rgb.clone()
     other[:, 24:40, 40:56] = 1 - other[:, 24:40, 40:56]
     one, changed = (
-        colorizer.example(Reference(rgb=colors, luma=luma(rgb), is_frame=True), matrix="bt601", variation=4)()[0]
+        colorizer.example(Reference(rgb=colors, luma=luma(rgb), is_frame=True), matrix="bt601", variation=0)()[0]
         for colors in (rgb, other)
     )
     assert torch.equal(one[1:, 16, 24], changed[1:, 16, 24])
@@ -334,6 +336,38 @@ def test_tuning_changes_a_copy_and_never_lowers_the_held_out_score(colorizer: Re
     changed = [not torch.equal(a, b) for a, b in zip(before, copy.tunable_parameters(), strict=True)]
     assert any(changed)
     assert all(torch.equal(a, b) for a, b in zip(before, colorizer.tunable_parameters(), strict=True))
+
+
+def test_tuning_looks_at_few_of_the_frames_nearby_and_learns_from_them(colorizer: RetintColorizer) -> None:
+    film = frames(30)
+    asked: set[int] = set()
+
+    class Nearby(Sequence[Tensor]):
+        def __len__(self) -> int:
+            return len(film) - 1
+
+        def __getitem__(self, place: Any) -> Any:
+            if isinstance(place, slice):
+                return [self[one] for one in range(*place.indices(len(self)))]
+            asked.add(place + 1)
+            return luma(film[place + 1])
+
+    settings = TuningSettings(iterations=10, learning_rate=colorizer.description.learning_rate)
+    learned = []
+    for iterations in (9, 10):
+        copy, colored = colorizer.clone(), []
+        report = tune(
+            copy,
+            [replace(reference(film[0]), nearby=Nearby())],
+            matrix="bt601",
+            settings=replace(settings, iterations=iterations),
+            on_frame=partial(colored.append, None),
+        )
+        assert report.iterations == iterations
+        assert asked <= LOOKED_AT
+        assert asked >= ({*range(1, 11)} if iterations == 10 else {1, 3, 8, 14, 20, 27})
+        learned.append(report.curve[1].held_out_psnr_db)
+    assert learned[0] != learned[1]
 
 
 def test_a_clone_shares_only_what_is_never_trained() -> None:

@@ -1,11 +1,13 @@
 """The frames next to a reference, and how they are read."""
 
+import weakref
 from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor
 
+from models.self_training import LOOKED_AT
 from worker.nearby import nearby_frames, read_together
 
 
@@ -38,6 +40,14 @@ def test_they_are_read_once_and_together_when_one_is_asked_for(frames: tuple[int
     assert [int(plane[0, 0]) for plane in nearby] == list(frames)
     assert [int(plane[0, 0]) for plane in nearby[:2]] == list(frames[:2])
     assert read == [(4, 7)]
+
+
+def test_frames_that_tuning_does_not_look_at_are_not_kept() -> None:
+    made = {frame: torch.zeros(1) for frame in range(100, 136)}
+    alive = {frame: weakref.ref(plane) for frame, plane in made.items()}
+    nearby = read_together(range(135, 100, -1), read=lambda first, last: map(made.pop, range(first, last + 1)))
+    assert nearby[0] is alive[135]()
+    assert {135 - frame + 1 for frame, plane in alive.items() if plane() is not None and frame > 100} == LOOKED_AT
 
 
 def test_of_no_frames_nothing_is_read() -> None:
