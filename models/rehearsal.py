@@ -15,7 +15,7 @@ DISTANCES = (1, 3, 8, 14, 20, 27, 35)
 """Frames from the reference, of those that a rehearsal colors: far enough for errors to add up as in a film, in few
 enough steps. Over 1, 2, 4, 8 and 16, weights passed that lost 0.3 dB on a film held out."""
 LEAST_NEARBY = DISTANCES[1]
-"""Frames nearby of which a few can be taken that lie apart."""
+"""Frames nearby that it takes to have two that lie apart."""
 
 
 def spread(nearby: Sequence[Tensor]) -> Sequence[Tensor]:

@@ -262,7 +262,8 @@ class _Run:
         rehearsal = partial(rehearse, self.colorizer, rehearsed, matrix=self.matrix, on_frame=self.on_frame)
         before = rehearsal()
         self.put_back(tuned)
-        return rehearsal() >= before + SMALLEST_REHEARSED_GAIN_DB
+        after = rehearsal()
+        return math.isfinite(after) and after >= before + SMALLEST_REHEARSED_GAIN_DB
 
     @torch.no_grad()
     def weights(self) -> list[Tensor]:

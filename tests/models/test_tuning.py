@@ -372,11 +372,22 @@ def test_tuned_weights_are_used_where_a_run_through_the_film_is_clearly_better(e
     assert bool(model.ab.abs().sum() > 0) == kept
 
 
-def test_without_frames_nearby_nothing_is_rehearsed() -> None:
+@pytest.mark.parametrize("nearby", [0, 2])
+def test_without_frames_nearby_that_lie_apart_nothing_is_rehearsed(nearby: int) -> None:
     model = Film(error=1.0)
-    report = tune(model, [picture(0)], matrix="bt601", settings=settings(learning_rate=0.1))
+    reference = replace(picture(0), nearby=(picture(0).luma,) * nearby)
+    report = tune(model, [reference], matrix="bt601", settings=settings(learning_rate=0.1))
     assert model.runs == 0
     assert report.gain_db > 0
+
+
+def test_weights_whose_rehearsal_is_not_finite_are_not_used() -> None:
+    model = Film(error=math.nan)
+    reference = replace(picture(0), nearby=(picture(0).luma,) * 3)
+    report = tune(model, [reference], matrix="bt601", settings=settings(learning_rate=0.1))
+    assert model.runs == 4
+    assert report.note is not None
+    assert not model.ab.any()
 
 
 @pytest.mark.parametrize(("iterations", "frames"), [(9, [0, 0, 0, 0]), (14, [3, 3, 2, 2]), (200, [12, 12, 12, 12])])
