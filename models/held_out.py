@@ -26,9 +26,10 @@ def split_picture(height: int, width: int, *, device: torch.device) -> Split:
 
     What could leak, and what is done about it:
 
-    - A convolution's output depends on its surroundings, and a training sample may be the picture slightly moved.
-      So a margin around each block belongs to neither part: an eighth of a block, and at least one pixel.
-    - A training sample may be the picture mirrored. The lattice is symmetric both ways, so a mirrored block is a block.
+    - A convolution's output depends on its surroundings. So a margin around each block belongs to neither part: an
+      eighth of a block, and at least one pixel.
+    - A training sample may be the picture moved. What comes from a block then trains nothing, wherever it lies, see
+      `moved_reference.MovedReference`.
     - Colorizers are shown the whole reference as their reference, held-out blocks included, as they are when they
       color its frame. The held-out part therefore measures whether weights trained elsewhere in the picture carry
       the reference's color better here; it does not measure coloring without a reference.

@@ -9,9 +9,10 @@ OVERHEAD_SECONDS = 1800.0
 LONGEST_SECONDS = 28 * 24 * 3600.0
 """Below the queue's own last resort, so that the user reads our sentence."""
 
-# About twenty times what two cores of 2020 need for a frame of some 480 lines.
+# About twenty times what two cores of 2020 need at some 480 lines for a frame, and for a step of tuning with its share
+# of what tuning colors.
 SECONDS_PER_FRAME: dict[ModelName, float] = {"retint": 6.0, "deepremaster": 60.0, "exemplar": 120.0}
-SECONDS_PER_STEP: dict[ModelName, float] = {"retint": 10.0, "deepremaster": 300.0, "exemplar": 600.0}
+SECONDS_PER_STEP: dict[ModelName, float] = {"retint": 50.0, "deepremaster": 300.0, "exemplar": 600.0}
 LARGEST_DEFAULT_SIDE = 576
 """Of the models' own working sizes."""
 SECONDS_PER_MEGAPIXEL = 6.0

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from jobs.errors import ReferenceUnplaced
 from jobs.options import TuningOptions
 from models.base import Colorizer
-from models.tuning import frames_to_color
+from models.tuning_run import frames_to_color
 from worker.analysis import Analysis, analyze
 from worker.canvas import Canvas
 from worker.checkpoints import Checkpoints

@@ -8,7 +8,8 @@ import torch
 from jobs.options import TuningOptions
 from jobs.record import ShotTuning, TuningStepRecord
 from models.base import Colorizer, ModelDescription
-from models.tuning import TuningReport, TuningSettings
+from models.tuning import TuningReport
+from models.tuning_run import TuningSettings
 
 SMALLEST_TUNED = 48
 """Short side in pixels of the frames fed below which nothing is tuned: of chroma at half that size no part could be

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from models.base import Colorizer, Reference
 from models.color import rgb_to_ycbcr
-from models.tuning import TuningSettings, TuningStep, tune
+from models.tuning import TuningStep, tune
+from models.tuning_run import TuningSettings
 from worker.nearby import FARTHEST
 
 Size = tuple[int, int]
@@ -48,7 +49,8 @@ def tuning_times(
     """Yield the time of tuning a copy of `colorizer` on one reference, for every size and number of iterations.
 
     Every step is taken, so tuning never ends early, and every step measures the held-out part, as jobs do. A size is
-    what the network is fed, continued to the next multiple that it needs. Nothing is colored, decoded or encoded.
+    what the network is fed, continued to the next multiple that it needs. What tuning itself colors counts; nothing
+    else is colored, decoded or encoded.
 
     Raises:
         OutOfMemory: a reference does not fit the device.

@@ -12,7 +12,8 @@ from models.base import Prediction, Reference
 from models.color import gray_to_l, lab_to_chroma, rgb_to_lab, rgb_to_ycbcr
 from models.exemplar.colorizer import OUTPUT_GAIN, ExemplarColorizer
 from models.exemplar.matching import look_up
-from models.tuning import TuningSettings, tune
+from models.tuning import tune
+from models.tuning_run import TuningSettings
 
 HEIGHT, WIDTH = 48, 64
 

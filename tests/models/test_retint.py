@@ -22,7 +22,8 @@ from models.retint.colorizer import RetintColorizer
 from models.retint.frames import eight_bit, feature_size
 from models.retint.network import RetintNetwork
 from models.self_training import LOOKED_AT
-from models.tuning import TuningSettings, tune
+from models.tuning import tune
+from models.tuning_run import TuningSettings
 
 HEIGHT, WIDTH, STEP = 64, 96, 2
 

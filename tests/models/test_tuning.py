@@ -16,7 +16,8 @@ from models.deepremaster.colorizer import DESCRIPTION, DeepRemasterColorizer
 from models.errors import OutOfMemory
 from models.held_out import split_picture
 from models.objectives import Objective, ab_psnr_db, objective_error
-from models.tuning import PATIENCE, TuningSettings, TuningStep, frames_to_color, tune
+from models.tuning import TuningStep, tune
+from models.tuning_run import PATIENCE, TuningSettings, frames_to_color
 
 CPU = torch.device("cpu")
 
