@@ -23,6 +23,7 @@ from worker.failures import failures_for_users
 from worker.figures import Figures, MeasuredObserver
 from worker.keyframes import KeyframesTask
 from worker.memory import limit_memory
+from worker.outcome import HandOver, Outcome
 from worker.persistence import persist
 from worker.piece_execution import execute_piece
 from worker.reporting import RedisObserver
@@ -30,7 +31,7 @@ from worker.store_checkpoints import StoreCheckpoints
 from worker.stroke_coloring import StrokesTask
 from worker.task import ColorizationTask, Limits, ReferenceFile, VariantFile
 from worker.threads import limit_threads
-from worker.work import HandOver, Outcome, Work, coloring, film, keyframe_search, stroke_coloring
+from worker.work import Work, coloring, film, keyframe_search, stroke_coloring
 from worker.workplace import ASSIGNMENT, UPLOAD_GONE, Workplace, internal_failure, opened_input
 
 CHUNK_BYTES = 8 * 1024**2

@@ -14,6 +14,7 @@ from worker.film_plan import PLAN_NAME, FilmPlan
 from worker.journal import Journal, video_facts
 from worker.notes import ColoringNotes, TuningNotes, keys_through, notes_name, read_notes
 from worker.observer import Observer
+from worker.outcome import HandOver, Outcome
 from worker.piece_work import Film
 from worker.pieces import Coloring, Piece
 from worker.planning import ANALYSIS_NAMES, fingerprint_of, kept_plan, plan_film
@@ -21,7 +22,6 @@ from worker.progress import ANALYSIS_COST, Progress
 from worker.report import curve_sums
 from worker.taking_over import TakingOver
 from worker.task import ColorizationTask
-from worker.work import HandOver, Outcome
 
 
 def plan_or_assemble(

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Protocol
 
 from jobs.options import ColoringOptions, JobOptions, KeyframeOptions
-from jobs.pieces import PlannedWork
 from jobs.record import Keyframe
 from jobs.record_keys import Kind
 from jobs.settings import Settings
@@ -14,6 +13,7 @@ from worker.checkpoints import Checkpoints
 from worker.keyframe_archive import archive_keyframes
 from worker.keyframes import KeyframesTask
 from worker.observer import Observer
+from worker.outcome import HandOver, Outcome
 from worker.stroke_coloring import StrokesTask, color_picture
 from worker.task import ColorizationTask, VariantFile
 
@@ -24,26 +24,6 @@ class Colorize(Protocol):
     def __call__(
         self, task: ColorizationTask, *, observer: Observer, device: str, weights_folder: Path
     ) -> tuple[VariantFile, ...]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What was made for a record."""
-
-    files: tuple[VariantFile, ...]
-    keyframes: tuple[Keyframe, ...] = ()
-    """Where they were asked for."""
-    pictures: tuple[Path, ...] = ()
-    """Of the keyframes, published beside the files."""
-    leftovers: tuple[str, ...] = ()
-    """Names of what is kept for executions to come and nobody will read."""
-
-
-@dataclass(frozen=True, slots=True)
-class HandOver:
-    """A film that is planned: its pieces are to be done next, by whoever is free."""
-
-    planned: PlannedWork
 
 
 @dataclass(frozen=True, slots=True)
