@@ -8,7 +8,8 @@ from jobs.options import VariantName
 from jobs.record import Phase
 from models.base import ModelDescription
 from worker.film_plan import FilmPlan
-from worker.journal import STILL_WIDTH, BeforeAfter, Journal, Picture, frames_to_show
+from worker.journal import STILL_WIDTH, BeforeAfter, Journal, frames_to_show
+from worker.media.frames import Rgb
 from worker.media.stills import to_rgb, write_png
 from worker.memory import peak_megabytes
 from worker.notes import ColoringNotes, TuningNotes
@@ -108,7 +109,7 @@ class _Assembly:
                 preview = still
         return preview, stills
 
-    def _colored_picture(self, frame: int) -> Picture:
+    def _colored_picture(self, frame: int) -> Rgb:
         """A frame of the film as it was encoded."""
         for piece, work in self._plan.colorings:
             if work.first <= frame <= work.last:

@@ -10,16 +10,13 @@ from typing import Any, Literal, Protocol, cast
 import av
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from jobs.errors import ClipUnusable, VideoUndecodable
 from worker.media.decode import SEEK_WORTHWHILE, Decoding, VideoReader, open_video
-from worker.media.frames import Codes, LumaFrame, VideoInfo
+from worker.media.frames import Codes, LumaFrame, Rgb, VideoInfo
 from worker.media.timeline import Timeline
 from worker.propagation import FrameSource
 
-Picture = NDArray[np.uint8]
-"""[H, W, 3] uint8, R'G'B'."""
 InputChoice = Literal["luma", "gray"]
 """What is colorized: the luma of the true colors, or the clip's own monochrome video."""
 
@@ -46,7 +43,7 @@ class Colors(Protocol):
 
     def __len__(self) -> int: ...
 
-    def pictures(self, first: int, last: int) -> Iterator[Picture]:
+    def pictures(self, first: int, last: int) -> Iterator[Rgb]:
         """Yield those numbered `first` to `last`, both included."""
         ...
 
@@ -64,13 +61,13 @@ class OpenClip:
     """Facts of what is colorized: those of the monochrome video, or of 8-bit full-range BT.601 luma."""
     reference: Path | None
 
-    def reference_picture(self, frame: int) -> Picture:
+    def reference_picture(self, frame: int) -> Rgb:
         """The colors of frame `frame`: the clip's own reference at the first frame, the truth elsewhere."""
         if frame == 0 and self.reference is not None:
             return read_picture(self.reference)
         return next(self.truth.pictures(frame, frame))
 
-    def check_size(self, truth: Picture) -> None:
+    def check_size(self, truth: Rgb) -> None:
         """Raise VideoUndecodable where a picture of the truth has another size than what is colorized."""
         if truth.shape[:2] != (self.info.height, self.info.width):
             raise VideoUndecodable(
@@ -182,7 +179,7 @@ class _ResizedColors:
     def __len__(self) -> int:
         return len(self.colors)
 
-    def pictures(self, first: int, last: int) -> Iterator[Picture]:
+    def pictures(self, first: int, last: int) -> Iterator[Rgb]:
         for picture in self.colors.pictures(first, last):
             yield np.asarray(_scaled(picture, height=self.height, width=self.width), np.uint8)
 
@@ -231,7 +228,7 @@ class LumaOfColors:
                 yield held.pop()
 
 
-def luma_frame(picture: Picture, *, index: int) -> LumaFrame:
+def luma_frame(picture: Rgb, *, index: int) -> LumaFrame:
     """BT.601 luma of a color picture as a full-range frame."""
     luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     return LumaFrame(index=index, pts=index, time_base=Fraction(1, 25), luma=np.asarray(luma, np.uint8))
@@ -271,7 +268,7 @@ class _FolderColors:
     def __len__(self) -> int:
         return len(self._files)
 
-    def pictures(self, first: int, last: int) -> Iterator[Picture]:
+    def pictures(self, first: int, last: int) -> Iterator[Rgb]:
         return map(read_picture, self._files[first : last + 1])
 
 
@@ -283,7 +280,7 @@ class _VideoColors:
     def __len__(self) -> int:
         return len(self._timeline)
 
-    def pictures(self, first: int, last: int) -> Iterator[Picture]:
+    def pictures(self, first: int, last: int) -> Iterator[Rgb]:
         """Decode from the nearest key frame that turns out to be early enough.
 
         Raises:
@@ -314,11 +311,11 @@ class _VideoColors:
         yield None
 
 
-def _rgb(frame: av.VideoFrame) -> Picture:
+def _rgb(frame: av.VideoFrame) -> Rgb:
     return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path) -> Rgb:
     """A picture file as 8-bit RGB.
 
     Raises:

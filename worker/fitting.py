@@ -5,13 +5,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from jobs.errors import ReferenceNotColor
-from worker.media.frames import VideoInfo
-
-Picture = NDArray[np.uint8]
-"""[H, W, 3] uint8, R'G'B'."""
+from worker.media.frames import Rgb, VideoInfo
 
 SAME_SHAPE = 0.03
 """Difference of aspect, relative, that is stretched away: rounding, and 1.78 for 16:9."""
@@ -33,14 +29,14 @@ _LEAST_SHOWN = 0.4
 class Fitting:
     """One way to bring a reference to the video's shape."""
 
-    picture: Picture
+    picture: Rgb
     note: str | None
     """What was done, for the user; None where nothing had to be."""
     guessed: bool = False
     """Whether it shows the middle of a frame alone, and colors beyond that are only carried on from its edges."""
 
 
-def require_color(picture: Picture, *, name: str) -> None:
+def require_color(picture: Rgb, *, name: str) -> None:
     """Raise where a reference is gray.
 
     Raises:
@@ -54,7 +50,7 @@ def require_color(picture: Picture, *, name: str) -> None:
         )
 
 
-def chroma_reach(picture: Picture) -> float:
+def chroma_reach(picture: Rgb) -> float:
     """How far from gray, in codes of 255, the half percent of `picture` with the most color is at least."""
     scale = min(1.0, _MEASURED_SIDE / max(picture.shape[:2]))
     size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
@@ -63,7 +59,7 @@ def chroma_reach(picture: Picture) -> float:
     return float(np.percentile(np.abs(chroma).max(axis=-1), 99.5))
 
 
-def fittings(picture: Picture, *, info: VideoInfo) -> Iterator[Fitting]:
+def fittings(picture: Rgb, *, info: VideoInfo) -> Iterator[Fitting]:
     """Yield every way to bring `picture` to the shape of a video, the likeliest first.
 
     The pictures are of the video's shape, as it is stored or as it is shown, not of its size: either is stretched to
@@ -109,7 +105,7 @@ def fittings(picture: Picture, *, info: VideoInfo) -> Iterator[Fitting]:
             yield Fitting(turned, f"fitted from {found} to {wanted}, turned {way}")
 
 
-def without_bars(picture: Picture) -> Picture:
+def without_bars(picture: Rgb) -> Rgb:
     """`picture` without the dark bars around it, itself where it has none."""
     light = picture.max(axis=-1) > _BAR_LUMA
     # A few specks of dust in a bar do not make it picture.
@@ -123,7 +119,7 @@ def without_bars(picture: Picture) -> Picture:
     return inner
 
 
-def center_crop(picture: Picture, *, aspect: float) -> Picture:
+def center_crop(picture: Rgb, *, aspect: float) -> Rgb:
     """The largest middle part of `picture` whose width over height is `aspect`, to the pixel."""
     height, width = picture.shape[:2]
     new_width = min(width, max(1, round(height * aspect)))
@@ -132,7 +128,7 @@ def center_crop(picture: Picture, *, aspect: float) -> Picture:
     return picture[top : top + new_height, left : left + new_width]
 
 
-def continued(picture: Picture, *, aspect: float) -> Picture:
+def continued(picture: Rgb, *, aspect: float) -> Rgb:
     """`picture` in the middle of the smallest one around it whose width over height is `aspect`, to the pixel; what is
     around it is as its edges are."""
     height, width = picture.shape[:2]
@@ -142,7 +138,7 @@ def continued(picture: Picture, *, aspect: float) -> Picture:
     return np.asarray(cv2.copyMakeBorder(picture, *edges, cv2.BORDER_REPLICATE), np.uint8)
 
 
-def alike(picture: Picture, aspect: float) -> bool:
+def alike(picture: Rgb, aspect: float) -> bool:
     """Whether width over height of `picture` is `aspect`, but for rounding."""
     height, width = picture.shape[:2]
     # A pixel more or less is rounding, however small the picture.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from jobs.record import PlacedReference, Shot, ShotTuning, VideoFacts
 from worker.film_plan import FilmPlan
-from worker.media.frames import VideoInfo
+from worker.media.frames import Rgb, VideoInfo
 from worker.media.timeline import Timeline
 from worker.notes import ColoringNotes, TuningNotes
 from worker.pieces import Coloring, Tuning
@@ -21,19 +21,16 @@ SHOWN_SHOTS = 6
 """Shots that the report shows a before and after of, at most."""
 STILL_WIDTH = 480
 
-Picture = NDArray[np.uint8]
-"""[H, W, 3] uint8, R'G'B'."""
-
 
 @dataclass(frozen=True, slots=True)
 class BeforeAfter:
     """One frame, gray and colored."""
 
     frame: int
-    before: Picture
-    after: Picture
+    before: Rgb
+    after: Rgb
 
-    def side_by_side(self) -> Picture:
+    def side_by_side(self) -> Rgb:
         """Before on the left, after on the right."""
         return np.concatenate([self.before, self.after], axis=1)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.base import Matrix
 from models.color import rgb_to_ycbcr
-from worker.fitting import Picture
+from worker.media.frames import Rgb
 
 FRAME_SCORE = 0.6
 """Likeness from which a reference is the frame. Measured on ten clips of DAVIS: a frame compressed and with another
@@ -25,7 +25,7 @@ Fine = NDArray[np.float32]
 """Luma [H, W] float32, in 0..1."""
 
 
-def luma_of(picture: Picture, *, matrix: Matrix) -> NDArray[np.float32]:
+def luma_of(picture: Rgb, *, matrix: Matrix) -> NDArray[np.float32]:
     """Luma [H, W] float32, in 0..1, of a picture under the video's matrix."""
     rgb = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).to(torch.float32) / 255
     luma: NDArray[np.float32] = luma_tensor(rgb, matrix=matrix).numpy()

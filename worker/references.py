@@ -12,9 +12,10 @@ from jobs.errors import ReferenceUndecodable, ReferenceUnplaced
 from jobs.options import ReferenceOptions
 from jobs.record import PlacedReference
 from worker.analysis import ShotRange, unit_luma
-from worker.fitting import Fitting, Picture, fittings, require_color
+from worker.fitting import Fitting, fittings, require_color
 from worker.likeness import FINE_WIDTH, FRAME_SCORE, SCENE_SCORE, Fine, likeness, luma_of
 from worker.media.decode import VideoReader
+from worker.media.frames import Rgb
 from worker.media.stills import read_image, write_png
 from worker.signatures import Signature, SignatureFile, signature_of
 from worker.task import ReferenceFile
@@ -42,7 +43,7 @@ class LocatedReference:
     """How much it looks like the frame that it stands at, -1 to 1."""
 
     @property
-    def picture(self) -> Picture:
+    def picture(self) -> Rgb:
         return read_image(self.path)
 
     @property
@@ -92,7 +93,7 @@ def refuse_unusable(
         frame_asked_for(option, reader=reader)
 
 
-def read_reference(file: ReferenceFile) -> Picture:
+def read_reference(file: ReferenceFile) -> Rgb:
     """The picture in a file.
 
     Raises:
@@ -376,7 +377,7 @@ def _crowded(references: Sequence[LocatedReference]) -> list[str]:
     return warnings
 
 
-def _shrunk(picture: Picture, side: int) -> Picture:
+def _shrunk(picture: Rgb, side: int) -> Rgb:
     """`picture` with its short side at most `side`: 64 references of a 4K film would take 1.6 GB."""
     height, width = picture.shape[:2]
     scale = side / min(height, width)

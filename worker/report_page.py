@@ -9,7 +9,8 @@ import numpy as np
 
 from jobs.record import ConfidencePoint, Shot, ShotTuning
 from jobs.tuning_gain import SMALLEST_SHOWN_DB, gain_in_words
-from worker.journal import BeforeAfter, Picture
+from worker.journal import BeforeAfter
+from worker.media.frames import Rgb
 from worker.report import Report
 
 _SHOWN_CURVES = 12
@@ -95,7 +96,7 @@ def _stills(stills: Sequence[BeforeAfter]) -> str:
     return f"<h2>Before and after</h2>{''.join(figures)}"
 
 
-def _data_address(picture: Picture) -> str:
+def _data_address(picture: Rgb) -> str:
     encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
     return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"
 

@@ -15,7 +15,8 @@ from models.color import rgb_to_ycbcr, ycbcr_to_rgb
 from models.strokes import Strokes, color_by_strokes
 from worker.failures import failures_for_users
 from worker.fitting import alike
-from worker.media.stills import Rgb, read_image, write_png
+from worker.media.frames import Rgb
+from worker.media.stills import read_image, write_png
 from worker.observer import Observer
 from worker.task import VariantFile
 

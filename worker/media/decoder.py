@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from worker.media.frames import LumaFrame
+    from worker.media.frames import LumaFrame, Rgb
     from worker.media.probe import Examination
-    from worker.media.stills import Rgb
     from worker.task import Limits
 
 

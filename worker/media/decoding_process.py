@@ -16,10 +16,9 @@ from jobs.errors import ReferenceUndecodable, VideoUndecodable
 from worker.media.decoding_answers import Answers, whole_number
 from worker.media.decoding_child import Examine, ReadFrames, ReadImage, Request, start_processes
 from worker.media.decoding_words import LENGTH, RANGE, ended_by_force
-from worker.media.frames import LumaFrame
+from worker.media.frames import LumaFrame, Rgb
 from worker.media.limits import refuse_frames
 from worker.media.probe import Examination
-from worker.media.stills import Rgb
 from worker.task import Limits
 
 PIPE_BYTES = 1024**2

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from jobs.options import OutputOptions
 from worker.media.encoding import Encoding, choose_encoding
 from worker.media.film import join_segments
-from worker.media.frames import Codes, LumaFrame, VideoInfo
+from worker.media.frames import Codes, LumaFrame, Rgb, VideoInfo
 from worker.media.segment import SegmentFile, read_codes
-from worker.media.stills import Rgb, to_rgb
+from worker.media.stills import to_rgb
 from worker.media.tags import read_tags
 from worker.media.timeline import Timeline
 

@@ -10,6 +10,8 @@ from models.base import Matrix
 
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 """Samples as they stand in the video: uint8 for 8 bits, uint16 holding 0..1023 for 10 bits."""
+Rgb = NDArray[np.uint8]
+"""[H, W, 3], nonlinear R'G'B'."""
 
 
 @dataclass(frozen=True, slots=True)

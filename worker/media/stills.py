@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 from jobs.errors import ReferenceUndecodable, StorageFull
 from models.color import dequantize_chroma, dequantize_luma, ycbcr_to_rgb
 from worker.media.decoder import current_decoder
-from worker.media.frames import Codes, VideoInfo
+from worker.media.frames import Codes, Rgb, VideoInfo
 from worker.media.image_header import read_header
 from worker.media.storage import DISK_FULL, is_disk_full
 
-Rgb = NDArray[np.uint8]
-"""[H, W, 3], nonlinear R'G'B'."""
 DeepRgb = NDArray[np.uint16]
-"""The same with all 16 bits used."""
+"""As `Rgb`, with all 16 bits used."""
 
 STILL_WIDTH = 480
 
