@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from jobs.tracing import NOTHING_SAID, Attributes, Span, SpanKind, Tracing
+from jobs.spans import NOTHING_SAID, Attributes, Span, SpanKind, Tracing
 
 EXPORT_SECONDS = 3.0
 """How long a batch may take to be sent, tries and all; a job's process ends so much later where nobody takes it."""

@@ -17,8 +17,8 @@ from jobs.repository import JobRepository
 from jobs.resumable import ResumableUploads
 from jobs.sessions import SessionBook
 from jobs.settings import Settings
+from jobs.spans import Tracing
 from jobs.store import Store
-from jobs.tracing import Tracing
 from service.auth import asks_for_keys, bearer, identify, identify_session, refuse_other_sites
 from service.event_hub import EventHub
 from service.traffic import Traffic

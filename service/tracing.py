@@ -5,7 +5,8 @@ from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from jobs.tracing import Tracing, checked_traceparent, trace_id_of
+from jobs.spans import Tracing
+from jobs.tracing import checked_traceparent, trace_id_of
 from service.request_log import QUIET_PATHS
 from service.traffic import route_of
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from jobs.metrics import FRAMES_COLORED, JOB_PHASE, JOB_SPEED, TUNING_GAIN, Tally
 from jobs.record import ConfidencePoint, Phase, PlacedReference, Shot, TuningUnderWay, VideoFacts
 from jobs.record_keys import Kind
-from jobs.tracing import Span, Tracing
+from jobs.spans import Span, Tracing
 from worker.observer import Observer
 
 
