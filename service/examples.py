@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from jobs.options import JobOptions, ReferenceOptions
 from jobs.record import Job, PlacedReference, Progress, Shot, ShotTuning, VideoFacts
-from jobs.repository import JobPage
+from jobs.record_reader import JobPage
 
 _HALFWAY = Job(
     id="job_5f1c9b2e7a4d60318c2b9e55",

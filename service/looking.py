@@ -8,7 +8,7 @@ from anyio import to_thread
 from fastapi import Request, Response
 
 from jobs.record import TERMINAL_STATUSES
-from jobs.repository import Look
+from jobs.record_reader import Look
 from service.conditions import matches
 from service.dependencies import Services
 

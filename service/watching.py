@@ -10,7 +10,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from jobs.connection import REDIS_AWAY
 from jobs.errors import JobExpired, JobNotFound
 from jobs.record import TERMINAL_STATUSES
-from jobs.repository import Look
+from jobs.record_reader import Look
 from service.dependencies import Services
 from service.event_hub import Event, EventHub, Watcher
 

@@ -32,7 +32,7 @@ from jobs.errors import (
 from jobs.identifiers import new_job_id
 from jobs.options import JobOptions
 from jobs.record import Job, Status
-from jobs.repository import JobPage
+from jobs.record_reader import JobPage
 from jobs.retrying import retry_job
 from service.dependencies import RepositoryDep, ServicesDep, ViewerDep
 from service.examples import CANCELED_JOB_CONTENT, JOB_CONTENT, JOB_PAGE_CONTENT

@@ -118,7 +118,7 @@ async def test_an_expired_job_is_gone_before_and_after_the_sweep(
             return later
 
     with monkeypatch.context() as patched:
-        patched.setattr("jobs.repository.datetime", Later)
+        patched.setattr("jobs.record_reader.datetime", Later)
         assert_problem(await client.get(address), 410, "job_expired")
         assert_problem(await client.get(address.removesuffix("/content")), 410, "job_expired")
         assert (await client.get("/v1/jobs")).json()["data"] == []

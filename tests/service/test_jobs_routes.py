@@ -9,7 +9,7 @@ from jobs.catalog import CatalogModel
 from jobs.errors import VideoUndecodable
 from jobs.record import Progress
 from jobs.record_keys import Kind
-from jobs.repository import Look
+from jobs.record_reader import Look
 from service.dependencies import Services
 from tests.service.http_checks import assert_problem, job_files, pointers
 
