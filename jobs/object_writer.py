@@ -5,8 +5,9 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from jobs.bucket import PART_BYTES, Bucket, PartsGone
+from jobs.bucket import PART_BYTES, Bucket
 from jobs.errors import StoreAway
+from jobs.s3_connection import PartsGone
 
 
 class ObjectWriter:

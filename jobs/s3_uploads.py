@@ -16,12 +16,13 @@ from uuid import uuid4
 
 from redis import Redis
 
-from jobs.bucket import MOST_PARTS, Bucket, PartsGone
+from jobs.bucket import MOST_PARTS, Bucket
 from jobs.checksum import Checksum, RunningChecksum
 from jobs.errors import ChecksumMismatch, StoreAway, UploadNotFound
 from jobs.identifiers import checked_upload_id, new_upload_id, upload_not_found
 from jobs.object_writer import part_bytes_for
 from jobs.resumable import ResumableUpload, UploadInfo, locked, require_finished, too_many_bytes, upload_expired
+from jobs.s3_connection import PartsGone
 from jobs.s3_store import S3Store, input_video_key
 from jobs.settings import Settings
 from jobs.upload_records import Lease, UploadRecord, UploadRecords, lost

@@ -2,11 +2,11 @@
 
 from redis import Redis
 
-from jobs.bucket import API_ATTEMPTS, WORKER_ATTEMPTS
 from jobs.errors import StartupError
 from jobs.folder_store import FolderStore
 from jobs.folder_uploads import FolderUploads
 from jobs.resumable import ResumableUploads
+from jobs.s3_connection import API_ATTEMPTS, WORKER_ATTEMPTS
 from jobs.s3_store import S3Store
 from jobs.s3_uploads import S3Uploads
 from jobs.settings import Settings

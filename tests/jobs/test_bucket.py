@@ -10,8 +10,9 @@ from failing_proxy import FailingProxy, failing_proxy
 from fake_server import Answer, FakeServer
 from object_storage import ObjectStorage
 
-from jobs.bucket import Bucket, PartsGone
+from jobs.bucket import Bucket
 from jobs.errors import StoreAway
+from jobs.s3_connection import PartsGone
 from jobs.s3_store import S3Store
 from jobs.settings import Settings
 from jobs.store import Presentation
