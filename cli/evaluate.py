@@ -13,8 +13,8 @@ from cli.evaluate_paper import evaluate_paper
 
 if TYPE_CHECKING:
     from models.base import Colorizer
+    from worker.clip_search import InputChoice
     from worker.evaluation import ClipResult
-    from worker.evaluation_clips import InputChoice
 
 
 def evaluate(
@@ -98,8 +98,8 @@ def evaluate(
     from models.base import select_device
     from models.registry import load
     from models.retint.colorizer import RetintColorizer
+    from worker.clip_search import find_clips
     from worker.evaluation import EvaluationSettings, evaluate_clip, frames_fed
-    from worker.evaluation_clips import find_clips
     from worker.threads import limit_threads
 
     if network is not None and model != "retint":

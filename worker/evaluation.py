@@ -21,8 +21,9 @@ from models.tuning import TuningReport, tune
 from models.upsampling import resize_chroma, upsample_chroma
 from worker.analysis import ShotRange, analyze
 from worker.canvas import Canvas
+from worker.clip_search import Clip
 from worker.coloring import restored_change
-from worker.evaluation_clips import Clip, OpenClip, open_clip
+from worker.evaluation_clips import OpenClip, open_clip
 from worker.keyframe_choice import FrameMeasures, choose
 from worker.media.frames import LumaFrame, VideoInfo
 from worker.memory import peak_megabytes

@@ -1,41 +1,25 @@
-"""Finds clips with known colors on disk and reads them from anywhere in them, for `worker.evaluation`."""
+"""Reads clips with known colors from anywhere in them, for `worker.evaluation`."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol, cast
 
 import av
 import cv2
 import numpy as np
 
 from jobs.errors import ClipUnusable, VideoUndecodable
+from worker.clip_search import Clip, pictures_in
 from worker.media.decode import SEEK_WORTHWHILE, Decoding, VideoReader, open_video
 from worker.media.frames import Codes, LumaFrame, Rgb, VideoInfo
 from worker.media.timeline import Timeline
 from worker.propagation import FrameSource
 
-InputChoice = Literal["luma", "gray"]
-"""What is colorized: the luma of the true colors, or the clip's own monochrome video."""
-
-PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
-VIDEOS = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".ts", ".m4v", ".mpg", ".mpeg"}
 _CHUNK = 32
 """Frames of luma held when color pictures are read backward."""
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """One clip whose colors are known. Each source is a video file or a folder of pictures."""
-
-    name: str
-    truth: Path
-    mono: Path | None
-    """What is colorized; absent: the BT.601 luma of `truth`."""
-    reference: Path | None
-    """The first frame in color; absent: the first frame of `truth`."""
 
 
 class Colors(Protocol):
@@ -74,60 +58,6 @@ class OpenClip:
                 f"{self.name} has true colors of {truth.shape[1]}x{truth.shape[0]} for monochrome frames of "
                 f"{self.info.width}x{self.info.height}; both must have one size, from the first frame to the last."
             )
-
-
-def find_clips(paths: list[Path], *, source: InputChoice | None) -> list[Clip]:
-    """The clips at `paths`: videos, folders of frames, folders with truth, and folders of all of these.
-
-    `source` None takes the clip's own monochrome video where it has one.
-
-    Raises:
-        ClipUnusable: a path holds no clip, or one without a monochrome video where `source` is "gray".
-    """
-    clips = [clip for path in paths for clip in _clips_at(path, source=source)]
-    if source == "gray":
-        for clip in clips:
-            if clip.mono is None:
-                raise ClipUnusable(f"{clip.name} has no gray.* or mono.*; leave out --input, or give --input luma.")
-    return clips
-
-
-def _clips_at(path: Path, *, source: InputChoice | None) -> list[Clip]:
-    if path.is_file() and path.suffix.lower() in VIDEOS:
-        return [Clip(name=path.stem, truth=path, mono=None, reference=None)]
-    if not path.is_dir():
-        raise ClipUnusable(f"{path} is no clip; give a video, a folder of color frames, or a folder of such folders.")
-    truth = _named(path, "truth")
-    if truth is not None:
-        mono = None if source == "luma" else _named(path, "gray") or _named(path, "mono")
-        return [Clip(name=path.name, truth=truth, mono=mono, reference=_reference(path))]
-    if _pictures(path):
-        return [Clip(name=path.name, truth=path, mono=None, reference=None)]
-    inside = sorted(p for p in path.iterdir() if p.is_dir() or p.suffix.lower() in VIDEOS)
-    if not inside:
-        raise ClipUnusable(
-            f"{path} holds no clip; a clip is a video, a folder of color frames, or a folder with truth."
-        )
-    return [clip for entry in inside for clip in _clips_at(entry, source=source)]
-
-
-def _named(folder: Path, stem: str) -> Path | None:
-    """The video `stem`.* or the folder of pictures `stem` in `folder`."""
-    if (folder / stem).is_dir():
-        return folder / stem
-    return next((p for p in sorted(folder.glob(f"{stem}.*")) if p.suffix.lower() in VIDEOS), None)
-
-
-def _reference(folder: Path) -> Path | None:
-    """`reference.png`, or the first picture in `references`."""
-    if (folder / "reference.png").is_file():
-        return folder / "reference.png"
-    inside = folder / "references"
-    return next(iter(_pictures(inside)), None) if inside.is_dir() else None
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
 
 
 @contextmanager
@@ -254,7 +184,7 @@ def _info_of(colors: Colors) -> VideoInfo:
 
 def _colors(path: Path, stack: ExitStack) -> Colors:
     if path.is_dir():
-        files = _pictures(path)
+        files = pictures_in(path)
         if not files:
             raise ClipUnusable(f"{path} holds no pictures; put the frames there or leave the clip out.")
         return _FolderColors(files)

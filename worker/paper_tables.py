@@ -9,8 +9,8 @@ from typing import Literal
 from jobs.errors import ClipUnusable
 from jobs.options import ModelName, Objective, TuningOptions
 from models.base import Colorizer
+from worker.clip_search import Clip, find_clips
 from worker.evaluation import EvaluationSettings, Tuned, compare_tunings, frames_fed
-from worker.evaluation_clips import Clip, find_clips
 
 Dataset = Literal["vid4", "set8"]
 DATASETS: tuple[Dataset, ...] = ("vid4", "set8")
