@@ -6,29 +6,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from jobs.errors import ReferenceUndecodable, ReferenceUnplaced
 from jobs.options import ReferenceOptions
 from jobs.record import PlacedReference
-from worker.analysis import ShotRange, unit_luma
+from worker.analysis import ShotRange
 from worker.fitting import Fitting, fittings, require_color
-from worker.likeness import FINE_WIDTH, FRAME_SCORE, SCENE_SCORE, Fine, likeness, luma_of
+from worker.likeness import FRAME_SCORE, SCENE_SCORE
 from worker.media.decode import VideoReader
-from worker.media.frames import Rgb
+from worker.media.frames import Rgb, VideoInfo
 from worker.media.stills import read_image, write_png
-from worker.signatures import Signature, SignatureFile, signature_of
+from worker.reference_search import Candidate, Match, ReferenceSearch
+from worker.signatures import Signature, SignatureFile
 from worker.task import ReferenceFile
-
-_ALIKE = 0.004
-"""Two places whose likeness differs by less cannot be told apart."""
-_DIP = 0.03
-"""Between two places that are no single still stretch, likeness falls by this at least."""
-
-_PEAKS = 5
-_PEAK_DISTANCE = 12
-_REACH = 6
-"""Frames compared finely on both sides of each of the best peaks of the coarse likeness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +51,6 @@ class LocatedReference:
 class Placement:
     references: tuple[LocatedReference, ...]
     warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Match:
-    frame: int
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """One fitting of a reference, ready to be compared."""
-
-    fitting: Fitting
-    signature: Signature
-    fine: Fine
 
 
 def refuse_unusable(
@@ -149,10 +124,8 @@ class ReferenceLocator:
         self._folder = folder
         self._reader = reader
         self._shots = shots
-        self._signatures = signatures
         self._check = check
-        width = min(FINE_WIDTH, reader.info.width)
-        self._fine_size = (max(1, round(reader.info.height * width / reader.info.width)), width)
+        self._search = ReferenceSearch(reader, shots=shots, signatures=signatures, check=check)
 
     def locate(
         self, files: Sequence[ReferenceFile], *, options: Sequence[ReferenceOptions], keep_side: int
@@ -189,7 +162,7 @@ class ReferenceLocator:
         warnings: list[str],
     ) -> LocatedReference:
         picture = read_reference(file)
-        candidates = [self._candidate(fitting) for fitting in fittings(picture, info=self._reader.info)]
+        candidates = [self._search.candidate(fitting) for fitting in fittings(picture, info=self._reader.info)]
         if option is not None and not option.is_frame:
             return self._placeless(number, file, candidates[0], keep_side=keep_side)
         wanted = None if option is None else frame_asked_for(option, reader=self._reader)
@@ -198,36 +171,21 @@ class ReferenceLocator:
         else:
             candidate, match = self._best_there(file.name, candidates, wanted, warnings)
         is_frame = wanted is not None or match.score >= FRAME_SCORE
-        notes = [candidate.fitting.note] if candidate.fitting.note else []
+        given = f"{file.name} ({picture.shape[1]}x{picture.shape[0]})"
         if is_frame and candidate.fitting.guessed:
-            warnings.append(
-                f"The reference {file.name} ({picture.shape[1]}x{picture.shape[0]}) shows only the middle of frame "
-                f"{match.frame} ({self._reader.info.width}x{self._reader.info.height}); the colors beyond it are "
-                "guessed from its edges. Color the whole frame."
-            )
-        if is_frame and match.score < FRAME_SCORE:
-            notes.append(f"does not look like frame {match.frame} ({match.score:.2f})")
+            warnings.append(_only_the_middle(given, match, info=self._reader.info))
         if not is_frame and len(candidates) > 1:
-            warnings.append(
-                f"The reference {file.name} ({picture.shape[1]}x{picture.shape[0]}) has another shape than the video, "
-                f"and looks like none of its frames however it is fitted: most like frame {match.frame} (likeness "
-                f"{match.score:.2f}, at least {FRAME_SCORE} expected), so that it is used as an example. Color a whole "
-                "frame."
-            )
-        if not is_frame:
-            notes.append(f"no frame of the video, but like frame {match.frame} ({match.score:.2f}): used as an example")
+            warnings.append(_like_no_frame(given, match))
         record = PlacedReference(
             name=file.name,
             frame=match.frame if is_frame else None,
             shot=shot_of(match.frame, self._shots),
             placed_by="matching" if wanted is None else "user",
-            note="; ".join(notes) or None,
+            note=_note(candidate.fitting, match, is_frame=is_frame),
         )
         return self._located(number, candidate, record, likeness=match.score, keep_side=keep_side)
 
-    def _placeless(
-        self, number: int, file: ReferenceFile, candidate: _Candidate, *, keep_side: int
-    ) -> LocatedReference:
+    def _placeless(self, number: int, file: ReferenceFile, candidate: Candidate, *, keep_side: int) -> LocatedReference:
         """A reference that is no frame of the video, as its user says."""
         notes = [candidate.fitting.note] if candidate.fitting.note else []
         notes.append("no frame of the video: an example for shots that no other reference looks like")
@@ -235,52 +193,44 @@ class ReferenceLocator:
         return self._located(number, candidate, record, likeness=0.0, keep_side=keep_side)
 
     def _located(
-        self, number: int, candidate: _Candidate, record: PlacedReference, *, likeness: float, keep_side: int
+        self, number: int, candidate: Candidate, record: PlacedReference, *, likeness: float, keep_side: int
     ) -> LocatedReference:
         path = self._folder / f"{number:04d}.png"
         write_png(path, _shrunk(candidate.fitting.picture, keep_side))
         return LocatedReference(path=path, signature=candidate.signature, record=record, likeness=likeness)
 
-    def _candidate(self, fitting: Fitting) -> _Candidate:
-        height, width = self._fine_size
-        small = cv2.resize(fitting.picture, (width, height), interpolation=cv2.INTER_AREA)
-        luma = luma_of(np.asarray(small, np.uint8), matrix=self._reader.info.matrix)
-        return _Candidate(fitting=fitting, signature=signature_of(luma), fine=luma)
-
     def _best_there(
-        self, name: str, candidates: Iterable[_Candidate], frame: int, warnings: list[str]
-    ) -> tuple[_Candidate, _Match]:
-        truth = self._fine(frame, frame)[0]
-        scored = [(likeness(candidate.fine, truth), candidate) for candidate in candidates]
-        score, candidate = max(scored, key=lambda pair: pair[0])
-        if score < FRAME_SCORE:
+        self, name: str, candidates: Iterable[Candidate], frame: int, warnings: list[str]
+    ) -> tuple[Candidate, Match]:
+        candidate, match = self._search.there(candidates, frame)
+        if match.score < FRAME_SCORE:
             warnings.append(
-                f"The reference {name} was placed at frame {frame}, but does not look like it (likeness {score:.2f}, "
-                f"at least {FRAME_SCORE} expected), so the colors around it are not to be trusted. "
+                f"The reference {name} was placed at frame {frame}, but does not look like it (likeness "
+                f"{match.score:.2f}, at least {FRAME_SCORE} expected), so the colors around it are not to be trusted. "
                 f"{self._better_place(candidate)}"
             )
-        return candidate, _Match(frame, score)
+        return candidate, match
 
-    def _better_place(self, candidate: _Candidate) -> str:
+    def _better_place(self, candidate: Candidate) -> str:
         """What to do about a reference that does not look like the frame that it was placed at."""
-        best = self._search(candidate)[0][0]
+        best = self._search.anywhere(candidate).best
         if best.score < FRAME_SCORE:
             return "It looks like no other frame either: use a colored frame of this video."
         return f"It looks like frame {best.frame} (likeness {best.score:.2f}): place it there, or leave the place out."
 
     def _best_anywhere(
-        self, name: str, candidates: Iterable[_Candidate], warnings: list[str]
-    ) -> tuple[_Candidate, _Match]:
-        found = [(candidate, *self._search(candidate)) for candidate in candidates]
-        candidate, matches, coarse = max(found, key=lambda item: item[1][0].score)
-        best = matches[0]
+        self, name: str, candidates: Iterable[Candidate], warnings: list[str]
+    ) -> tuple[Candidate, Match]:
+        everywhere = [(candidate, self._search.anywhere(candidate)) for candidate in candidates]
+        candidate, found = max(everywhere, key=lambda pair: pair[1].best.score)
+        best = found.best
         if best.score < SCENE_SCORE:
             raise ReferenceUnplaced(
                 f"The reference {name} matches no frame of the video: the likeliest is frame {best.frame} "
                 f"({self._reader.timeline.seconds(best.frame):.2f} s) with a likeness of {best.score:.2f}, where at "
                 f"least {SCENE_SCORE} are expected. Use a colored frame of this video, or name its frame."
             )
-        rival = _rival(best, matches[1:], coarse)
+        rival = found.rival()
         if rival is not None:
             warnings.append(
                 f"The reference {name} matches frame {rival.frame} as well as frame {best.frame} "
@@ -288,36 +238,6 @@ class ReferenceLocator:
                 "wrong."
             )
         return candidate, best
-
-    def _search(self, candidate: _Candidate) -> tuple[list[_Match], NDArray[np.float32]]:
-        """The best frame near each of the likeliest places, best first, and the coarse likeness of all frames."""
-        coarse = self._signatures.similarities(candidate.signature)
-        matches: dict[int, _Match] = {}
-        for peak in _places(coarse, self._shots):
-            self._check()
-            match = self._climb(candidate, peak)
-            matches[match.frame] = match
-        return sorted(matches.values(), key=lambda match: -match.score), coarse
-
-    def _climb(self, candidate: _Candidate, peak: int) -> _Match:
-        """The best frame within reach of `peak`, and onward where the best is the last one looked at."""
-        scores: dict[int, float] = {}
-        center = peak
-        while True:
-            first = max(0, center - _REACH)
-            last = min(self._reader.info.frames - 1, center + _REACH)
-            if not all(frame in scores for frame in range(first, last + 1)):
-                for frame, fine in enumerate(self._fine(first, last), start=first):
-                    scores[frame] = likeness(candidate.fine, fine)
-            best = max(scores, key=lambda frame: scores[frame])
-            at_the_edge = best in (min(scores), max(scores)) and best not in (0, self._reader.info.frames - 1)
-            if not at_the_edge or len(scores) > 8 * _REACH:
-                return _Match(best, scores[best])
-            center = best
-
-    def _fine(self, first: int, last: int) -> list[Fine]:
-        info = self._reader.info
-        return [unit_luma(frame, info=info, size=self._fine_size) for frame in self._reader.frames(first, last)]
 
 
 def shot_of(frame: int, shots: Sequence[ShotRange]) -> int:
@@ -332,34 +252,31 @@ def shot_of(frame: int, shots: Sequence[ShotRange]) -> int:
     raise ValueError(f"frame {frame} is in no shot")
 
 
-def _places(coarse: NDArray[np.float32], shots: Sequence[ShotRange]) -> list[int]:
-    """Frames to look around more closely: the likeliest, and those of each of the likeliest shots. Where little moves
-    in one shot, all of the former may be in it, though the reference is of another shot that looks like it."""
-    best = [shot.first + int(coarse[shot.first : shot.last + 1].argmax()) for shot in shots]
-    best.sort(key=lambda frame: -coarse[frame])
-    return sorted({*_peaks(coarse), *best[:_PEAKS]})
+def _note(fitting: Fitting, match: Match, *, is_frame: bool) -> str | None:
+    """What was done with a reference, and how it is used."""
+    notes = [fitting.note] if fitting.note else []
+    if not is_frame:
+        notes.append(f"no frame of the video, but like frame {match.frame} ({match.score:.2f}): used as an example")
+    elif match.score < FRAME_SCORE:
+        notes.append(f"does not look like frame {match.frame} ({match.score:.2f})")
+    return "; ".join(notes) or None
 
 
-def _peaks(coarse: NDArray[np.float32]) -> list[int]:
-    """The frames of highest coarse likeness, no two of them close together."""
-    left = coarse.copy()
-    peaks: list[int] = []
-    while len(peaks) < _PEAKS:
-        peak = int(left.argmax())
-        if not np.isfinite(left[peak]):
-            break
-        peaks.append(peak)
-        left[max(0, peak - _PEAK_DISTANCE) : peak + _PEAK_DISTANCE + 1] = -np.inf
-    return peaks
+def _only_the_middle(given: str, match: Match, *, info: VideoInfo) -> str:
+    """Warning of a reference, by name and size, that is less than a frame."""
+    return (
+        f"The reference {given} shows only the middle of frame {match.frame} ({info.width}x{info.height}); the colors "
+        "beyond it are guessed from its edges. Color the whole frame."
+    )
 
 
-def _rival(best: _Match, others: Iterable[_Match], coarse: NDArray[np.float32]) -> _Match | None:
-    """Another place that is as likely, and not just more of the same still picture."""
-    for other in others:
-        between = coarse[min(best.frame, other.frame) : max(best.frame, other.frame) + 1]
-        if best.score - other.score < _ALIKE and coarse[best.frame] - between.min() > _DIP:
-            return other
-    return None
+def _like_no_frame(given: str, match: Match) -> str:
+    """Warning of a reference, by name and size, that has another shape and was found nowhere."""
+    return (
+        f"The reference {given} has another shape than the video, and looks like none of its frames however it is "
+        f"fitted: most like frame {match.frame} (likeness {match.score:.2f}, at least {FRAME_SCORE} expected), so that "
+        "it is used as an example. Color a whole frame."
+    )
 
 
 def _crowded(references: Sequence[LocatedReference]) -> list[str]:
