@@ -1,11 +1,11 @@
-"""What routes are given, as annotated types."""
+"""What routes are given, and the headers and parameters that several of them take, as annotated types."""
 
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, cast
 
 from anyio import to_thread
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials
 from prometheus_client import CollectorRegistry
 
@@ -91,3 +91,16 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 RepositoryDep = Annotated[JobRepository, Depends(get_repository)]
 StoreDep = Annotated[Store, Depends(get_store)]
 QueueDep = Annotated[JobQueue, Depends(get_queue)]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        description="A name that you choose, such as a UUID. The same submission with the same key makes nothing new: "
+        "it is answered with what the first one made, for a day.",
+        json_schema_extra={"pattern": "^[!-~]{1,255}$"},
+    ),
+]
+IfNoneMatch = Annotated[str | None, Header(description="304 if the ETag is this.")]
+IfRange = Annotated[str | None, Header(description="Send the range only if the ETag is still this.")]
+Range = Annotated[str | None, Header(alias="Range", description="One range of bytes.")]
+Wait = Annotated[float, Query(ge=0, le=30, description="Seconds to wait for a change, if it is not finished.")]

@@ -2,11 +2,10 @@
 
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated
 
 import structlog
 from anyio import to_thread
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from jobs.cancellation import delete_job
 from jobs.errors import (
@@ -28,7 +27,7 @@ from jobs.errors import (
 from jobs.identifiers import new_coloring_id
 from jobs.record import Coloring
 from service.coloring_form import COLORING_CONTENT, COLORING_FORM
-from service.dependencies import ServicesDep, ViewerDep
+from service.dependencies import IdempotencyKey, IfNoneMatch, IfRange, Range, ServicesDep, ViewerDep, Wait
 from service.file_answer import FILE_RESPONSES, answer_file
 from service.form import BY_STROKES
 from service.looking import POLL_SECONDS, answer_look
@@ -80,14 +79,7 @@ async def create_coloring(
     response: Response,
     services: ServicesDep,
     viewer: ViewerDep,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            description="A name that you choose, such as a UUID. The same submission with the same key makes no second "
-            "coloring: it is answered with the first, for a day.",
-            json_schema_extra={"pattern": "^[!-~]{1,255}$"},
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Coloring:
     """The strokes are spread over the picture along the edges of its luma (Levin et al. 2004), in seconds; its luma
     stays as it is. The result serves as a reference of a job. A coloring counts as a job where jobs are limited."""
@@ -135,8 +127,8 @@ async def get_coloring(
     request: Request,
     services: ServicesDep,
     viewer: ViewerDep,
-    wait: Annotated[float, Query(ge=0, le=30, description="Seconds to wait for a change, if it is not finished.")] = 0,
-    if_none_match: Annotated[str | None, Header(description="304 if the ETag is this.")] = None,
+    wait: Wait = 0,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """With `wait`, answers when something has changed (from the state of `If-None-Match`, or else from now), or after
     so many seconds; a finished coloring answers at once."""
@@ -156,9 +148,9 @@ async def get_coloring_content(
     request: Request,
     services: ServicesDep,
     viewer: ViewerDep,
-    range_header: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
-    if_range: Annotated[str | None, Header(description="Send the range only if the ETag is still this.")] = None,
-    if_none_match: Annotated[str | None, Header(description="304 if the ETag is this.")] = None,
+    range_header: Range = None,
+    if_range: IfRange = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """A PNG at the size of the picture that was sent."""
     record = await to_thread.run_sync(partial(services.repository.get_coloring, coloring_id, viewer=viewer))

@@ -4,9 +4,9 @@ from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from service.dependencies import ServicesDep, ViewerDep
+from service.dependencies import IfNoneMatch, IfRange, Range, ServicesDep, ViewerDep
 from service.file_answer import FILE_RESPONSES, answer_file
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -34,9 +34,9 @@ async def get_content(
     variant: Annotated[
         str, Query(description="`video`, `comparison`, `preview`, `frames`, `report` or `report_json`.")
     ] = "video",
-    range_header: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
-    if_range: Annotated[str | None, Header(description="Send the range only if the ETag is still this.")] = None,
-    if_none_match: Annotated[str | None, Header(description="304 if the ETag is this.")] = None,
+    range_header: Range = None,
+    if_range: IfRange = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """The color video, or another variant that the job made; `variants` in the job lists them.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import structlog
 from anyio import to_thread
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from jobs.cancellation import cancel_job, delete_job
 from jobs.cursor import CURSOR_PATTERN
@@ -34,7 +34,7 @@ from jobs.options import JobOptions
 from jobs.record import Job, Status
 from jobs.record_reader import JobPage
 from jobs.retrying import retry_job
-from service.dependencies import RepositoryDep, ServicesDep, ViewerDep
+from service.dependencies import IdempotencyKey, IfNoneMatch, RepositoryDep, ServicesDep, ViewerDep, Wait
 from service.examples import CANCELED_JOB_CONTENT, JOB_CONTENT, JOB_PAGE_CONTENT
 from service.form import TO_COLOR
 from service.job_form import JOB_FORM
@@ -95,14 +95,7 @@ async def create_job(
     response: Response,
     services: ServicesDep,
     viewer: ViewerDep,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            description="A name that you choose, such as a UUID. The same submission with the same key makes no second "
-            "job: it is answered with the first, for a day.",
-            json_schema_extra={"pattern": "^[!-~]{1,255}$"},
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Job:
     """Send a monochrome video and one or more color frames of it; the parts may come in any order.
 
@@ -178,10 +171,8 @@ async def get_job(
     request: Request,
     services: ServicesDep,
     viewer: ViewerDep,
-    wait: Annotated[
-        float, Query(ge=0, le=30, description="Seconds to wait for a change, if the job is not finished.")
-    ] = 0,
-    if_none_match: Annotated[str | None, Header(description="304 if the job's ETag is this.")] = None,
+    wait: Wait = 0,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """With `wait`, answers when the job has changed (from the state of `If-None-Match`, or else from now), or after so
     many seconds; a finished job answers at once."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import structlog
 from anyio import to_thread
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi import Path as PathParameter
 
 from jobs.cancellation import cancel_job, delete_job
@@ -34,7 +34,7 @@ from jobs.identifiers import new_keyframes_id
 from jobs.record import Keyframe, Keyframes
 from jobs.store import RemoteFile
 from service.conditions import matches
-from service.dependencies import ServicesDep, ViewerDep
+from service.dependencies import IdempotencyKey, IfNoneMatch, IfRange, Range, ServicesDep, ViewerDep, Wait
 from service.file_answer import (
     BYTES,
     FILE_RESPONSES,
@@ -113,14 +113,7 @@ async def create_keyframes(
     response: Response,
     services: ServicesDep,
     viewer: ViewerDep,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            description="A name that you choose, such as a UUID. The same submission with the same key makes no second "
-            "search: it is answered with the first, for a day.",
-            json_schema_extra={"pattern": "^[!-~]{1,255}$"},
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Keyframes:
     """Send a monochrome video. Of each of its shots one frame is chosen: sharp, like the rest of the shot, near its
     start.
@@ -172,8 +165,8 @@ async def get_keyframes(
     request: Request,
     services: ServicesDep,
     viewer: ViewerDep,
-    wait: Annotated[float, Query(ge=0, le=30, description="Seconds to wait for a change, if it is not finished.")] = 0,
-    if_none_match: Annotated[str | None, Header(description="304 if the ETag is this.")] = None,
+    wait: Wait = 0,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """With `wait`, answers when something has changed (from the state of `If-None-Match`, or else from now), or after
     so many seconds; a finished search answers at once."""
@@ -200,9 +193,9 @@ async def get_keyframes_content(
     request: Request,
     services: ServicesDep,
     viewer: ViewerDep,
-    range_header: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
-    if_range: Annotated[str | None, Header(description="Send the range only if the ETag is still this.")] = None,
-    if_none_match: Annotated[str | None, Header(description="304 if the ETag is this.")] = None,
+    range_header: Range = None,
+    if_range: IfRange = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """A zip of all pictures, named by shot and frame, and of `keyframes.json`, which says what each of them is."""
     record = await to_thread.run_sync(partial(services.repository.get_keyframes, keyframes_id, viewer=viewer))
@@ -223,7 +216,7 @@ def get_picture(
     frame: Annotated[int, PathParameter(ge=0, description="Number of the frame in the video, from 0.")],
     services: ServicesDep,
     viewer: ViewerDep,
-    if_none_match: Annotated[str | None, Header(description="304 if the ETag is this.")] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """The picture as a PNG; `keyframes` lists which frames there are."""
     record = services.repository.get_keyframes(keyframes_id, viewer=viewer)

@@ -2,15 +2,14 @@
 
 import hashlib
 from importlib.resources import files
-from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
 from jobs.errors import NotFound, StoreAway
 from service.conditions import matches
-from service.dependencies import Services, ServicesDep
+from service.dependencies import IfNoneMatch, Services, ServicesDep
 from service.page import CONTENT_SECURITY_POLICY
 from service.reference_page import reference_page
 
@@ -42,8 +41,6 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
-
-IfNoneMatch = Annotated[str | None, Header()]
 
 
 @router.get("/")
