@@ -9,30 +9,22 @@ from fastapi import APIRouter, Request, Response
 
 from jobs.cancellation import delete_job
 from jobs.errors import (
-    IdempotencyKeyInUse,
-    IdempotencyKeyReused,
     InvalidRequest,
     JobExpired,
     JobNotFound,
-    PayloadTooLarge,
-    QueueFull,
-    StoreFull,
     StoreUnavailable,
-    TooManyJobs,
     TooManyReferences,
     Unauthorized,
-    UnsupportedMediaType,
-    UploadIncomplete,
 )
 from jobs.identifiers import new_coloring_id
 from jobs.record import Coloring
+from service.accepted import ACCEPTED_HEADERS, SUBMISSION_PROBLEMS, accept
 from service.coloring_form import COLORING_CONTENT, COLORING_FORM
 from service.dependencies import IdempotencyKey, IfNoneMatch, IfRange, Range, ServicesDep, ViewerDep, Wait
 from service.file_answer import FILE_RESPONSES, answer_file
 from service.form import BY_STROKES
-from service.looking import POLL_SECONDS, answer_look
+from service.looking import answer_look
 from service.problems import describe_problems
-from service.rate_limit import RATE_LIMIT_HEADERS
 from service.submitting import submit
 
 log = structlog.stdlib.get_logger("retint.api")
@@ -50,28 +42,9 @@ router = APIRouter(prefix="/v1/colorings", tags=["colorings"])
     responses={
         202: {
             "content": COLORING_CONTENT,
-            "headers": {
-                "Location": {"schema": {"type": "string"}, "description": "Where the coloring is."},
-                "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until a look is worth it."},
-                **RATE_LIMIT_HEADERS,
-            },
+            "headers": ACCEPTED_HEADERS,
         },
-        **describe_problems(
-            Unauthorized,
-            InvalidRequest,
-            TooManyReferences,
-            UnsupportedMediaType,
-            PayloadTooLarge,
-            UploadIncomplete,
-            IdempotencyKeyInUse,
-            IdempotencyKeyReused,
-            JobNotFound,
-            JobExpired,
-            TooManyJobs,
-            QueueFull,
-            StoreFull,
-            StoreUnavailable,
-        ),
+        **describe_problems(*SUBMISSION_PROBLEMS, TooManyReferences),
     },
 )
 async def create_coloring(
@@ -101,10 +74,7 @@ async def create_coloring(
     record = submitted.record
     if record.id == record_id:
         log.info("coloring_created", job_id=record_id)
-    response.headers["Location"] = str(request.url_for("get_coloring", coloring_id=record.id).path)
-    response.headers["Retry-After"] = str(POLL_SECONDS)
-    response.headers.update(submitted.headers)
-    return record
+    return accept(response, submitted, location=request.url_for("get_coloring", coloring_id=record.id))
 
 
 @router.get(

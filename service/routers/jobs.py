@@ -11,22 +11,16 @@ from fastapi import APIRouter, Query, Request, Response
 from jobs.cancellation import cancel_job, delete_job
 from jobs.cursor import CURSOR_PATTERN
 from jobs.errors import (
-    IdempotencyKeyInUse,
-    IdempotencyKeyReused,
     InvalidRequest,
     JobAlreadyFinished,
     JobExpired,
     JobNotFailed,
     JobNotFound,
-    PayloadTooLarge,
     QueueFull,
-    StoreFull,
     StoreUnavailable,
     TooManyJobs,
     TooManyReferences,
     Unauthorized,
-    UnsupportedMediaType,
-    UploadIncomplete,
     UploadUnfinished,
 )
 from jobs.identifiers import new_job_id
@@ -34,14 +28,14 @@ from jobs.options import JobOptions
 from jobs.record import Job, Status
 from jobs.record_reader import JobPage
 from jobs.retrying import retry_job
+from service.accepted import ACCEPTED_HEADERS, SUBMISSION_PROBLEMS, accept
 from service.dependencies import IdempotencyKey, IfNoneMatch, RepositoryDep, ServicesDep, ViewerDep, Wait
 from service.examples import CANCELED_JOB_CONTENT, JOB_CONTENT, JOB_PAGE_CONTENT
 from service.form import TO_COLOR
 from service.job_form import JOB_FORM
-from service.looking import POLL_SECONDS, answer_look
+from service.looking import answer_look
 from service.model_catalog import require_weights
 from service.problems import describe_problems
-from service.rate_limit import RATE_LIMIT_HEADERS
 from service.reusing import require_reuse_for_omissions
 from service.submitting import submit
 from service.webhook_target import require_callable_webhook
@@ -61,33 +55,9 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
     responses={
         202: {
             "content": JOB_CONTENT,
-            "headers": {
-                "Location": {"schema": {"type": "string"}, "description": "Where the job is."},
-                "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until a look is worth it."},
-                **RATE_LIMIT_HEADERS,
-                "Idempotency-Replayed": {
-                    "schema": {"const": "true"},
-                    "description": "Where the key has made this job before.",
-                },
-            },
+            "headers": ACCEPTED_HEADERS,
         },
-        **describe_problems(
-            Unauthorized,
-            InvalidRequest,
-            TooManyReferences,
-            UnsupportedMediaType,
-            PayloadTooLarge,
-            UploadIncomplete,
-            UploadUnfinished,
-            IdempotencyKeyInUse,
-            IdempotencyKeyReused,
-            JobNotFound,
-            JobExpired,
-            TooManyJobs,
-            QueueFull,
-            StoreFull,
-            StoreUnavailable,
-        ),
+        **describe_problems(*SUBMISSION_PROBLEMS, TooManyReferences, UploadUnfinished),
     },
 )
 async def create_job(
@@ -125,10 +95,7 @@ async def create_job(
     job = submitted.record
     if job.id == job_id:
         log.info("job_created", job_id=job_id, model=job.options.model)
-    response.headers["Location"] = str(request.url_for("get_job", job_id=job.id).path)
-    response.headers["Retry-After"] = str(POLL_SECONDS)
-    response.headers.update(submitted.headers)
-    return job
+    return accept(response, submitted, location=request.url_for("get_job", job_id=job.id))
 
 
 @router.get(

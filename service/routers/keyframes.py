@@ -12,27 +12,20 @@ from fastapi import Path as PathParameter
 
 from jobs.cancellation import cancel_job, delete_job
 from jobs.errors import (
-    IdempotencyKeyInUse,
-    IdempotencyKeyReused,
     InvalidRequest,
     JobAlreadyFinished,
     JobExpired,
     JobNotFinished,
     JobNotFound,
-    PayloadTooLarge,
-    QueueFull,
-    StoreFull,
     StoreUnavailable,
-    TooManyJobs,
     Unauthorized,
-    UnsupportedMediaType,
-    UploadIncomplete,
     UploadUnfinished,
     VariantNotFound,
 )
 from jobs.identifiers import new_keyframes_id
 from jobs.record import Keyframe, Keyframes
 from jobs.store import RemoteFile
+from service.accepted import ACCEPTED_HEADERS, SUBMISSION_PROBLEMS, accept
 from service.conditions import matches
 from service.dependencies import IdempotencyKey, IfNoneMatch, IfRange, Range, ServicesDep, ViewerDep, Wait
 from service.file_answer import (
@@ -45,9 +38,8 @@ from service.file_answer import (
 )
 from service.form import FOR_KEYFRAMES
 from service.keyframes_description import CANCELED_KEYFRAMES_CONTENT, KEYFRAMES_CONTENT, KEYFRAMES_FORM
-from service.looking import POLL_SECONDS, answer_look
+from service.looking import answer_look
 from service.problems import describe_problems
-from service.rate_limit import RATE_LIMIT_HEADERS
 from service.submitting import submit
 
 log = structlog.stdlib.get_logger("retint.api")
@@ -80,32 +72,9 @@ PICTURE: dict[int | str, dict[str, Any]] = {
     responses={
         202: {
             "content": KEYFRAMES_CONTENT,
-            "headers": {
-                "Location": {"schema": {"type": "string"}, "description": "Where the keyframes will be."},
-                "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until a look is worth it."},
-                **RATE_LIMIT_HEADERS,
-                "Idempotency-Replayed": {
-                    "schema": {"const": "true"},
-                    "description": "Where the key has made these before.",
-                },
-            },
+            "headers": ACCEPTED_HEADERS,
         },
-        **describe_problems(
-            Unauthorized,
-            InvalidRequest,
-            UnsupportedMediaType,
-            PayloadTooLarge,
-            UploadIncomplete,
-            UploadUnfinished,
-            IdempotencyKeyInUse,
-            IdempotencyKeyReused,
-            JobNotFound,
-            JobExpired,
-            TooManyJobs,
-            QueueFull,
-            StoreFull,
-            StoreUnavailable,
-        ),
+        **describe_problems(*SUBMISSION_PROBLEMS, UploadUnfinished),
     },
 )
 async def create_keyframes(
@@ -139,10 +108,7 @@ async def create_keyframes(
     record = submitted.record
     if record.id == record_id:
         log.info("keyframes_created", job_id=record_id)
-    response.headers["Location"] = str(request.url_for("get_keyframes", keyframes_id=record.id).path)
-    response.headers["Retry-After"] = str(POLL_SECONDS)
-    response.headers.update(submitted.headers)
-    return record
+    return accept(response, submitted, location=request.url_for("get_keyframes", keyframes_id=record.id))
 
 
 @router.get(

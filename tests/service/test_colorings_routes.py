@@ -61,6 +61,20 @@ async def test_what_is_no_picture_is_refused(client: httpx.AsyncClient) -> None:
     assert_problem(response, 415, "unsupported_media_type")
 
 
+async def test_the_same_coloring_with_the_same_key_is_told_as_described(
+    app: FastAPI, client: httpx.AsyncClient
+) -> None:
+    first, again = [
+        await client.post("/v1/colorings", files=[PICTURE, STROKES], headers={"Idempotency-Key": "one"})
+        for _ in range(2)
+    ]
+    assert again.json()["id"] == first.json()["id"]
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    described = app.openapi()["paths"]["/v1/colorings"]["post"]["responses"]["202"]["headers"]
+    assert described.keys() >= {"Location", "Retry-After", "RateLimit", "RateLimit-Policy", "Idempotency-Replayed"}
+
+
 async def test_a_deleted_coloring_is_gone(client: httpx.AsyncClient, services: Services) -> None:
     coloring = await made(client)
     assert (await client.delete(f"/v1/colorings/{coloring}")).status_code == 204
