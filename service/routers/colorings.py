@@ -113,6 +113,13 @@ async def get_coloring(
     response_class=Response,
     responses=FILE_RESPONSES,
 )
+@router.head(
+    "/{coloring_id}/content",
+    operation_id="head_coloring_content",
+    summary="Look at the picture without downloading it",
+    response_class=Response,
+    responses=FILE_RESPONSES,
+)
 async def get_coloring_content(
     coloring_id: str,
     request: Request,

@@ -1,9 +1,12 @@
 """`/v1/colorings`, up to the worker."""
 
+import hashlib
+
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from jobs.record import Progress, Variant
 from service.dependencies import Services, get_viewer
 from tests.service.http_checks import assert_problem, job_files, pointers
 
@@ -18,6 +21,22 @@ async def made(client: httpx.AsyncClient) -> str:
     assert response.status_code == 202, response.text
     assert response.headers["location"] == f"/v1/colorings/{response.json()['id']}"
     return str(response.json()["id"])
+
+
+def finish(services: Services, coloring: str, content: bytes) -> None:
+    """Does what a worker does."""
+    assert services.repository.claim(coloring, "e1")
+    picture = services.store.open_execution(coloring, "e1") / "picture.png"
+    picture.write_bytes(content)
+    services.store.publish(coloring, "e1", [picture])
+    variant = Variant(
+        name="picture",
+        media_type="image/png",
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        href=f"/v1/colorings/{coloring}/content",
+    )
+    assert services.repository.finish(coloring, "e1", variants=[variant], progress=Progress(fraction=1))
 
 
 async def test_a_coloring_waits_before_all_jobs(client: httpx.AsyncClient, services: Services) -> None:
@@ -73,6 +92,20 @@ async def test_the_same_coloring_with_the_same_key_is_told_as_described(
     assert again.headers["idempotency-replayed"] == "true"
     described = app.openapi()["paths"]["/v1/colorings"]["post"]["responses"]["202"]["headers"]
     assert described.keys() >= {"Location", "Retry-After", "RateLimit", "RateLimit-Policy", "Idempotency-Replayed"}
+
+
+async def test_the_picture_can_be_looked_at_without_downloading_it(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    coloring = await made(client)
+    address = f"/v1/colorings/{coloring}/content"
+    assert (await client.head(address)).status_code == 409
+    finish(services, coloring, b"colored")
+    whole, head = await client.get(address), await client.head(address)
+    assert (whole.status_code, whole.content) == (200, b"colored")
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("content-type", "content-length", "content-disposition", "etag"):
+        assert head.headers[name] == whole.headers[name]
 
 
 async def test_a_deleted_coloring_is_gone(client: httpx.AsyncClient, services: Services) -> None:

@@ -40,6 +40,7 @@ CALLS = {
     ("get", "/v1/colorings/{coloring_id}"): "get_coloring",
     ("delete", "/v1/colorings/{coloring_id}"): "delete_coloring",
     ("get", "/v1/colorings/{coloring_id}/content"): "get_coloring_content",
+    ("head", "/v1/colorings/{coloring_id}/content"): "head_coloring_content",
     ("get", "/v1/models"): "list_models",
     ("options", "/v1/uploads"): "discover_uploads",
     ("post", "/v1/uploads"): "create_upload",
