@@ -13,21 +13,16 @@ from jobs.errors import (
     UnsupportedMediaType,
 )
 from jobs.options import JobOptions
-from jobs.repository import JobRepository
-from jobs.resumable import ResumableUploads
 from jobs.settings import Settings
 from jobs.store import InputKind, InputWriter, Store
 from service.disk_space import DiskSpace
 from service.file_name import shown_name
 from service.fingerprint import Fingerprint
 from service.form import Form, Options
-from service.kept_video import take_kept_video
 from service.multipart import Event, MultipartReader, PartData, PartEnded, PartStarted
 from service.options_part import parse_options, require_uploaded
 from service.problems import json_pointer
-from service.reusing import POINTER as REUSE_POINTER
-from service.reusing import kept_references, share_references
-from service.uploaded_video import take_uploaded_video
+from service.stored_inputs import StoredInputs
 from service.video_part import VIDEO_PARTS
 
 MAX_FIELD_BYTES = {"options": 256 * 1024, "video_upload": 64, "video_of": 64}
@@ -78,9 +73,7 @@ class Intake(Generic[Options]):
         store: Store,
         job_id: str,
         settings: Settings,
-        uploads: ResumableUploads,
-        repository: JobRepository,
-        viewer: str | None,
+        stored: StoredInputs,
         check_options: Callable[[Options], None],
         keep: bool = True,
         fingerprint: Fingerprint | None = None,
@@ -94,9 +87,7 @@ class Intake(Generic[Options]):
         self._store = store
         self._job_id = job_id
         self._settings = settings
-        self._uploads = uploads
-        self._repository = repository
-        self._viewer = viewer
+        self._stored = stored
         self._space = DiskSpace(store, min_free_bytes=settings.min_free_bytes, kept="Nothing was kept.")
         self._check_options = check_options
         self._received = 0
@@ -296,29 +287,14 @@ class Intake(Generic[Options]):
         if self._fingerprint is not None:
             self._fingerprint.begin("video", video_id)
         self._video_name = video_id
-        if not self._keep:
-            return
-        with self._space.full_is_told():
-            if part == "video_of":
-                take_kept_video(
-                    video_id,
-                    repository=self._repository,
-                    viewer=self._viewer,
-                    store=self._store,
-                    job_id=self._job_id,
-                )
-            else:
-                self._video_name = take_uploaded_video(
-                    video_id,
-                    uploads=self._uploads,
-                    viewer=self._viewer,
-                    job_id=self._job_id,
-                )
+        if self._keep:
+            with self._space.full_is_told():
+                self._video_name = self._stored.take_video(part, video_id)
 
     def _take_from_earlier_job(self, options: JobOptions, reuse: str) -> None:
         """What the job in `reuse` has and was not sent: the options that name it may come last."""
         sent = tuple(self._reference_names)
-        kept = kept_references(options, sent, repository=self._repository, viewer=self._viewer)
+        kept = self._stored.kept_references(options, sent)
         if len(sent) + len(kept) > self._settings.max_references:
             raise TooManyReferences(
                 f"With those of {reuse} the job has {len(sent) + len(kept)} references, more than "
@@ -329,16 +305,7 @@ class Intake(Generic[Options]):
         with self._lock:
             if not self._discarded:
                 with self._space.full_is_told():
-                    if self._video_name is None:
-                        take_kept_video(
-                            reuse,
-                            repository=self._repository,
-                            viewer=self._viewer,
-                            store=self._store,
-                            job_id=self._job_id,
-                            pointer=REUSE_POINTER,
-                        )
-                    share_references(kept, of=reuse, store=self._store, with_job=self._job_id, behind=len(sent))
+                    self._stored.reuse(reuse, kept, behind=len(sent), with_video=self._video_name is None)
         self._video_name = self._video_name or reuse
         self._reference_names += [reference.name for reference in kept]
 

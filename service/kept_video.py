@@ -15,7 +15,7 @@ def take_kept_video(
     viewer: str | None,
     store: Store,
     job_id: str,
-    pointer: str = POINTER,
+    pointer: str,
 ) -> None:
     """Make the video of the record `record_id` that of `job_id` too, whose folder is there; `pointer`
     leads to where the request names it.

@@ -26,6 +26,7 @@ from service.form import Form, Options
 from service.intake import Upload
 from service.problems import request_id_of
 from service.rate_limit import rate_limit_headers
+from service.stored_inputs import StoredInputs
 from service.tracing import traceparent_of
 from service.uploads import receive_upload
 
@@ -66,6 +67,13 @@ async def submit(
         TooManyJobs, QueueFull, IdempotencyKeyInUse, IdempotencyKeyReused, and all that `receive_upload` raises: with
             nothing left in the store, and the idempotency key free again.
     """
+    stored = StoredInputs(
+        store=services.store,
+        uploads=services.resumable,
+        repository=services.repository,
+        viewer=viewer,
+        job_id=record_id,
+    )
     receive = partial(
         receive_upload,
         request,
@@ -73,9 +81,7 @@ async def submit(
         store=services.store,
         job_id=record_id,
         settings=services.settings,
-        uploads=services.resumable,
-        repository=services.repository,
-        viewer=viewer,
+        stored=stored,
         check_options=check_options,
     )
     async with _held(services, idempotency_key, owner=viewer or "", record_id=record_id) as held:

@@ -11,8 +11,6 @@ import anyio
 from anyio import to_thread
 from starlette.requests import Request
 
-from jobs.repository import JobRepository
-from jobs.resumable import ResumableUploads
 from jobs.settings import Settings
 from jobs.store import Store
 from service.body import declared_length, pump
@@ -20,6 +18,7 @@ from service.fingerprint import Fingerprint
 from service.form import Form, Options
 from service.intake import Intake, Upload, too_large
 from service.multipart import boundary_of
+from service.stored_inputs import StoredInputs
 
 
 class UploadsUnderWay:
@@ -53,9 +52,7 @@ async def receive_upload(
     store: Store,
     job_id: str,
     settings: Settings,
-    uploads: ResumableUploads,
-    repository: JobRepository,
-    viewer: str | None,
+    stored: StoredInputs,
     check_options: Callable[[Options], None],
     keep: bool = True,
     fingerprint: Fingerprint | None = None,
@@ -79,9 +76,7 @@ async def receive_upload(
         store=store,
         job_id=job_id,
         settings=settings,
-        uploads=uploads,
-        repository=repository,
-        viewer=viewer,
+        stored=stored,
         check_options=check_options,
         keep=keep,
         fingerprint=fingerprint,

@@ -1,0 +1,61 @@
+"""What is here already of a submission's input: a finished upload, or what an earlier job has kept."""
+
+from collections.abc import Sequence
+
+from jobs.options import JobOptions
+from jobs.repository import JobRepository
+from jobs.resumable import ResumableUploads
+from jobs.store import Store
+from service.kept_video import POINTER as VIDEO_POINTER
+from service.kept_video import take_kept_video
+from service.reusing import POINTER as REUSE_POINTER
+from service.reusing import KeptReference, kept_references, share_references
+from service.uploaded_video import take_uploaded_video
+
+
+class StoredInputs:
+    """Makes what `viewer` has in the store the input of `job_id` too, whose folder is there."""
+
+    def __init__(
+        self, *, store: Store, uploads: ResumableUploads, repository: JobRepository, viewer: str | None, job_id: str
+    ) -> None:
+        self._store = store
+        self._uploads = uploads
+        self._repository = repository
+        self._viewer = viewer
+        self._job_id = job_id
+
+    def take_video(self, part: str, video_id: str) -> str:
+        """The video that the part `video_upload` or `video_of` names; returns its name.
+
+        Raises:
+            InvalidRequest, UploadUnfinished, OSError: see `take_uploaded_video` and `take_kept_video`.
+        """
+        if part == "video_of":
+            self._take_kept(video_id, pointer=VIDEO_POINTER)
+            return video_id
+        return take_uploaded_video(video_id, uploads=self._uploads, viewer=self._viewer, job_id=self._job_id)
+
+    def kept_references(self, options: JobOptions, sent: Sequence[str]) -> list[KeptReference]:
+        """See `service.reusing.kept_references`."""
+        return kept_references(options, sent, repository=self._repository, viewer=self._viewer)
+
+    def reuse(self, earlier: str, references: Sequence[KeptReference], *, behind: int, with_video: bool) -> None:
+        """Take `references` of the job `earlier`, behind the first `behind`, and its video where that was not sent.
+
+        Raises:
+            InvalidRequest, OSError: see `share_references` and `take_kept_video`.
+        """
+        if with_video:
+            self._take_kept(earlier, pointer=REUSE_POINTER)
+        share_references(references, of=earlier, store=self._store, with_job=self._job_id, behind=behind)
+
+    def _take_kept(self, record_id: str, *, pointer: str) -> None:
+        take_kept_video(
+            record_id,
+            repository=self._repository,
+            viewer=self._viewer,
+            store=self._store,
+            job_id=self._job_id,
+            pointer=pointer,
+        )
