@@ -30,8 +30,9 @@ from models.motion import Luma8, Plane, estimate_fine_flow, estimate_flow, warp
 from models.retint.colorizer import DESCRIPTION
 from models.retint.frames import eight_bit, half_luma
 from worker.clip_search import Clip, find_clips
-from worker.evaluation import EvaluationSettings, Scores, evaluate_clip, mean_scores
+from worker.evaluation import EvaluationSettings, evaluate_clip
 from worker.evaluation_clips import open_clip
+from worker.evaluation_results import Scores, mean_scores
 
 COMPARED = ("rgb_psnr_db", "ssim", "ab_psnr_db", "ciede2000", "cdc")
 

@@ -14,7 +14,7 @@ from cli.evaluate_paper import evaluate_paper
 if TYPE_CHECKING:
     from models.base import Colorizer
     from worker.clip_search import InputChoice
-    from worker.evaluation import ClipResult
+    from worker.evaluation_results import ClipResult
 
 
 def evaluate(

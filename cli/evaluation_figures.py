@@ -6,7 +6,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from worker.evaluation import ClipResult, Gain, Scores, SeedResult, mean_gains_db, mean_scores
+from worker.evaluation_results import ClipResult, Gain, Scores, SeedResult, mean_gains_db, mean_scores
 
 SCORES = (
     ("rgb_psnr_db", "PSNR", "{:.2f}"),

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from jobs.options import TuningOptions
-from worker.evaluation import Tuned
+from worker.evaluation_results import Tuned
 from worker.paper_tables import (
     ITERATIONS,
     OBJECTIVES,

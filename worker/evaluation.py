@@ -1,13 +1,12 @@
 """Measures colorizers on clips whose colors are known: untuned beside tuned, in one run."""
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self, TypeVar
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -24,90 +23,17 @@ from worker.canvas import Canvas
 from worker.clip_search import Clip
 from worker.coloring import restored_change
 from worker.evaluation_clips import OpenClip, open_clip
+from worker.evaluation_results import ClipResult, Scores, SeedResult, Tuned
 from worker.keyframe_choice import FrameMeasures, choose
-from worker.media.frames import LumaFrame, VideoInfo
 from worker.memory import peak_megabytes
 from worker.nearby import nearby_frames, read_together
-from worker.propagation import Anchor, ColoredFrame, Feed, FrameSource, ShotColors, color_shot, frames_to_feed
+from worker.propagation import Anchor, ColoredFrame, Feed, ShotColors, color_shot, frames_to_feed
 from worker.shot_tuning import tuning_settings
 from worker.signatures import SignatureFile
+from worker.stopwatch import Stopwatch, TimedSource
 
 _MOST_DB = 100.0
 """What a frame without any error counts as in a mean of PSNR."""
-
-Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Means over all frames but those of the references, on 8-bit RGB of the source's own size."""
-
-    rgb_psnr_db: float
-    ssim: float
-    ab_psnr_db: float
-    ciede2000: float
-    cdc: float
-    """Color distribution consistency of the result, references included; the nearer to the truth's the better."""
-    seconds_per_frame: float
-    """Of prediction alone, both ways where a frame is colored both ways: decoding, upsampling and measuring not
-    counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class SeedResult:
-    """One tuning, and the clip colored by what it made."""
-
-    seed: int
-    scores: Scores
-    tuning: TuningReport
-
-
-@dataclass(frozen=True, slots=True)
-class Tuned:
-    """A clip as it is colored after one tuning."""
-
-    scores: Scores
-    frames: int
-    """Measured: the references not counted."""
-    tuning: TuningReport | None
-    """None where it was off."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """PSNR of RGB in dB, tuned minus untuned, over the seeds."""
-
-    mean_db: float
-    lowest_db: float
-    highest_db: float
-
-    @classmethod
-    def of(cls, gains: list[float]) -> Self:
-        return cls(mean_db=sum(gains) / len(gains), lowest_db=min(gains), highest_db=max(gains))
-
-
-@dataclass(frozen=True, slots=True)
-class ClipResult:
-    clip: str
-    references: tuple[int, ...]
-    """Frames whose colors were given."""
-    frames: int
-    """Measured: the references not counted."""
-    untuned: Scores
-    seeds: tuple[SeedResult, ...]
-    """Empty where tuning is off."""
-    peak_memory_megabytes: float
-    """Of the whole process up to the end of this clip."""
-
-    @property
-    def tuned(self) -> Scores | None:
-        """The mean over the seeds."""
-        return mean_scores([seed.scores for seed in self.seeds]) if self.seeds else None
-
-    @property
-    def gains_db(self) -> list[float]:
-        """What tuning adds to the PSNR of RGB, seed by seed."""
-        return [seed.scores.rgb_psnr_db - self.untuned.rgb_psnr_db for seed in self.seeds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,69 +152,8 @@ def _keyframe(clip: OpenClip) -> int:
         return choose(look.shots[0], measures=measures, signatures=signatures).frame
 
 
-def mean_scores(scores: list[Scores]) -> Scores:
-    """The mean over clips, or over seeds."""
-    count = len(scores)
-    return Scores(
-        rgb_psnr_db=sum(s.rgb_psnr_db for s in scores) / count,
-        ssim=sum(s.ssim for s in scores) / count,
-        ab_psnr_db=sum(s.ab_psnr_db for s in scores) / count,
-        ciede2000=sum(s.ciede2000 for s in scores) / count,
-        cdc=sum(s.cdc for s in scores) / count,
-        seconds_per_frame=sum(s.seconds_per_frame for s in scores) / count,
-    )
-
-
-def mean_gains_db(results: list[ClipResult]) -> list[float]:
-    """What tuning adds to the PSNR of RGB, mean over the clips, seed by seed."""
-    return [sum(gains) / len(gains) for gains in zip(*(result.gains_db for result in results), strict=True)]
-
-
 def _shot(clip: OpenClip) -> ShotRange:
     return ShotRange(0, clip.frames - 1)
-
-
-@dataclass(slots=True)
-class _Stopwatch:
-    """Adds up the time spent inside of it, with `with`."""
-
-    seconds: float = 0.0
-    _started: float = 0.0
-
-    def __enter__(self) -> None:
-        self._started = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds += time.monotonic() - self._started
-
-    def timed(self, items: Iterator[Item]) -> Iterator[Item]:
-        """Yield `items`, counting how long each takes to come."""
-        while True:
-            with self:
-                item = next(items, None)
-            if item is None:
-                return
-            yield item
-
-
-@dataclass(frozen=True, slots=True)
-class _TimedSource:
-    """A source whose own time is known, so that it can be taken off that of prediction."""
-
-    source: FrameSource
-    canvas: Canvas
-    info: VideoInfo
-    watch: _Stopwatch = field(default_factory=_Stopwatch)
-
-    def frames(self, first: int = 0, last: int | None = None) -> Iterator[LumaFrame]:
-        return self.watch.timed(self.source.frames(first, last))
-
-    def reversed_frames(self, first: int = 0, last: int | None = None) -> Iterator[LumaFrame]:
-        return self.watch.timed(self.source.reversed_frames(first, last))
-
-    def luma(self, frame: LumaFrame) -> Tensor:
-        with self.watch:
-            return self.canvas.luma(frame, info=self.info)
 
 
 @dataclass(slots=True)
@@ -354,7 +219,7 @@ class _Run:
 
     def measure(self, colorizer: Colorizer) -> Scores:
         """Color the clip and compare."""
-        source = _TimedSource(self.clip.mono, self.canvas, self.clip.info)
+        source = TimedSource(self.clip.mono, self.canvas, self.clip.info)
         feed = Feed(
             source=source,
             colorizer=colorizer,
@@ -364,7 +229,7 @@ class _Run:
             spool_folder=self.scratch,
             before_frame=self.on_frame,
         )
-        watch, sums = _Stopwatch(), _Sums()
+        watch, sums = Stopwatch(), _Sums()
         colors = ShotColors(shot=_shot(self.clip), anchors=self.anchors, examples=())
         cdc = color_distribution_consistency(self._results(watch.timed(color_shot(colors, feed=feed)), sums=sums))
         return Scores(

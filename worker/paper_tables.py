@@ -10,7 +10,8 @@ from jobs.errors import ClipUnusable
 from jobs.options import ModelName, Objective, TuningOptions
 from models.base import Colorizer
 from worker.clip_search import Clip, find_clips
-from worker.evaluation import EvaluationSettings, Tuned, compare_tunings, frames_fed
+from worker.evaluation import EvaluationSettings, compare_tunings, frames_fed
+from worker.evaluation_results import Tuned
 
 Dataset = Literal["vid4", "set8"]
 DATASETS: tuple[Dataset, ...] = ("vid4", "set8")

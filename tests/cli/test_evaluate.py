@@ -25,7 +25,7 @@ from models.base import Example, Matrix, ModelDescription, Prediction, Reference
 from models.errors import DeviceUnavailable
 from models.retint.network import RetintNetwork
 from models.tuning import TuningReport
-from worker.evaluation import ClipResult, Scores, SeedResult
+from worker.evaluation_results import ClipResult, Scores, SeedResult
 
 
 class Gray:

@@ -21,8 +21,9 @@ from models.base import Example, Matrix, ModelDescription, Prediction, Reference
 from models.color import rgb_to_ycbcr
 from worker.canvas import Canvas
 from worker.clip_search import Clip, find_clips
-from worker.evaluation import EvaluationSettings, evaluate_clip, frames_fed, mean_gains_db, reference_frames
+from worker.evaluation import EvaluationSettings, evaluate_clip, frames_fed, reference_frames
 from worker.evaluation_clips import LumaOfColors, open_clip
+from worker.evaluation_results import mean_gains_db
 
 HEIGHT, WIDTH, COUNT = 32, 48, 5
 OFF = EvaluationSettings(tuning=TuningOptions(iterations=0))
