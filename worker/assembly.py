@@ -7,13 +7,13 @@ from pathlib import Path
 from jobs.options import VariantName
 from jobs.record import Phase
 from models.base import ModelDescription
+from worker.film import Film
 from worker.film_plan import FilmPlan
 from worker.journal import STILL_WIDTH, BeforeAfter, Journal, frames_to_show
 from worker.media.frames import Rgb
 from worker.media.stills import to_rgb, write_png
 from worker.memory import peak_megabytes
 from worker.notes import ColoringNotes, TuningNotes
-from worker.piece_work import Film
 from worker.pieces import Coloring, Tuning
 from worker.plan import named
 from worker.progress import Progress

@@ -10,12 +10,12 @@ from models.base import Colorizer, select_device
 from models.registry import describe, load
 from worker.assembly import assemble
 from worker.checkpoints import Checkpoints
+from worker.film import Film
 from worker.film_plan import PLAN_NAME, FilmPlan
 from worker.journal import Journal, video_facts
 from worker.notes import ColoringNotes, TuningNotes, keys_through, notes_name, read_notes
 from worker.observer import Observer
 from worker.outcome import HandOver, Outcome
-from worker.piece_work import Film
 from worker.pieces import Coloring, Piece
 from worker.planning import ANALYSIS_NAMES, fingerprint_of, kept_plan, plan_film
 from worker.progress import ANALYSIS_COST, Progress

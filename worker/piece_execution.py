@@ -25,7 +25,7 @@ from worker.threads import limit_threads
 from worker.workplace import Workplace, internal_failure, opened_input
 
 if TYPE_CHECKING:
-    from worker.piece_work import Film
+    from worker.film import Film
     from worker.pieces import Piece
 
 _OTHER_WEIGHTS = (
@@ -96,7 +96,7 @@ class _Execution:
 
     def _do(self) -> None:
         # Imported here: networks come with it.
-        from worker.piece_work import Film
+        from worker.film import Film
         from worker.planning import kept_plan
 
         settings, store = self._workplace.settings, self._workplace.store

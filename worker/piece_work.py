@@ -3,33 +3,22 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from jobs.record import Shot, TuningStepRecord, TuningUnderWay
-from models.base import Colorizer, Reference
+from models.base import Colorizer
 from models.tuning import TuningStep, tune
 from worker.canvas import Canvas
-from worker.checkpoints import Checkpoints
 from worker.coloring import FinishedFrame, Finisher
-from worker.film_plan import FilmPlan
+from worker.film import Film
 from worker.journal import Journal
-from worker.likeness import luma_tensor
-from worker.media.comparison import ComparisonOutput
-from worker.media.decode import VideoReader
-from worker.media.encode import VideoOutput
-from worker.media.frame_archive import FrameArchive
-from worker.media.probe import Examination
-from worker.media.stills import read_image
 from worker.media.tags import read_tags
 from worker.memory import is_out_of_memory, peak_megabytes
-from worker.nearby import nearby_frames, read_together
 from worker.notes import (
     ColoringNotes,
     TuningNotes,
@@ -41,14 +30,14 @@ from worker.notes import (
     write_notes,
 )
 from worker.on_demand import OnDemand
+from worker.piece_references import PieceReferences
 from worker.pieces import Coloring, Piece, Tuning
-from worker.plan import ShotPlan, shot_at
+from worker.plan import ShotPlan
 from worker.planning import tuning_that_fits
 from worker.progress import Meter
 from worker.propagation import Anchor, Carried, Feed, Neighbors, ShotColors, color_stretch
 from worker.shot_tuning import as_record, read_tuned, tuning_settings, write_tuned
 from worker.showing import frames_to_picture, picture_of
-from worker.task import ColorizationTask
 
 SMALLER = 0.7
 """Half of the pixels: what the working size is shrunk by where memory does not hold a piece."""
@@ -58,38 +47,6 @@ KEPT_REFERENCES = 4
 them at a time. All 64 that a job may have would be 0.4 GB at 720x576, and as many to read for every piece."""
 KEPT_LESSONS = 16
 """References held at once while they are tuned on; of more, no step comes back to one soon."""
-
-
-@dataclass(frozen=True, slots=True)
-class Film:
-    """A planned film, and where its parts are kept."""
-
-    task: ColorizationTask
-    plan: FilmPlan
-    checkpoints: Checkpoints
-
-    @property
-    def reader(self) -> VideoReader:
-        return VideoReader(
-            self.task.video, examination=Examination(info=self.plan.info, timeline=self.plan.timeline, warnings=())
-        )
-
-    @property
-    def output(self) -> VideoOutput:
-        plan, options = self.plan, self.task.options
-        return VideoOutput(source=self.task.video, info=plan.info, timeline=plan.timeline, output=options.output)
-
-    @property
-    def comparison(self) -> ComparisonOutput | None:
-        if "comparison" not in self.task.options.variants:
-            return None
-        return ComparisonOutput(source=self.task.video, info=self.plan.info, timeline=self.plan.timeline)
-
-    @property
-    def frame_archive(self) -> FrameArchive | None:
-        if "frames" not in self.task.options.variants:
-            return None
-        return FrameArchive(info=self.plan.info, timeline=self.plan.timeline)
 
 
 def do_piece(piece: Piece, film: Film, *, model: Colorizer, meter: Meter, scratch: Path) -> None:
@@ -153,6 +110,7 @@ class _Bench:
         self._canvas = Canvas.fit(
             self._info, description=model.description, working_size=working_size or film.task.options.working_size
         )
+        self._references = PieceReferences(film, self._canvas, self._reader, check=meter.check)
         self._started = time.monotonic()
         self._prefix = uuid4().hex[:12]
 
@@ -174,7 +132,7 @@ class _Bench:
         report = tune(
             colorizer,
             # Of many references only those that a step learns from are read.
-            OnDemand(work.references, lru_cache(KEPT_LESSONS)(self._lesson)),
+            OnDemand(work.references, lru_cache(KEPT_LESSONS)(self._references.lesson)),
             matrix=self._info.matrix,
             settings=tuning_settings(tuning_that_fits(self._film.task, self._canvas), self._model.description),
             on_step=partial(self._tuned_step, work, []),
@@ -197,15 +155,6 @@ class _Bench:
         shots = [shot.index for shot in self._plan.shots if shot.tuned_on == work.references]
         self._meter.learned(TuningUnderWay(shots=shots, curve=list(curve)))
         self._meter.tuned_step()
-
-    def _lesson(self, number: int) -> Reference:
-        """A reference as tuning learns from it: where it is a frame, with frames near it of its own shot."""
-        frame = self._plan.references[number].frame
-        if frame is None:
-            return self._example(number)
-        shot = shot_at(frame, self._plan.shots)
-        nearby = nearby_frames(frame, first=shot.first, last=shot.last)
-        return replace(self._reference(number), nearby=read_together(nearby, read=self._lumas))
 
     # Coloring
 
@@ -259,11 +208,11 @@ class _Bench:
 
     def colors(self, plan: ShotPlan) -> ShotColors:
         keep = lru_cache(KEPT_REFERENCES if self._model.description.propagates else None)
-        reference = keep(self._reference)
+        reference = keep(self._references.reference)
         return ShotColors(
             shot=plan.shot,
             anchors=tuple(Anchor(frame, partial(reference, number)) for frame, number in plan.anchors),
-            examples=OnDemand(plan.examples, keep(self._example)),
+            examples=OnDemand(plan.examples, keep(self._references.example)),
         )
 
     def feed(self, colorizer: Colorizer) -> Feed:
@@ -287,33 +236,6 @@ class _Bench:
         assert name is not None, "the piece before kept it"
         with self._film.checkpoints.fetch(name) as path, np.load(path) as stored:
             return Carried(torch.from_numpy(stored["chroma"]), float(stored["confidence"]))
-
-    # Pictures
-
-    def _reference(self, number: int) -> Reference:
-        """A reference as it is where it stands: with the video's own luma where it is a frame."""
-        planned = self._plan.references[number]
-        if planned.frame is None:
-            return self._example(number)
-        return Reference(rgb=self._picture(number), luma=self._luma(planned.frame), is_frame=True)
-
-    def _example(self, number: int) -> Reference:
-        rgb = self._picture(number)
-        return Reference(rgb=rgb, luma=luma_tensor(rgb, matrix=self._info.matrix), is_frame=False)
-
-    def _picture(self, number: int) -> Tensor:
-        with self._film.checkpoints.fetch(self._plan.references[number].picture) as path:
-            return self._canvas.rgb(read_image(path))
-
-    def _luma(self, frame: int) -> Tensor:
-        """[H, W]: luma of one frame of the video as the model is fed."""
-        [luma] = self._lumas(frame, frame)
-        return luma
-
-    def _lumas(self, first: int, last: int) -> Iterator[Tensor]:
-        for decoded in self._reader.frames(first, last):
-            self._meter.check()
-            yield self._canvas.luma(decoded, info=self._info)
 
     # Keeping
 

@@ -9,10 +9,11 @@ from models.registry import load
 from worker.assembly import assemble
 from worker.checkpoints import FolderCheckpoints
 from worker.failures import failures_for_users
+from worker.film import Film
 from worker.journal import Journal
 from worker.notes import read_notes
 from worker.observer import Observer
-from worker.piece_work import Film, do_piece
+from worker.piece_work import do_piece
 from worker.pieces import in_turn
 from worker.planning import plan_film
 from worker.progress import Progress
