@@ -78,7 +78,8 @@ class ShotTuning(StrictModel):
     iterations: int
     """Steps taken."""
     gain_db: float
-    """PSNR of ab on the held-out part of the reference, tuned minus untuned; never negative."""
+    """PSNR of ab on the held-out part of the reference, tuned minus untuned; with frames nearby the default model
+    measures it by way of a later frame and back. 0 where what was learned is not used; never negative."""
     seconds: float
     """Time that tuning took."""
     stopped_early: bool

@@ -54,7 +54,8 @@ class TuningStep:
 class ShotTuning:
     iterations: int
     gain_db: float
-    """PSNR of ab on the held-out part of the reference, tuned minus untuned; never negative."""
+    """PSNR of ab on the held-out part of the reference, tuned minus untuned; with frames nearby the default model
+    measures it by way of a later frame and back. 0 where what was learned is not used; never negative."""
     seconds: float
     stopped_early: bool
     curve: tuple[TuningStep, ...] = ()
