@@ -92,7 +92,11 @@ def fittings(picture: Rgb, *, info: VideoInfo) -> Iterator[Fitting]:
         yield Fitting(center_crop(picture, aspect=aspect), f"fitted from {found} to {wanted}, its middle cut out")
         if _LEAST_SHOWN < own_aspect / aspect < 1 / _LEAST_SHOWN:
             yield Fitting(
-                continued(picture, aspect=aspect),
+                surrounded(picture, aspect=aspect, border=cv2.BORDER_CONSTANT),
+                f"fitted from {found} to {wanted} as the picture between the frame's black bars",
+            )
+            yield Fitting(
+                surrounded(picture, aspect=aspect, border=cv2.BORDER_REPLICATE),
                 f"fitted from {found} to {wanted} as the middle of a frame, its edges continued",
                 guessed=True,
             )
@@ -128,14 +132,14 @@ def center_crop(picture: Rgb, *, aspect: float) -> Rgb:
     return picture[top : top + new_height, left : left + new_width]
 
 
-def continued(picture: Rgb, *, aspect: float) -> Rgb:
+def surrounded(picture: Rgb, *, aspect: float, border: int) -> Rgb:
     """`picture` in the middle of the smallest one around it whose width over height is `aspect`, to the pixel; what is
-    around it is as its edges are."""
+    around it is black or as its edges are, by OpenCV's kind of `border`."""
     height, width = picture.shape[:2]
     across = max(0, round(height * aspect) - width)
     down = max(0, round(width / aspect) - height)
     edges = (down // 2, down - down // 2, across // 2, across - across // 2)
-    return np.asarray(cv2.copyMakeBorder(picture, *edges, cv2.BORDER_REPLICATE), np.uint8)
+    return np.asarray(cv2.copyMakeBorder(picture, *edges, border), np.uint8)
 
 
 def alike(picture: Rgb, aspect: float) -> bool:

@@ -118,6 +118,22 @@ def test_the_middle_of_a_frame_stands_in_its_middle_and_the_rest_is_said_to_be_g
     assert warning.startswith(f"The reference 0.png ({size}) shows only the middle of frame 16 (96x64);")
 
 
+@pytest.mark.parametrize("placed", [True, False], ids=["placed", "found"])
+@pytest.mark.parametrize("bars", [(0, 12), (8, 0)], ids=["pillarbox", "letterbox"])
+def test_the_picture_between_the_bars_of_a_film_is_a_whole_reference(
+    make_film: Callable[..., Any], tmp_path: Path, bars: tuple[int, int], placed: bool
+) -> None:
+    film = make_film(scenes=TWO_SHOTS, bars=bars)
+    middle = film.pictures[16][bars[0] : 64 - bars[0], bars[1] : 96 - bars[1]]
+    options = (ReferenceOptions(name="0.png", frame=16),) if placed else ()
+    result = placement(film, tmp_path, middle, options=options)
+    [reference] = result.references
+    assert reference.frame == 16
+    assert (reference.record.note or "").endswith("as the picture between the frame's black bars")
+    assert (reference.picture == film.pictures[16]).all()
+    assert result.warnings == ()
+
+
 def test_a_picture_that_fits_in_no_way_is_a_warning(make_film: Callable[..., Any], tmp_path: Path) -> None:
     film = make_film(scenes=TWO_SHOTS)
     result = placement(film, tmp_path, film.pictures[14][:, 24:])
