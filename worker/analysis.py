@@ -103,7 +103,7 @@ def analyze(
         count += 1
         on_frame(count)
     if detector is not None:
-        cuts = _confirmed([*detector.cuts, *_middles(flat)], signatures, frames=count)
+        cuts = _confirmed([*detector.cuts, *_middles(flat, frames=count)], signatures, frames=count)
         return Analysis(shots=ranges(cuts, frames=count), warnings=())
     asked: Sequence[int] = () if isinstance(shots, str) else sorted(set(shots))
     beyond = [cut for cut in asked if not 0 < cut < count]
@@ -118,13 +118,15 @@ def ranges(cuts: Sequence[int], *, frames: int) -> tuple[ShotRange, ...]:
     return tuple(ShotRange(first, last) for first, last in zip(starts, ends, strict=True))
 
 
-def _middles(flat: Sequence[int]) -> list[int]:
-    """The middle frame of every run of `flat` ones, in which a film has faded away."""
+def _middles(flat: Sequence[int], *, frames: int) -> list[int]:
+    """The middle frame of every run of `flat` ones, in which a film has faded away; not of leader and tail, the runs at
+    its ends."""
     middles = []
     start = 0
     for index in range(1, len(flat) + 1):
         if index == len(flat) or flat[index] != flat[index - 1] + 1:
-            middles.append((flat[start] + flat[index - 1] + 1) // 2)
+            if flat[start] > 0 and flat[index - 1] < frames - 1:
+                middles.append((flat[start] + flat[index - 1] + 1) // 2)
             start = index
     return middles
 

@@ -103,6 +103,7 @@ def _look(task: KeyframesTask, reader: VideoReader, observer: Observer) -> Found
             on_frame=seen,
         )
         choices = [choose(shot, measures=measures, signatures=signatures) for shot in analysis.shots]
+    seen_something = any(not choice.blank for choice in choices)
     keyframes = [
         PickedFrame(
             shot=index,
@@ -113,6 +114,8 @@ def _look(task: KeyframesTask, reader: VideoReader, observer: Observer) -> Found
             name=picture_name(index, choice.frame),
         )
         for index, (shot, choice) in enumerate(zip(analysis.shots, choices, strict=True))
+        # Of leader there is nothing to color; a film that is all blank has its picture all the same.
+        if not (choice.blank and seen_something)
     ]
     blank = [shot for shot, choice in zip(analysis.shots, choices, strict=True) if choice.blank]
     return FoundKeyframes(

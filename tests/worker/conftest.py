@@ -213,7 +213,7 @@ def luma_of_picture(picture: NDArray[np.uint8], *, depth: int = 8) -> NDArray[An
 @pytest.fixture
 def make_film(tmp_path: Path) -> MakeFilm:
     """A function that writes a lossless film; `scenes` are pairs of a seed and a number of frames, one per shot, `bars`
-    the rows above and below and the columns on the left and right that are black."""
+    the rows above and below and the columns on the left and right that are black, `black` the first frames that are."""
 
     def make(
         name: str = "film.mkv",
@@ -225,6 +225,7 @@ def make_film(tmp_path: Path) -> MakeFilm:
         sound: bool = False,
         aspect: Fraction | None = None,
         bars: tuple[int, int] = (0, 0),
+        black: int = 0,
     ) -> MadeFilm:
         path = tmp_path / name
         pix_fmt = "yuv444p" if depth == 8 else "yuv444p10le"
@@ -243,6 +244,8 @@ def make_film(tmp_path: Path) -> MakeFilm:
                     picture = drawn_scene(seed, index, width=width, height=height)
                     inner = picture[bars[0] : height - bars[0], bars[1] : width - bars[1]]
                     picture = np.pad(inner, [(bars[0], bars[0]), (bars[1], bars[1]), (0, 0)])
+                    if len(pictures) < black:
+                        picture = np.zeros_like(picture)
                     luma = luma_of_picture(picture, depth=depth)
                     frame = av.VideoFrame(width, height, pix_fmt)
                     fill(frame.planes[0], luma)

@@ -183,6 +183,12 @@ def test_what_is_seen_again_right_behind_a_picture_of_something_else_is_one_shot
     assert found_cuts([*film[:30], *scene(2, frames), *film[30:]], tmp_path) == []
 
 
+def test_leader_and_tail_are_cut_off_and_not_in_two(tmp_path: Path) -> None:
+    black = [np.zeros((36, 64), np.float32)] * 50
+    assert found_cuts([*black, *scene(1, 40), *black], tmp_path) == [50, 90]
+    assert found_cuts(black, tmp_path) == []
+
+
 @pytest.mark.parametrize("frames", [8, 25])
 def test_a_fade_ends_a_shot_only_where_another_picture_follows(frames: int, tmp_path: Path) -> None:
     [cut] = found_cuts(faded([*scene(1, 60), *scene(2, 60)], frames), tmp_path)

@@ -203,6 +203,13 @@ def test_an_empty_shot_is_told(make_video: Callable[..., Any], tmp_path: Path) -
     assert found_in(make_video().path, tmp_path / "seen").warnings == []
 
 
+def test_leader_has_no_keyframe(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=((1, 12), (2, 14)), black=12)
+    found = found_in(film.path, tmp_path / "out")
+    assert [(one.shot, one.first_frame, one.last_frame) for one in found.keyframes] == [(1, 12, 25)]
+    assert found.warnings == ["Nothing is to be seen, and so to be colored, in the shots of the frames 0 to 11."]
+
+
 def test_that_the_end_of_the_film_may_be_missing_is_told(make_video: Callable[..., Any], tmp_path: Path) -> None:
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(make_video("long.mkv", width=16, height=16, frames=400, rate=2).path.read_bytes()[:-2200])
