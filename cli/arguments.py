@@ -27,6 +27,13 @@ def parse_reference(text: str) -> tuple[Path, int | None]:
     raise CommandError(f"{text}: what follows @ must be a frame number, counted from 0, as in {file}@240.")
 
 
+REFERENCE_HELP = (
+    "A colored frame; may be given again. @FRAME, counted from 0, says which one it is; without it, it is found by its "
+    "looks."
+)
+WORKING_SIZE_HELP = "Short side at which color is predicted, 64 to 2160; default: the model's own, 576 of retint."
+
+
 def check_files(
     videos: Sequence[Path], *, references: Sequence[Path] = (), targets: Sequence[Path] = (), force: bool = False
 ) -> None:

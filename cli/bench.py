@@ -58,7 +58,7 @@ def tuning(
             bar.update(f"{steps} iterations at {at[0]}x{at[1]}", fraction=step.step / steps)
 
         for time in tuning_times(colorizer, sizes=sizes, iterations=asked, on_step=show):
-            if time.note is not None:
+            if time.steps == 0:
                 raise CommandError(f"{model} could not be tuned at {time.size[0]}x{time.size[1]}: {time.note}")
             rows.append(
                 {
@@ -91,7 +91,11 @@ def _size(text: str) -> tuple[int, int]:
 def _markdown(rows: list[dict[str, Any]], *, title: str) -> str:
     steps = list(dict.fromkeys(row["iterations"] for row in rows))
     sizes = list(dict.fromkeys((row["height"], row["width"]) for row in rows))
-    head = ["size", *(f"{count} iterations" for count in steps), *(f"*published, {count}*" for count in steps)]
+    head = [
+        "size",
+        *(f"{count} {'iteration' if count == 1 else 'iterations'}" for count in steps),
+        *(f"*published, {count}*" for count in steps),
+    ]
     lines = [title, "", f"| {' | '.join(head)} |", "|---|" + "---:|" * (len(head) - 1)]
     for height, width in sizes:
         found = {row["iterations"]: row for row in rows if (row["height"], row["width"]) == (height, width)}

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.arguments import build_options, check_files, parse_reference, require_ending
+from cli.arguments import (
+    REFERENCE_HELP,
+    WORKING_SIZE_HELP,
+    build_options,
+    check_files,
+    parse_reference,
+    require_ending,
+)
 from cli.console import interruptible, say, tell, write_json
 from cli.placing import place, work_folder
 
@@ -21,7 +28,7 @@ def colorize(
     video: Annotated[Path, typer.Argument(help="The black-and-white video.")],
     reference: Annotated[
         list[str],
-        typer.Option("--reference", "-r", metavar="FILE[@FRAME]", help="A colored frame; may be given again."),
+        typer.Option("--reference", "-r", metavar="FILE[@FRAME]", help=REFERENCE_HELP),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The colored video: .mp4, .mkv or .mov.")],
     model: Annotated[str, typer.Option(help="`retint`, `deepremaster` or `exemplar`.")] = "retint",
@@ -31,7 +38,7 @@ def colorize(
     ] = None,
     quality: Annotated[int, typer.Option(help="H.264 CRF, 0 (lossless) to 51.")] = 18,
     codec: Annotated[str | None, typer.Option(help="`h264`, `ffv1` or `prores`; default: by container.")] = None,
-    working_size: Annotated[int | None, typer.Option(help="Short side at which color is predicted.")] = None,
+    working_size: Annotated[int | None, typer.Option(help=WORKING_SIZE_HELP)] = None,
     comparison: Annotated[Path | None, typer.Option(help="Also write a side-by-side video here: .mp4.")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write the report here: .html or .json.")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that exist.")] = False,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from cli.arguments import REFERENCE_HELP, WORKING_SIZE_HELP
 from cli.console import format_bytes, format_seconds, interruptible, say, tell, write_json, write_table
 from cli.errors import CommandError
 
@@ -24,6 +25,15 @@ STATUSES = ("queued", "processing", "succeeded", "failed", "canceled")
 StatusFilter = Annotated[str | None, typer.Option(help=f"Only those that are: {', '.join(STATUSES)}.")]
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
+ENDINGS = {
+    "video/mp4": ".mp4",
+    "video/x-matroska": ".mkv",
+    "video/quicktime": ".mov",
+    "text/html": ".html",
+    "application/json": ".json",
+    "application/zip": ".zip",
+}
+"""Of files, by the media type of what is in them."""
 UNSENT = "No job was made unless all was sent; `retint jobs list` shows it."
 
 
@@ -32,7 +42,7 @@ def submit(
     video: Annotated[Path, typer.Argument(help="The black-and-white video.")],
     reference: Annotated[
         list[str],
-        typer.Option("--reference", "-r", metavar="FILE[@FRAME]", help="A colored frame; may be given again."),
+        typer.Option("--reference", "-r", metavar="FILE[@FRAME]", help=REFERENCE_HELP),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Wait, and download the result here: .mp4, .mkv or .mov.")
@@ -41,7 +51,7 @@ def submit(
     tuning: Annotated[str, typer.Option(help="`off`, `fast`, `quality`, or a number of iterations.")] = "quality",
     quality: Annotated[int, typer.Option(help="H.264 CRF, 0 (lossless) to 51.")] = 18,
     codec: Annotated[str | None, typer.Option(help="`h264`, `ffv1` or `prores`; default: by container.")] = None,
-    working_size: Annotated[int | None, typer.Option(help="Short side at which color is predicted.")] = None,
+    working_size: Annotated[int | None, typer.Option(help=WORKING_SIZE_HELP)] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite OUT.")] = False,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
@@ -67,7 +77,9 @@ def submit(
             job = client.submit(
                 video,
                 paths,
-                options=options.model_dump(mode="json", exclude_unset=True, exclude_none=True),
+                options=options.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+                # What the page and `jobs list` call it, and what its downloads are named by.
+                | {"metadata": {"title": video.stem}},
                 on_upload=lambda done, total: bar.transferred("uploading", done=done, total=total),
             )
         _await_result(client, job, out=out, as_json=as_json)
@@ -144,10 +156,13 @@ def list_jobs(
         return
     write_table(
         [
-            [job.id, job.status, f"{job.progress.fraction:.0%}", f"{job.created_at:%Y-%m-%d %H:%M:%S}", _note(job)]
+            [
+                *(job.id, job.status, f"{job.progress.fraction:.0%}", f"{job.created_at:%Y-%m-%d %H:%M:%S}"),
+                *(_title(job), _note(job)),
+            ]
             for job in jobs
         ],
-        header=["JOB", "STATUS", "DONE", "CREATED", ""],
+        header=["JOB", "STATUS", "DONE", "CREATED", "FILM", ""],
     )
 
 
@@ -162,6 +177,8 @@ def show(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = False
         write_json(job.raw)
         return
     say(f"{job.id}  {job.status}{f', {job.phase}' if job.phase else ''}, {job.progress.fraction:.0%}")
+    if title := _title(job):
+        say(f"  film: {title}")
     if job.video is not None:
         sound = "with sound" if job.video.has_audio else "silent"
         say(f"  video: {job.video.width}x{job.video.height}, {job.video.frames} frames, {sound}")
@@ -208,12 +225,15 @@ def download(
     as_json: AsJson = False,
 ) -> None:
     """Fetch a result; a download that broke off is continued."""
-    from cli.arguments import check_files
+    from cli.arguments import check_files, require_ending
     from cli.progress_bar import ProgressBar
 
     check_files([], targets=[out], force=force)
     advice = "The same command goes on where it ended."
     with interruptible(advice), _client(server) as client, ProgressBar(enabled=not as_json) as bar:
+        for one in client.get(job_id).variants:
+            if one.name == variant and one.media_type in ENDINGS:
+                require_ending(out, endings=(ENDINGS[one.media_type],), option="--out")
         client.download(
             job_id,
             variant,
@@ -309,6 +329,11 @@ def _client(server: str) -> "Client":
 
     # The key is the client's own setting, not the server's: read where it is used.
     return Client(server, api_key=os.environ.get("RETINT_API_KEY"))
+
+
+def _title(job: "Job") -> str:
+    """What its sender calls the film, if anything."""
+    return str(job.raw.get("options", {}).get("metadata", {}).get("title", ""))
 
 
 def _note(job: "Job") -> str:

@@ -67,8 +67,8 @@ class Settings(BaseSettings):
     """Jobs that wait at once, of all keys together."""
     max_references: PositiveInt = 64
     """References per job at most."""
-    max_pixels: PositiveInt = 4096 * 2304
-    """Pixels per frame at most."""
+    max_pixels: PositiveInt = 4096 * 3112
+    """Pixels per frame at most: those of a full-aperture 4K film scan."""
     max_duration_seconds: Annotated[float, Field(gt=0)] = 4 * 3600
     """Longest video."""
     max_frames: PositiveInt = 500_000

@@ -24,6 +24,7 @@ from worker.clip_search import Clip
 from worker.coloring import restored_change
 from worker.evaluation_clips import OpenClip, open_clip
 from worker.evaluation_results import ClipResult, Scores, SeedResult, Tuned
+from worker.fitting import LEAST_CHROMA, chroma_reach
 from worker.keyframe_choice import FrameMeasures, choose
 from worker.memory import peak_megabytes
 from worker.nearby import nearby_frames, read_together
@@ -275,7 +276,10 @@ class _Run:
 
 
 def _reference(clip: OpenClip, canvas: Canvas, *, frame: int) -> Reference:
-    rgb = canvas.rgb(clip.reference_picture(frame))
+    picture = clip.reference_picture(frame)
+    if chroma_reach(picture) < LEAST_CHROMA:
+        raise ClipUnusable(f"{clip.name} has no colors to compare with: its frame {frame} is gray; give a color clip.")
+    rgb = canvas.rgb(picture)
     return Reference(rgb=rgb, luma=next(_lumas(clip, canvas, frame, frame)), is_frame=True)
 
 

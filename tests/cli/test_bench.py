@@ -40,7 +40,7 @@ def test_the_table_stands_beside_the_published_minutes(monkeypatch: pytest.Monke
     done = bench("--size", "64x70", "--iterations", 1, "--device", "cpu")
     title, _, head, _, row = done.stdout.strip().splitlines()
     assert title.startswith("Minutes of tuning, deepremaster, on ")
-    assert head == "| size | 1 iterations | *published, 1* |"
+    assert head == "| size | 1 iteration | *published, 1* |"
     assert row.startswith("| 64x70 | ")
     assert row.endswith(" | 0.53 |")
 

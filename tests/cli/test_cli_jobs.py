@@ -4,12 +4,14 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_server import Answer, FakeServer, Received, job_answer, json_answer, problem
 from typer.testing import CliRunner, Result
 from upload_server import UploadServer
 
+from cli.errors import CommandError
 from cli.main import app
 
 CONTENT = b"a colorized film"
@@ -53,6 +55,7 @@ def test_submit_uploads_and_prints_the_id(server: FakeServer, tmp_path: Path) ->
     assert options["references"] == [{"name": "frame.png", "frame": 7}]
     assert options["tuning"] == {"iterations": 12}
     assert options["output"] == {"quality": 20}
+    assert options["metadata"] == {"title": "film"}
 
 
 def test_submit_with_an_output_waits_and_downloads(server: FakeServer, tmp_path: Path) -> None:
@@ -77,13 +80,27 @@ def test_submit_with_an_output_waits_and_downloads(server: FakeServer, tmp_path:
 
 
 def test_list_is_a_table_or_json(server: FakeServer) -> None:
-    job = {"id": "job_1", "status": "processing", "phase": "tuning", "created_at": "2026-01-02T03:04:05Z"}
+    job: dict[str, Any] = {"id": "job_1", "status": "processing", "phase": "tuning"}
+    job["created_at"] = "2026-01-02T03:04:05Z"
+    job["options"] = {"metadata": {"title": "summer"}}
     server.answers = [json_answer({"data": [job], "has_more": False, "next": None})]
     assert retint(server, "list").stdout.splitlines() == [
-        "JOB    STATUS      DONE  CREATED",
-        "job_1  processing  0%    2026-01-02 03:04:05  tuning",
+        "JOB    STATUS      DONE  CREATED              FILM",
+        "job_1  processing  0%    2026-01-02 03:04:05  summer  tuning",
     ]
     assert json.loads(retint(server, "list", "--json").stdout) == [job]
+
+
+def test_show_names_the_film(server: FakeServer) -> None:
+    server.answers = [job_answer(options={"metadata": {"title": "summer"}})]
+    assert "  film: summer\n" in retint(server, "show", "job_1").stdout
+
+
+def test_a_download_is_not_written_under_the_name_of_another_format(server: FakeServer, tmp_path: Path) -> None:
+    server.answers = [job_answer(status="succeeded", variants=[VARIANT])]
+    with pytest.raises(CommandError, match=r"must end in \.mp4"):
+        retint(server, "download", "job_1", "-o", str(tmp_path / "film.mkv"))
+    assert len(server.received) == 1
 
 
 def test_show_says_what_went_wrong(server: FakeServer) -> None:

@@ -200,6 +200,11 @@ def test_what_is_no_clip_is_refused_with_a_sentence(tmp_path: Path) -> None:
     (broken / "001.png").write_bytes(b"")
     with pytest.raises(ClipUnusable, match=r"001\.png cannot be read as a picture"):
         evaluate_clip(find_clips([broken], source=None)[0], Still(), settings=OFF)
+    gray = write_pictures(tmp_path / "gray", count=3)
+    for path in gray.iterdir():
+        write_picture(path, np.repeat(picture(0)[..., :1], 3, axis=2))
+    with pytest.raises(ClipUnusable, match="gray has no colors to compare with: its frame 0 is gray"):
+        evaluate_clip(find_clips([gray], source=None)[0], Still(), settings=OFF)
     folder = write_pictures(tmp_path / "frames", count=1)
     with pytest.raises(ClipUnusable, match="--input"):
         find_clips([folder], source="gray")

@@ -25,7 +25,7 @@ from worker.media.stills import read_image
 from worker.task import Limits
 
 MEMORY_BYTES = 3 * 1024**3
-"""For one decoder: sixteen reference frames of 4096x2304 in 4:4:4 at 10 bits are 1 GB, a 100-megapixel picture of 16
+"""For one decoder: sixteen reference frames of 4096x3112 in 4:4:4 at 10 bits are 1.2 GB, a 100-megapixel picture of 16
 bits takes as much."""
 CPU_SECONDS = 600
 FRAMES_PER_CPU_SECOND = 5

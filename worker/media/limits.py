@@ -40,7 +40,7 @@ def refuse_frames(frames: int, limits: Limits) -> None:
     if frames > limits.max_frames:
         raise VideoTooLong(
             f"The video has at least {frames} frames; at most {limits.max_frames} are allowed. "
-            "Cut it into parts and colorize them one by one."
+            "Cut it into parts and colorize them one by one, or raise RETINT_MAX_FRAMES where retint runs."
         )
 
 
@@ -48,7 +48,7 @@ def _refuse_picture(width: int, height: int, limits: Limits) -> None:
     if width * height > limits.max_pixels:
         raise VideoTooLarge(
             f"The video's picture is {width}x{height}, {width * height} pixels; at most {limits.max_pixels} are "
-            "allowed. Scale the video down and use that."
+            "allowed. Scale the video down, or raise RETINT_MAX_PIXELS where retint runs."
         )
 
 
@@ -56,5 +56,6 @@ def _refuse_duration(seconds: float, limits: Limits) -> None:
     if seconds > limits.max_duration_seconds:
         raise VideoTooLong(
             f"The video is {seconds:.1f} seconds long; at most {limits.max_duration_seconds:.1f} are "
-            "allowed. Cut it into parts and colorize them one by one."
+            "allowed. Cut it into parts and colorize them one by one, or raise RETINT_MAX_DURATION_SECONDS where "
+            "retint runs."
         )
