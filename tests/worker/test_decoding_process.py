@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
+from swapped_profile import swapped_profile
 
 from jobs.errors import (
     Internal,
@@ -197,6 +199,8 @@ def test_pictures_are_those_of_this_process(tmp_path: Path, confined: DecodingPr
     path = tmp_path / "still.png"
     write_png(path, rgb)
     assert np.array_equal(read_image(path), rgb)
+    Image.fromarray(rgb).save(path, icc_profile=swapped_profile())
+    assert np.abs(read_image(path).astype(int) - rgb[..., [1, 0, 2]]).max() <= 1
     path.write_bytes(b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>")
     with pytest.raises(ReferenceUndecodable, match="not a picture that can be read"):
         read_image(path)

@@ -11,6 +11,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image, ImageCms
+from swapped_profile import swapped_profile
 
 from jobs.errors import ReferenceUndecodable, StorageFull
 from models.base import Matrix
@@ -120,6 +122,35 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     assert rgb.shape == (40, 20, 3)
     assert rgb[5, 10, 0] < 20
     assert rgb[35, 10, 0] > 235
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "tif", "webp"])
+def test_a_color_profile_is_converted(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"reference.{ending}"
+    colors = np.random.default_rng(3).integers(0, 256, (6, 8, 3), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
+    Image.fromarray(colors).save(path, quality=95)
+    plain = read_image(path)
+    Image.fromarray(colors).save(path, quality=95, icc_profile=swapped_profile())
+    assert np.abs(read_image(path).astype(int) - plain[..., [1, 0, 2]]).max() <= 1
+
+
+def test_profiles_that_change_nothing_or_cannot_be_used_leave_colors_as_they_are(tmp_path: Path) -> None:
+    colors = np.random.default_rng(3).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    for number, profile in enumerate((srgb, lab, b"no profile", swapped_profile()[:200])):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(colors).save(path, icc_profile=profile)
+        assert np.array_equal(read_image(path), colors)
+
+
+def test_strokes_keep_their_transparency_beside_a_profile(tmp_path: Path) -> None:
+    path = tmp_path / "strokes.png"
+    colors = np.random.default_rng(3).integers(0, 256, (24, 32, 4), dtype=np.uint8)
+    Image.fromarray(colors).save(path, icc_profile=swapped_profile())
+    read = read_image(path, transparent=True)
+    assert np.array_equal(read[..., 3], colors[..., 3])
+    assert np.abs(read[..., :3].astype(int) - colors[..., [1, 0, 2]]).max() <= 1
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tiff"])

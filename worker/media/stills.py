@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from jobs.errors import ReferenceUndecodable, StorageFull
 from models.color import dequantize_chroma, dequantize_luma, ycbcr_to_rgb
+from worker.media.color_profile import as_srgb
 from worker.media.decoder import current_decoder
 from worker.media.frames import Codes, Rgb, VideoInfo
 from worker.media.image_header import read_header
@@ -92,7 +93,8 @@ def read_image(path: Path, *, max_pixels: int = MAX_REFERENCE_PIXELS, transparen
     """Read a reference: PNG, JPEG, WebP, TIFF, BMP or GIF of one frame.
 
     The EXIF orientation is applied, transparency is dropped (`transparent`: it is the fourth channel, and what has none
-    is none that can be read), 16 bits are rounded to 8, gray becomes equal R', G', B'.
+    is none that can be read), 16 bits are rounded to 8, gray becomes equal R', G', B', and a color profile is converted
+    to sRGB.
 
     Raises:
         ReferenceUndecodable: no picture, cut off or damaged, an animation, or of more than `max_pixels`.
@@ -135,7 +137,7 @@ def read_image(path: Path, *, max_pixels: int = MAX_REFERENCE_PIXELS, transparen
             f"The reference {name} holds {bgr.dtype} samples; save it with 8 or 16 bits per channel."
         )
     if not transparent:
-        return np.ascontiguousarray(bgr[..., ::-1])
+        return as_srgb(np.ascontiguousarray(bgr[..., ::-1]), file=data)
     if bgr.ndim != 3 or bgr.shape[2] != 4:
         raise ReferenceUndecodable(f"The picture {name} has no transparency; save it as a PNG that has.")
-    return np.ascontiguousarray(bgr[..., [2, 1, 0, 3]])
+    return np.dstack([as_srgb(np.ascontiguousarray(bgr[..., 2::-1]), file=data), bgr[..., 3]])
