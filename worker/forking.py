@@ -258,8 +258,10 @@ class ForkingWorker(Worker):
             log.warning("redis_away", job_id=job.id, cause=str(error))
 
     def _register_again(self) -> None:
-        """A worker whose key ran out while Redis was away was taken off the list, and RQ would leave it off."""
-        if not self.connection.sismember(self.redis_workers_keys, self.key):
+        """A worker whose key ran out while Redis was away is off the list, or on it with a key that only tells of its
+        last beat; RQ would leave it so."""
+        known = self.connection.hexists(self.key, "hostname")
+        if not known or not self.connection.sismember(self.redis_workers_keys, self.key):
             self.connection.hset(self.key, mapping=cast("Any", self.serialize()))
             worker_registration.register(self)
 

@@ -95,3 +95,12 @@ def test_a_stop_that_came_as_an_execution_ended_does_not_hide_the_death_of_the_n
     worker.execute_job(job, worker.queues[0])
     job.refresh()
     assert (job.get_status(), job.retries_left) == ("queued", tries - 1)
+
+
+def test_a_worker_whose_key_ran_out_while_redis_was_away_is_found_on_its_machine_again(worker: ForkingWorker) -> None:
+    worker.register_birth()
+    queue = JobQueue(worker.connection, Settings())
+    assert queue.has_worker_on(worker.hostname)
+    worker.connection.delete(worker.key)
+    worker.heartbeat()
+    assert queue.has_worker_on(worker.hostname)
