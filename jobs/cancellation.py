@@ -7,7 +7,8 @@ from jobs.store import Store
 
 
 def cancel_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store: Store) -> None:
-    """Cancel the job (or search for keyframes), stop its execution and free its files; canceling twice is no error.
+    """Cancel the job (or search for keyframes), stop its execution and free what it has made, and its input too where
+    `keep_input` is false; canceling twice is no error.
 
     A running execution is killed at once by its worker, which removes the execution's folder; it also looks at the
     record itself, in case the word from the queue is lost.
@@ -17,12 +18,13 @@ def cancel_job(job_id: str, *, repository: JobRepository, queue: JobQueue, store
         JobAlreadyFinished: it has succeeded or failed.
     """
     canceled = repository.cancel(job_id)
-    status = repository.get_record(job_id).status
-    if not canceled and status != "canceled":
-        raise JobAlreadyFinished(f"{job_id} has already {status}. Delete it if you do not want its files.")
+    record = repository.get_record(job_id)
+    if not canceled and record.status != "canceled":
+        raise JobAlreadyFinished(f"{job_id} has already {record.status}. Delete it if you do not want its files.")
     queue.stop(job_id)
     repository.pieces.forget(job_id)
-    store.drop_input(job_id)
+    if not record.options.keep_input:
+        store.drop_input(job_id)
     store.drop_kept(job_id)
     store.drop_results(job_id)
 

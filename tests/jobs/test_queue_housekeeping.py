@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from jobs.cancellation import cancel_job, delete_job
 from jobs.errors import JobAlreadyFinished, JobExpired, JobNotFound, VariantNotFound, VideoUndecodable
 from jobs.folder_store import FolderStore
-from jobs.housekeeping import sweep, sweep_files
+from jobs.housekeeping import GRACE, sweep, sweep_files
 from jobs.options import JobOptions
 from jobs.pieces import PlannedWork
 from jobs.queue import JobQueue
@@ -78,18 +78,24 @@ def test_without_workers_none_are_counted(queue: JobQueue) -> None:
     assert queue.ping()
 
 
-def test_canceling_ends_the_job_and_frees_its_files(
-    repository: JobRepository, queue: JobQueue, store: FolderStore, make_job: MakeJob
+@pytest.mark.parametrize("keep", [True, False])
+def test_canceling_ends_the_job_and_frees_its_files_but_an_input_that_is_to_be_kept(
+    repository: JobRepository, queue: JobQueue, store: FolderStore, tmp_path: Path, keep: bool
 ) -> None:
-    job = make_job()
+    job = Job(id="job_1", status="queued", options=JobOptions(keep_input=keep), created_at=now())
+    repository.create(job)
     store.create(job.id)
     with store.open_input_writer(job.id, "video") as writer:
         writer.write(b"film")
+    (tmp_path / "half").write_bytes(b"half a film")
+    store.keep(job.id, "half", tmp_path / "half")
     queue.enqueue(job.id)
     for _ in range(2):
         cancel_job(job.id, repository=repository, queue=queue, store=store)
         assert repository.get(job.id).status == "canceled"
-    assert not store.input_video(job.id).exists()
+    sweep_files(repository, store, now() + 2 * GRACE)
+    assert store.input_video(job.id).exists() == keep
+    assert store.kept(job.id) == []
     assert queue.length() == 0
 
 

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import time
 from collections.abc import Callable
 
@@ -143,14 +144,16 @@ async def test_a_cursor_of_another_kind_is_refused(client: httpx.AsyncClient) ->
     assert_problem(await client.get("/v1/jobs?after=nonsense"), 422, "invalid_request")
 
 
-async def test_canceling_frees_the_files_and_may_be_repeated(
+async def test_a_canceled_job_may_be_canceled_again_and_its_film_be_used_for_another(
     client: httpx.AsyncClient, services: Services, job_id: str
 ) -> None:
     for _ in range(2):
         response = await client.post(f"/v1/jobs/{job_id}/cancel")
         assert (response.status_code, response.json()["status"]) == (200, "canceled")
     assert not services.queue.is_alive(job_id)
-    assert not services.store.input_video(job_id).exists()
+    options = json.dumps({"reuse": job_id, "tuning": "off"})
+    again = await client.post("/v1/jobs", files=[("options", (None, options.encode(), "application/json"))])
+    assert again.status_code == 202, again.text
 
 
 async def test_what_has_succeeded_or_failed_cannot_be_canceled(

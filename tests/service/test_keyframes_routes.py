@@ -171,7 +171,7 @@ async def test_a_search_can_be_canceled_until_it_has_ended(
         canceled = await client.post(f"/v1/keyframes/{record_id}/cancel")
         assert (canceled.status_code, canceled.json()["status"]) == (200, "canceled")
     assert not services.queue.is_alive(record_id)
-    assert not services.store.input_video(record_id).exists()
+    assert services.store.input_video(record_id).exists()
     assert_problem(await client.get(f"/v1/keyframes/{record_id}/content"), 404, "variant_not_found")
     ended = (await client.post("/v1/keyframes", files=[VIDEO])).json()["id"]
     succeed(ended)

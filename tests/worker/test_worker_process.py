@@ -232,7 +232,6 @@ class TestAJob:
         assert service.repository.get(job_id).status == "canceled"
         wait_until(lambda: not is_running(process), seconds=20, what="the process dies")
         wait_until(lambda: service.execution_folders(job_id) == [], seconds=20, what="its files go")
-        assert not service.store.input_video(job_id).exists()
         job = service.repository.get(job_id)
         assert (job.status, job.phase) == ("canceled", None)
         assert len(service.processes_of(job_id)) == 1
