@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from jobs.dispatch import advance
-from jobs.errors import Internal, JobCanceled, JobFailure
+from jobs.errors import Internal, JobCanceled, JobFailure, StorageUnavailable
 from jobs.log_context import log_lines_of
 from jobs.options import ResultName
 from jobs.record import Coloring, Keyframes, Progress, Record, Variant
@@ -183,7 +183,7 @@ def _work(job_id: str, execution_id: str, workplace: Workplace, files: InputFile
     record = persist(lambda: workplace.repository.get_record(job_id))
     names = persist(lambda: workplace.repository.submission(job_id)).reference_names
     if len(files.references) != len(names):
-        raise Internal(UPLOAD_GONE)
+        raise StorageUnavailable(UPLOAD_GONE)
     folder = store.open_execution(job_id, execution_id)
     if isinstance(record, Keyframes):
         return keyframe_search(

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from jobs.errors import Internal
+from jobs.errors import Internal, StorageUnavailable
 from jobs.queue import JobQueue
 from jobs.repository import JobRepository
 from jobs.settings import Settings
@@ -44,13 +44,13 @@ def opened_input(job_id: str, store: Store) -> Iterator[InputFiles]:
     """The job's upload while inside.
 
     Raises:
-        Internal: it is gone.
+        StorageUnavailable: it is gone.
     """
     with ExitStack() as stack:
         try:
             files = stack.enter_context(store.fetch_input(job_id))
         except FileNotFoundError as error:
-            raise Internal(UPLOAD_GONE) from error
+            raise StorageUnavailable(UPLOAD_GONE) from error
         yield files
 
 

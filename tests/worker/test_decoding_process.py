@@ -29,6 +29,7 @@ from jobs.errors import (
     Internal,
     JobFailure,
     ReferenceUndecodable,
+    StorageUnavailable,
     VideoTooLarge,
     VideoTooLong,
     VideoUndecodable,
@@ -121,6 +122,23 @@ def test_failures_and_limits_are_those_of_this_process(
     with pytest.raises(VideoUndecodable) as there:
         open_video(cut)
     assert there.value.detail == here.value.detail
+
+
+def test_a_file_that_is_lost_while_it_is_read_is_not_the_films_fault(
+    make_video: Any, tmp_path: Path, processes: DecodingProcesses
+) -> None:
+    video, picture = make_video(frames=12).path, tmp_path / "still.png"
+    examination = examine(video)
+    assert next(iter(processes.frames(video, examination, first=0, last=0))).index == 0
+    video.unlink()
+    lost = pytest.raises(StorageUnavailable, match="cannot be read from the storage any more: No such file")
+    with lost:
+        # By a process that had it open before.
+        list(processes.frames(video, examination, first=4, last=8))
+    with lost:
+        processes.examine(video, limits=None, on_packet=lambda _: None)
+    with lost:
+        processes.read_image(picture, max_pixels=100)
 
 
 def test_opening_ends_where_the_caller_raises(make_video: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,6 +179,7 @@ def test_an_upload_that_vanished_is_said(desk: Desk) -> None:
     desk.store.drop_input(job_id)
     error = desk.execute(job_id, color).error
     assert error is not None
+    assert error.code == "storage_unavailable"
     assert "Submit the job again" in error.detail
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs.errors import ReferenceUndecodable, VideoUndecodable
+from jobs.errors import ReferenceUndecodable, StorageUnavailable, VideoUndecodable
 from worker.media.decoding_answers import Answers, whole_number
 from worker.media.decoding_child import Examine, ReadFrames, ReadImage, Request, start_processes
 from worker.media.decoding_words import LENGTH, RANGE, ended_by_force
@@ -53,7 +53,7 @@ class DecodingProcesses:
         os.waitpid(self._starter, 0)
 
     def examine(self, path: Path, *, limits: Limits | None, on_packet: Callable[[int], None]) -> Examination:
-        with self._begin(Examine(path.resolve(), limits)) as answers:
+        with _blaming_the_film(path), self._begin(Examine(path.resolve(), limits)) as answers:
             while "found" in (head := answers.head()):
                 found = whole_number(head, "found")
                 if limits is not None:
@@ -64,7 +64,7 @@ class DecodingProcesses:
     def frames(self, path: Path, examination: Examination, *, first: int, last: int) -> Iterator[LumaFrame]:
         info, timeline = examination.info, examination.timeline
         dtype = np.dtype(np.uint8 if info.bit_depth == 8 else np.uint16)
-        with self._reader(path.resolve(), examination) as answers:
+        with _blaming_the_film(path), self._reader(path.resolve(), examination) as answers:
             answers.ask(RANGE.pack(first, last))
             for index in range(first, last + 1):
                 if answers.head().get("index") != index:
@@ -78,7 +78,10 @@ class DecodingProcesses:
 
     def read_image(self, path: Path, *, max_pixels: int, transparent: bool = False) -> Rgb:
         try:
-            with self._begin(ReadImage(path.resolve(), max_pixels, transparent)) as answers:
+            with (
+                _blaming_the_film(path),
+                self._begin(ReadImage(path.resolve(), max_pixels, transparent)) as answers,
+            ):
                 head = answers.head()
                 height, width = whole_number(head, "height"), whole_number(head, "width")
                 if not 0 < height * width <= max_pixels:
@@ -129,3 +132,24 @@ class DecodingProcesses:
             answers.close()
             raise
         return answers
+
+
+@contextmanager
+def _blaming_the_film(path: Path) -> Iterator[None]:
+    """What a decoder says, or that it ended, is the file's fault only where the file is there to be read.
+
+    Raises:
+        StorageUnavailable: it is not.
+    """
+    try:
+        yield
+    except VideoUndecodable:
+        try:
+            with path.open("rb") as file:
+                file.read(1)
+        except OSError as error:
+            raise StorageUnavailable(
+                f"The job's upload cannot be read from the storage any more: {error.strerror}. Submit the job again, "
+                "and have the operator look at the storage if that does not help."
+            ) from error
+        raise
