@@ -1,13 +1,16 @@
 """One look for every log line: ours, RQ's and the web server's."""
 
 import logging
+import re
 import sys
 from typing import Literal
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 LogFormat = Literal["console", "json"]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def configure_logging(log_format: LogFormat, *, level: int = logging.INFO) -> None:
@@ -26,9 +29,10 @@ def configure_logging(log_format: LogFormat, *, level: int = logging.INFO) -> No
         renderer = [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer()]
     else:
         renderer = [
+            _escape_control_characters,
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
-            )
+            ),
         ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -57,3 +61,12 @@ def configure_logging(log_format: LogFormat, *, level: int = logging.INFO) -> No
     logging.getLogger("opentelemetry").setLevel(logging.ERROR)
     # What it warns of (jobs stopped, processes that died) we say ourselves, once and in our words.
     logging.getLogger("rq").setLevel(logging.ERROR)
+
+
+def _escape_control_characters(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    """What others sent, such as the path of a request, is one line's text and moves nobody's cursor."""
+    return {name: _escaped(value) if isinstance(value, str) else value for name, value in line.items()}
+
+
+def _escaped(text: str) -> str:
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -44,3 +44,12 @@ def test_a_terminal_gets_readable_lines(capsys: pytest.CaptureFixture[str]) -> N
     [line] = capsys.readouterr().err.splitlines()
     assert "job_started" in line
     assert "job_id=job_1" in line
+
+
+def test_what_others_sent_moves_no_cursor_of_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("console")
+    structlog.stdlib.get_logger("retint").info("request", path="/\0a\n\x1b[2Jé")
+    logging.getLogger("uvicorn.error").warning("two\nlines")
+    first, second = capsys.readouterr().err.splitlines()
+    assert r"path=/\x00a\n\x1b[2Jé" in first
+    assert r"two\nlines" in second
