@@ -23,6 +23,7 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
+from structlog.testing import capture_logs
 from swapped_profile import swapped_profile
 
 from jobs.errors import (
@@ -199,12 +200,38 @@ def test_a_process_that_cannot_be_started_is_not_the_films_fault(
             assert refused.value.code == Internal.code
 
 
-def test_a_starter_that_fails_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_starter_that_fails_ends_and_the_next_to_ask_tells_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(decoding_child, "use_decoder", lambda _: refused_fork())
     with closing(DecodingProcesses()) as own:
         ended = os.waitid(os.P_PID, own._starter, os.WEXITED | os.WNOWAIT)
         assert ended is not None
         assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 1)
+        with capture_logs() as lines, pytest.raises(ConnectionError):
+            own.examine(tmp_path / "film", limits=None, on_packet=lambda _: None)
+    [line] = lines
+    assert line["event"] == "decoders_died"
+    assert "BlockingIOError" in line["cause"]
+    assert capfd.readouterr() == ("", "")
+
+
+def stumble(_: Path) -> None:
+    raise ZeroDivisionError("a bug")
+
+
+def test_what_a_decoder_died_of_is_told_once_in_a_line_of_its_own(
+    tmp_path: Path, processes: DecodingProcesses, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "film"
+    path.write_text("film")
+    with capture_logs() as lines, pytest.raises(VideoUndecodable, match="within the limits of memory and time"):
+        attacked(processes, Attack(path, (stumble,)))
+    [line] = lines
+    assert (line["event"], line["log_level"]) == ("decoder_died", "warning")
+    assert line["cause"].startswith("Traceback")
+    assert line["cause"].endswith("ZeroDivisionError: a bug\n")
+    assert capfd.readouterr() == ("", "")
 
 
 def decoders(processes: DecodingProcesses) -> list[psutil.Process]:

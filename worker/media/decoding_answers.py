@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from jobs.errors import Internal, JobFailure
@@ -26,6 +27,8 @@ STALL_SECONDS = 600.0
 """Without a word from the decoder after it, it is ended: a frame takes a second at most."""
 FRACTION = re.compile("[0-9]{1,40}(/[0-9]{1,40})?")
 """Others are no smaller to write, and far larger to hold: 1e999999999."""
+
+log = structlog.stdlib.get_logger("retint.worker")
 
 
 class Answers:
@@ -74,6 +77,9 @@ class Answers:
         except (ValueError, RecursionError) as error:
             raise ended_by_force() from error
         if not isinstance(head, dict):
+            raise ended_by_force()
+        if "died" in head:
+            log.warning("decoder_died", cause=str(head["died"]))
             raise ended_by_force()
         if "failure" in head:
             raise _failure(head["failure"], head.get("detail"))

@@ -31,6 +31,7 @@ CPU_SECONDS = 600
 FRAMES_PER_CPU_SECOND = 5
 """What a large frame may take, on a slow core."""
 WORD_SECONDS = 0.1
+TOLD_CHARACTERS = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,10 @@ def start_processes(control: socket.socket, *, parent: int) -> NoReturn:
         use_decoder(None)
         _start_as_asked(control)
         os._exit(0)
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        # For whoever asks next, and finds nobody.
+        with suppress(OSError):
+            control.send(_told(error).encode())
     finally:
         os._exit(1)
 
@@ -160,11 +163,16 @@ def _decode(channel: "Channel", *, parent: int) -> NoReturn:
         status = 0
     except (BrokenPipeError, EOFError):
         pass  # nobody wants more
-    except BaseException:
-        # The caller only learns that this process has ended; its log has the rest.
-        traceback.print_exc()
+    except BaseException as error:
+        with suppress(OSError):
+            channel.send({"died": _told(error)})
     finally:
         os._exit(status)
+
+
+def _told(error: BaseException) -> str:
+    """For the caller's log, which knows which job it was for; its end says most."""
+    return "".join(traceback.format_exception(error))[-TOLD_CHARACTERS:]
 
 
 @dataclass(frozen=True, slots=True)

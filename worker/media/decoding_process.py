@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+import structlog
 
 from jobs.errors import ReferenceUndecodable, StorageUnavailable, VideoUndecodable
 from worker.media.decoding_answers import Answers, whole_number
@@ -25,6 +26,11 @@ PIPE_BYTES = 1024**2
 """What is decoded while the frame before is worked on; the most that the kernel gives everybody."""
 IDLE_PROCESSES = 2
 """Of one film, kept for its next range: films are read forward and backward at once."""
+
+LAST_WORDS_BYTES = 64 * 1024
+"""More than those of the process that the others are forked from can have."""
+
+log = structlog.stdlib.get_logger("retint.worker")
 
 
 class DecodingProcesses:
@@ -121,6 +127,9 @@ class DecodingProcesses:
         try:
             with self._lock:
                 socket.send_fds(self._control, [b"."], [asked, answering])
+        except ConnectionError:
+            log.error("decoders_died", cause=self._control.recv(LAST_WORDS_BYTES).decode(errors="replace"))
+            raise
         finally:
             os.close(asked)
             os.close(answering)
