@@ -6,6 +6,7 @@ import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -95,6 +96,10 @@ class Watch(ABC):
     ) -> None:
         self._stopping.set()
         self._thread.join()
+        if error is not None and self._verdict is None:
+            # What fails at once does so between two ticks, and the record is to say in which phase.
+            with suppress(*REDIS_AWAY):
+                self._speak(self._clock())
 
     def _run(self) -> None:
         stumbled = False

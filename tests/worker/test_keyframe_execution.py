@@ -109,7 +109,7 @@ def test_what_is_no_video_fails_and_leaves_nothing(desk: Desk) -> None:
     record = desk.execute(record_id)
     assert record.status == "failed"
     assert record.error is not None
-    assert record.error.code == "video_undecodable"
+    assert (record.error.code, record.phase) == ("video_undecodable", "probing")
     assert record.keyframes == record.variants == []
     with pytest.raises(VariantNotFound):
         desk.published(record_id, "archive")
