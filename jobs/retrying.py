@@ -1,6 +1,6 @@
 """Tries a failed job again, from where it stopped."""
 
-from jobs.errors import JobNotFailed
+from jobs.errors import InvalidRequest, JobNotFailed
 from jobs.queue import JobQueue
 from jobs.repository import JobRepository
 
@@ -10,11 +10,12 @@ def retry_job(job_id: str, *, repository: JobRepository, queue: JobQueue) -> Non
 
     Raises:
         JobNotFound: there is no such job.
-        JobNotFailed: it has not failed, or cannot be tried again, since its upload was not kept.
+        JobNotFailed: it has not failed.
+        InvalidRequest: its upload was not kept.
     """
     job = repository.get(job_id)
     if job.status == "failed" and not job.options.keep_input:
-        raise JobNotFailed(f"The upload of {job_id} was not kept, as `keep_input` said. Submit it again.")
+        raise InvalidRequest(f"The upload of {job_id} was not kept, as `keep_input` said. Submit it again.")
     if job.status == "failed":
         state = repository.pieces.look(job_id)
         # Before it waits: one that waits and was given up has failed, as housekeeping sees it.

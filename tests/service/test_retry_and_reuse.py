@@ -60,7 +60,7 @@ async def test_only_what_failed_and_has_its_upload_is_tried_again(
     problem = assert_problem(await client.post(f"/v1/jobs/{job_id}/retry"), 409, "job_not_failed")
     assert "is queued" in str(problem["detail"])
     services.repository.fail(job_id, None, VideoUndecodable("No video stream."))
-    problem = assert_problem(await client.post(f"/v1/jobs/{job_id}/retry"), 409, "job_not_failed")
+    problem = assert_problem(await client.post(f"/v1/jobs/{job_id}/retry"), 422, "invalid_request")
     assert "not kept" in str(problem["detail"])
     assert_problem(await client.post("/v1/jobs/job_0/retry"), 404, "job_not_found")
 
