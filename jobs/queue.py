@@ -10,8 +10,9 @@ the queue at a time, so that other jobs get their turn.
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
+import structlog
 from redis import Redis
 from redis.exceptions import LockError
 from rq import Queue, Retry, Worker
@@ -33,6 +34,8 @@ JOB_TIMEOUT_SECONDS = 30 * 24 * 3600
 RESULT_TTL_SECONDS = 60
 FAILURE_TTL_SECONDS = 3600
 _ALIVE = (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.SCHEDULED, JobStatus.DEFERRED)
+
+log = structlog.stdlib.get_logger("retint.jobs")
 
 
 class JobQueue:
@@ -161,7 +164,7 @@ class JobQueue:
         lock = self._redis.lock(f"{self._queue.name}:recovering", timeout=30, blocking=False)
         if lock.acquire():
             try:
-                self._queue.started_job_registry.cleanup()
+                self._queue.started_job_registry.cleanup(exception_handlers=[_tell_of_abandoned])
             finally:
                 with suppress(LockError):
                     lock.release()
@@ -192,3 +195,10 @@ class JobQueue:
 def piece_entry(job_id: str, number: int) -> str:
     """The id of a piece in the queue."""
     return f"{job_id}-{number}"
+
+
+def _tell_of_abandoned(queued: QueuedJob, *_: object) -> None:
+    """A worker that was killed outright, or its machine with it, says nothing any more."""
+    job_id, *piece = cast("list[Any]", queued.args)
+    about = {"job_id": job_id, **({"piece": str(piece[0])} if piece else {})}
+    log.warning("execution_abandoned", worker=queued.worker_name, cause="its worker died, or was silent", **about)

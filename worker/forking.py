@@ -75,6 +75,7 @@ class ForkingWorker(Worker):
         self._on_heartbeat = on_heartbeat
         self._handing_back = False
         self._exit_status: int | None = None
+        self._task: _Task | None = None
         super().__init__(
             list(queue_names),
             connection=connection,
@@ -93,10 +94,8 @@ class ForkingWorker(Worker):
     # Signals
 
     def handle_warm_shutdown_request(self) -> None:
-        if self.horse_pid:
-            log.info(
-                "worker_stopping", job_id=self.get_current_job_id(), then="its job goes on; stop again to end that"
-            )
+        if self.horse_pid and self._task is not None:
+            log.info("worker_stopping", job_id=self._task.job_id, then="its job goes on; stop again to end that")
 
     def request_force_stop(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """The second signal: give the job at hand back to the queue. RQ's own would leave it until it is missed."""
@@ -136,6 +135,7 @@ class ForkingWorker(Worker):
     def execute_job(self, job: Job, queue: Queue) -> None:
         # A stop that came just as an execution ended by itself must not be taken for the cause of death of the next.
         self._stopped_job_id = None
+        self._task = _task_of(job)
         super().execute_job(job, queue)
 
     def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
@@ -255,7 +255,7 @@ class ForkingWorker(Worker):
             self._register_again()
             self._on_heartbeat()
         except REDIS_AWAY as error:
-            log.warning("redis_away", job_id=job.id, cause=str(error))
+            log.warning("redis_away", job_id=_task_of(job).job_id, cause=str(error))
 
     def _register_again(self) -> None:
         """A worker whose key ran out while Redis was away is off the list, or on it with a key that only tells of its

@@ -356,6 +356,23 @@ def test_files_without_a_job_go_when_nobody_has_written_to_them_for_long(
     assert set(store.job_ids()) == {"job_uploading", "lost+found"}
 
 
+def test_whoever_finds_what_a_killed_worker_left_tells_of_it_once(
+    queue: JobQueue, redis: Redis, settings: Settings
+) -> None:
+    queue.enqueue("job_1")
+    queue.enqueue_piece("job_2", 7)
+    for entry in ("job_1", "job_2-7"):
+        take_and_die(redis, settings, entry)
+    with capture_logs() as lines:
+        queue.recover_abandoned()
+        queue.recover_abandoned()
+    told = [(line["event"], line["worker"], line["job_id"], line.get("piece")) for line in lines]
+    assert sorted(told, key=str) == [
+        ("execution_abandoned", "dead", "job_1", None),
+        ("execution_abandoned", "dead", "job_2", "7"),
+    ]
+
+
 def test_work_folders_of_ended_jobs_go(repository: JobRepository, store: FolderStore, make_job: MakeJob) -> None:
     job = make_job()
     store.create(job.id)

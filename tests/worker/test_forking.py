@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import redis.exceptions
+from rq.executions import Execution
 from rq.job import Job as QueuedJob
+from structlog.testing import capture_logs
 
 from jobs.connection import connect
 from jobs.embedded_redis import embedded_redis
 from jobs.options import JobOptions
-from jobs.queue import SERIALIZER, JobQueue
+from jobs.queue import SERIALIZER, JobQueue, piece_entry
 from jobs.record import Job
 from jobs.repository import JobRepository
 from jobs.settings import Settings
@@ -104,3 +107,22 @@ def test_a_worker_whose_key_ran_out_while_redis_was_away_is_found_on_its_machine
     worker.connection.delete(worker.key)
     worker.heartbeat()
     assert queue.has_worker_on(worker.hostname)
+
+
+def test_what_a_worker_tells_of_a_piece_names_its_job(worker: ForkingWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def be_away(*_: object) -> None:
+        raise redis.exceptions.ConnectionError("away")
+
+    JobQueue(worker.connection, Settings()).enqueue_piece("job_1", 3)
+    piece = QueuedJob.fetch(piece_entry("job_1", 3), connection=worker.connection, serializer=SERIALIZER)
+    monkeypatch.setattr(worker, "monitor_work_horse", lambda *_: worker.handle_warm_shutdown_request())
+    monkeypatch.setattr(worker, "fork_work_horse", lambda *_: setattr(worker, "_horse_pid", os.getpid()))
+    execution = Execution("e", piece.id, connection=worker.connection)
+    with capture_logs() as lines:
+        worker.execute_job(piece, worker.queues[0])
+        monkeypatch.setattr(worker.connection, "pipeline", be_away)
+        worker.maintain_heartbeats(piece, execution)
+    assert [(line["event"], line["job_id"]) for line in lines] == [
+        ("worker_stopping", "job_1"),
+        ("redis_away", "job_1"),
+    ]
