@@ -149,6 +149,26 @@ def test_files_that_are_mounted_are_in_the_repository(services: Services) -> Non
         assert Path(source).exists(), source
 
 
+def test_env_lists_all_that_the_file_takes_from_it() -> None:
+    taken = set(re.findall(r"(?<!\$)\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    listed = set(re.findall(r"^(?:# )?([A-Z0-9_]+)=", (ROOT / ".env").read_text(), re.MULTILINE))
+    assert listed == taken | {"COMPOSE_PROFILES"}
+
+
+def test_grafana_does_not_start_with_a_password_that_everybody_knows(services: Services) -> None:
+    grafana = services["grafana"]
+    assert grafana["environment"]["GF_SECURITY_ADMIN_PASSWORD"] == ""
+    # Rendered, it is written as it would be read again.
+    command = [part.replace("$$", "$") for part in grafana["entrypoint"]]
+    done = subprocess.run(command, env={"GF_SECURITY_ADMIN_PASSWORD": ""}, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "Set GRAFANA_PASSWORD in .env" in done.stderr
+    assert rendered("monitoring", GRAFANA_PASSWORD="word")["services"]["grafana"]["environment"] == {
+        **grafana["environment"],
+        "GF_SECURITY_ADMIN_PASSWORD": "word",
+    }
+
+
 def test_settings_of_retint_env_reach_the_service() -> None:
     service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["api"]
     assert service["env_file"] == [{"path": "retint.env", "required": False}]
