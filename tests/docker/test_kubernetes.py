@@ -78,6 +78,33 @@ def test_a_worker_asks_for_one_gpu_and_may_end_its_job() -> None:
     assert "livenessProbe" not in container
 
 
+def test_a_worker_works_on_films_on_its_nodes_own_disk() -> None:
+    (container,) = PODS["worker"]["containers"]
+    folder = next(entry["value"] for entry in container["env"] if entry["name"] == "RETINT_SCRATCH_FOLDER")
+    (mount,) = (mount for mount in container["volumeMounts"] if mount["mountPath"] == folder)
+    (volume,) = (volume for volume in PODS["worker"]["volumes"] if volume["name"] == mount["name"])
+    assert volume["emptyDir"] == {}
+
+
+def test_workers_without_gpus_ask_for_none() -> None:
+    component = yaml.safe_load((FOLDER / "cpu" / "kustomization.yaml").read_text())
+    (patch,) = component["patches"]
+    (operation,) = yaml.safe_load(patch["patch"])
+    assert (patch["target"], operation["op"]) == ({"kind": "Deployment", "name": "worker"}, "remove")
+    place: Any = next(entry for entry in BUILT_IN if entry["metadata"]["name"] == patch["target"]["name"])
+    *way, last = operation["path"].removeprefix("/").split("/")
+    for part in way:
+        place = place[int(part)] if isinstance(place, list) else place[part]
+    assert last.replace("~1", "/") in place
+
+
+def test_a_stopping_api_takes_calls_until_the_nodes_have_heard_of_it() -> None:
+    (container,) = PODS["api"]["containers"]
+    _, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
+    # The API gives running calls five seconds more.
+    assert 2 <= int(seconds) <= PODS["api"]["terminationGracePeriodSeconds"] - 10
+
+
 def test_workers_are_scaled_by_the_keys_that_the_service_really_uses() -> None:
     (scaled,) = (entry for entry in manifests() if entry["kind"] == "ScaledObject")
     keys = RecordKeys(Settings().queue_name)
@@ -89,5 +116,7 @@ def test_settings_are_settings_of_the_service() -> None:
     base = yaml.safe_load((FOLDER / "base" / "kustomization.yaml").read_text())
     redis = yaml.safe_load((FOLDER / "redis" / "kustomization.yaml").read_text())
     literals = [*base["configMapGenerator"][0]["literals"], *redis["secretGenerator"][0]["literals"]]
+    said = {literal.partition("=")[0] for literal in literals}
+    said |= {entry["name"] for pod in PODS.values() for one in pod["containers"] for entry in one.get("env", ())}
     known = {f"RETINT_{name.upper()}" for name in Settings.model_fields}
-    assert {literal.partition("=")[0] for literal in literals} <= known
+    assert {name for name in said if name.startswith("RETINT_")} <= known
