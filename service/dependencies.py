@@ -1,4 +1,7 @@
-"""What routes are given, and the headers and parameters that several of them take, as annotated types."""
+"""What routes are given, and the headers and parameters that several of them take, as annotated types.
+
+Whatever waits for nothing is a coroutine: plain functions take turns with those that Redis or the store holds up.
+"""
 
 from dataclasses import dataclass
 from functools import partial
@@ -45,26 +48,26 @@ class Services:
     tracing: Tracing
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]
 
 
-def get_settings(services: ServicesDep) -> Settings:
+async def get_settings(services: ServicesDep) -> Settings:
     return services.settings
 
 
-def get_repository(services: ServicesDep) -> JobRepository:
+async def get_repository(services: ServicesDep) -> JobRepository:
     return services.repository
 
 
-def get_store(services: ServicesDep) -> Store:
+async def get_store(services: ServicesDep) -> Store:
     return services.store
 
 
-def get_queue(services: ServicesDep) -> JobQueue:
+async def get_queue(services: ServicesDep) -> JobQueue:
     return services.queue
 
 

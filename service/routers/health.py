@@ -51,7 +51,9 @@ class Version(StrictModel):
     summary="Whether the process answers",
     responses={200: {"content": content_of(Health())}, **describe_problems(InvalidRequest, asks_redis=False)},
 )
-def get_health() -> Health:
+async def get_health() -> Health:
+    """Answers at once, whatever other calls wait for."""
+    # Hence a coroutine: a plain function needs one of the threads that a stalled Redis or store may hold, all of them.
     return Health()
 
 
@@ -94,5 +96,5 @@ def get_readiness(store: StoreDep, queue: QueueDep) -> Readiness:
         **describe_problems(InvalidRequest, asks_redis=False),
     },
 )
-def get_version() -> Version:
+async def get_version() -> Version:
     return Version(service=installed_version("retint-service"), python=platform.python_version())
