@@ -7,6 +7,7 @@ from functools import partial
 from importlib.metadata import version
 
 import structlog
+from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
 
 from jobs.admission import Admission, Limits
@@ -26,7 +27,7 @@ from service.auth import answers_to_own_names_alone, is_open_to_others, serves_n
 from service.dependencies import Services, get_viewer
 from service.early_answer import EarlyAnswers
 from service.event_hub import EventHub
-from service.exposition import make_registry
+from service.exposition import make_registry, make_registry_without_redis
 from service.log_ids import bind_ids
 from service.openapi import describe
 from service.own_host import OwnHost
@@ -55,7 +56,8 @@ from service.uploads import UploadsUnderWay
 
 log = structlog.stdlib.get_logger("retint.api")
 
-OPEN_ROUTERS = (pages.router, session.router, health.router)
+OPEN_ROUTERS = (pages.router, session.router, health.router, metrics.router)
+"""What asks for no key, or looks at it by itself."""
 KEYED_ROUTERS = (
     jobs.router,
     events.router,
@@ -65,9 +67,10 @@ KEYED_ROUTERS = (
     stills.router,
     uploads.router,
     models.router,
-    metrics.router,
 )
 """What asks for a key, where keys are asked for."""
+SCRAPES = 4
+"""How many calls of `/metrics` are answered at once; more wait."""
 CLEANUP_SECONDS = 10.0
 """How long a server that stops waits for the files of cut uploads to go."""
 
@@ -140,7 +143,8 @@ def _make_services(settings: Settings) -> Services:
             "one."
         )
     redis = connect(settings.redis_url)
-    metrics = MetricsStore(connect_for_a_look(settings.redis_url), settings)
+    looks = connect_for_a_look(settings.redis_url)
+    metrics = MetricsStore(looks, settings)
     store = open_store(settings)
     routes = [route for router in (*OPEN_ROUTERS, *KEYED_ROUTERS) for route in router.routes]
     hub = EventHub(settings.redis_url, settings.queue_name)
@@ -158,5 +162,8 @@ def _make_services(settings: Settings) -> Services:
         uploads=UploadsUnderWay(),
         traffic=Traffic(metrics, watchers=lambda: hub.watched),
         metrics=make_registry(metrics, store=store, at_zero=failures_at_zero(routes)),
+        metrics_without_redis=make_registry_without_redis(store),
+        looks=looks,
+        scrapes=CapacityLimiter(SCRAPES),
         tracing=open_tracing(settings, service="retint-api"),
     )

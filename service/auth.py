@@ -75,6 +75,18 @@ def refuse_other_sites(request: Request) -> None:
         )
 
 
+def identify_caller(
+    request: Request, credentials: HTTPAuthorizationCredentials | None, *, keys: KeyRing, sessions: SessionBook
+) -> str:
+    """The id of the key that the call carries, or that its session was opened with.
+
+    Raises:
+        Unauthorized
+    """
+    key_id = identify_session(request, sessions=sessions) if credentials is None else None
+    return key_id or identify(credentials, keys=keys)
+
+
 def is_open_to_others(settings: Settings) -> bool:
     """Whether everybody who reaches the address, and not this machine alone, is served without a key."""
     return not asks_for_keys(settings) and not is_loopback(settings.host)

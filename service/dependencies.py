@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, cast
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Header, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials
 from prometheus_client import CollectorRegistry
+from redis import Redis
 
 from jobs.admission import Admission
 from jobs.idempotency import IdempotencyKeys
@@ -22,7 +23,7 @@ from jobs.sessions import SessionBook
 from jobs.settings import Settings
 from jobs.spans import Tracing
 from jobs.store import Store
-from service.auth import asks_for_keys, bearer, identify, identify_session, refuse_other_sites
+from service.auth import asks_for_keys, bearer, identify_caller, refuse_other_sites
 from service.event_hub import EventHub
 from service.traffic import Traffic
 from service.uploads import UploadsUnderWay
@@ -45,6 +46,11 @@ class Services:
     uploads: UploadsUnderWay
     traffic: Traffic
     metrics: CollectorRegistry
+    metrics_without_redis: CollectorRegistry
+    looks: Redis
+    """For who would rather hear at once that Redis is away."""
+    scrapes: CapacityLimiter
+    """The threads that `/metrics` has to itself, so that it is answered though calls hold up all others."""
     tracing: Tracing
 
 
@@ -81,12 +87,8 @@ async def get_viewer(
     if not asks_for_keys(services.settings):
         refuse_other_sites(request)
         return None
-    if credentials is None:
-        look = partial(identify_session, request, sessions=services.sessions)
-        key_id = await to_thread.run_sync(look)
-        if key_id is not None:
-            return key_id
-    return await to_thread.run_sync(partial(identify, credentials, keys=services.keys))
+    look = partial(identify_caller, request, credentials, keys=services.keys, sessions=services.sessions)
+    return await to_thread.run_sync(look)
 
 
 ViewerDep = Annotated[str | None, Depends(get_viewer)]

@@ -30,6 +30,20 @@ def make_registry(counted: MetricsStore, *, store: Store, at_zero: Mapping[str, 
     return registry
 
 
+def make_registry_without_redis(store: Store) -> CollectorRegistry:
+    """What can be told while Redis is away, and may be told to anybody, as nobody's key can be checked then."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_AwayCollector())
+    registry.register(_StoreCollector(store))
+    return registry
+
+
+class _AwayCollector(Collector):
+    def collect(self) -> Iterator[Metric]:
+        yield _build_info()
+        yield _redis_up(0)
+
+
 class _RedisCollector(Collector):
     def __init__(self, store: MetricsStore, at_zero: Mapping[str, float]) -> None:
         self._store = store
@@ -41,9 +55,9 @@ class _RedisCollector(Collector):
             counts, standing = self._store.counts(), self._store.look()
         except REDIS_AWAY as error:
             log.warning("redis_unavailable", cause=str(error))
-            yield _gauge("retint_redis_up", "Whether Redis answers; without it most others are missing.", 0)
+            yield _redis_up(0)
             return
-        yield _gauge("retint_redis_up", "Whether Redis answers; without it most others are missing.", 1)
+        yield _redis_up(1)
         yield from _standing(standing)
         yield from _counts({**self._at_zero, **counts})
 
@@ -67,6 +81,10 @@ def _build_info() -> Metric:
     info = GaugeMetricFamily("retint_build_info", "What is running; always 1.", labels=("version", "python"))
     info.add_metric((version("retint-service"), platform.python_version()), 1)
     return info
+
+
+def _redis_up(value: float) -> Metric:
+    return _gauge("retint_redis_up", "Whether Redis answers; without it most others are missing.", value)
 
 
 def _standing(standing: Standing) -> Iterator[Metric]:

@@ -1,27 +1,12 @@
 """`/healthz` and `/version` where other calls are held up."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import httpx
 import pytest
-from anyio import fail_after, to_thread
+from anyio import fail_after
+
+from tests.service.threads import every_thread_taken
 
 pytestmark = pytest.mark.anyio
-
-
-@contextmanager
-def every_thread_taken() -> Iterator[None]:
-    """As if as many calls as may use threads waited for a Redis that does not answer."""
-    limiter = to_thread.current_default_thread_limiter()
-    callers = [object() for _ in range(int(limiter.available_tokens))]
-    for caller in callers:
-        limiter.acquire_on_behalf_of_nowait(caller)
-    try:
-        yield
-    finally:
-        for caller in callers:
-            limiter.release_on_behalf_of(caller)
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/version"])

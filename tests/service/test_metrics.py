@@ -6,11 +6,14 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Literal
 
 import httpx
 import pytest
 import redis.exceptions
+from anyio import fail_after
 from fastapi import FastAPI
 from prometheus_client import generate_latest
 from prometheus_samples import samples_of
@@ -27,7 +30,9 @@ from jobs.settings import Settings
 from service.app import create_app
 from service.dependencies import Services
 from service.exposition import make_registry
+from service.routers import metrics
 from tests.service.http_checks import job_files
+from tests.service.threads import every_thread_taken
 
 pytestmark = pytest.mark.anyio
 
@@ -237,18 +242,41 @@ async def test_an_overdue_webhook_is_shown(client: httpx.AsyncClient, redis: Red
     assert (await scrape(client))["retint_webhooks_due"] == 1
 
 
+@pytest.mark.parametrize("auth", ["off", "on"])
 @pytest.mark.parametrize("behavior", ["refuses", "is silent"])
-async def test_without_redis_it_says_so_soon(settings: Settings, behavior: str) -> None:
-    with socket.socket() as listener:
+async def test_without_redis_it_says_so_soon_and_to_anybody(
+    settings: Settings, behavior: str, auth: Literal["off", "on"]
+) -> None:
+    """No key can be checked then; and calls that wait for Redis may have taken all threads."""
+    with socket.socket() as listener, every_thread_taken():
         listener.bind(("127.0.0.1", 0))
         if behavior == "is silent":
             listener.listen()
-        url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
-        async with client_of(settings.model_copy(update={"redis_url": url})) as client:
-            response = await client.get("/metrics", timeout=8)
-    samples = samples_of(response.text)
+        app = create_app(settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{listener.getsockname()[1]}/0"}))
+        found = app.state.services
+        app.state.services = replace(found, settings=found.settings.model_copy(update={"auth": auth}))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+            with fail_after(8):
+                samples = await scrape(client)
+    assert {name.partition("{")[0] for name in samples} == {
+        "retint_build_info",
+        "retint_redis_up",
+        "retint_store_free_bytes",
+    }
     assert samples["retint_redis_up"] == 0
-    assert not [name for name in samples if name.endswith("_total")]
+
+
+async def test_a_redis_whose_name_is_looked_up_for_long_is_away(
+    client: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = threading.Event()
+    monkeypatch.setattr(metrics, "REDIS_SECONDS", 0.2)
+    monkeypatch.setattr(services.looks, "ping", found.wait)
+    try:
+        with fail_after(5):
+            assert (await scrape(client))["retint_redis_up"] == 0
+    finally:
+        found.set()
 
 
 async def test_what_was_counted_without_redis_comes_when_it_is_back(
