@@ -156,6 +156,30 @@ def test_generators_of_clients_know_what_the_description_uses(app: FastAPI) -> N
                     assert known & {kind.split(";")[0] for kind in answer["content"]}
 
 
+def schemas_below(node: object) -> Iterator[object]:
+    """Every schema of a description, wherever keywords place one."""
+    if isinstance(node, dict):
+        for keyword, value in node.items():
+            if keyword in ("schema", "items", "not", "if", "then", "else"):
+                yield value
+            elif keyword in ("schemas", "properties"):
+                yield from value.values()
+            elif keyword in ("allOf", "anyOf", "oneOf"):
+                yield from value
+            yield from schemas_below(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from schemas_below(value)
+
+
+def test_no_schema_is_a_bare_boolean(app: FastAPI) -> None:
+    """JSON Schema has `false`, but openapi-python-client refuses a whole description for it. (In the place of
+    `additionalProperties` it reads one.)"""
+    found = list(schemas_below(app.openapi()))
+    assert {"type": "null"} in found
+    assert [schema for schema in found if isinstance(schema, bool)] == []
+
+
 def test_every_answer_in_json_is_shown_by_example(app: FastAPI) -> None:
     for path, operations in app.openapi()["paths"].items():
         for verb, operation in operations.items():
