@@ -47,7 +47,13 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class TuningOptions(StrictModel):
+class FiniteModel(StrictModel):
+    """What every shape that users send is built on; JSON, in which it is shown again, has no infinite numbers."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class TuningOptions(FiniteModel):
     """Explicit test-time tuning, for those who want more than a preset."""
 
     iterations: Annotated[int, Field(ge=0, le=200, description="Optimizer steps at most; 0 is off.")] = 20
@@ -67,7 +73,7 @@ TUNING_PRESETS: dict[TuningPreset, TuningOptions] = {
 }
 
 
-class ReferenceOptions(StrictModel):
+class ReferenceOptions(FiniteModel):
     """Where a reference stands in the video; a reference not named here is placed by matching luma."""
 
     name: Annotated[str, Field(min_length=1, max_length=255, description="File name of the uploaded reference.")]
@@ -90,7 +96,7 @@ class ReferenceOptions(StrictModel):
         return self
 
 
-class OutputOptions(StrictModel):
+class OutputOptions(FiniteModel):
     """The colored video's file."""
 
     container: Annotated[Container, Field(description="mov carries ProRes, the others H.264; mkv FFV1 too.")] = "mp4"
@@ -153,7 +159,7 @@ def _checked_webhook_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
-class WebhookOptions(StrictModel):
+class WebhookOptions(FiniteModel):
     """Whom to tell how the job goes; docs/api.md says how to check the signature."""
 
     url: Annotated[
@@ -197,7 +203,7 @@ Shots = Annotated[
 ]
 
 
-class JobOptions(StrictModel):
+class JobOptions(FiniteModel):
     """Everything has a default: an empty object is a whole job."""
 
     model: Annotated[ModelName, Field(description="Which model colors; `GET /v1/models` tells of each.")] = "retint"
@@ -256,7 +262,7 @@ class JobOptions(StrictModel):
         return self.tuning if isinstance(self.tuning, TuningOptions) else TUNING_PRESETS[self.tuning]
 
 
-class FrameOptions(StrictModel):
+class FrameOptions(FiniteModel):
     """One frame of the video, by its number or its time."""
 
     frame: Annotated[int | None, Field(ge=0, description="Frame number, counted from 0.")] = None
@@ -269,7 +275,7 @@ class FrameOptions(StrictModel):
         return self
 
 
-class KeyframeOptions(StrictModel):
+class KeyframeOptions(FiniteModel):
     """Everything has a default here too."""
 
     frames: Annotated[
@@ -285,7 +291,7 @@ class KeyframeOptions(StrictModel):
     keep_input: Annotated[bool, Field(description="Keep the upload until the keyframes expire.")] = True
 
 
-class ColoringOptions(StrictModel):
+class ColoringOptions(FiniteModel):
     """What belongs to a picture that is colored by strokes."""
 
     metadata: Annotated[

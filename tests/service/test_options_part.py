@@ -1,13 +1,13 @@
 import pytest
 
 from jobs.errors import InvalidRequest
-from jobs.options import JobOptions
+from jobs.options import JobOptions, KeyframeOptions
 from service.options_part import parse_options, require_uploaded
 
 
-def places(data: bytes) -> dict[str, str]:
+def places(data: bytes, *, of: type[JobOptions | KeyframeOptions] = JobOptions) -> dict[str, str]:
     with pytest.raises(InvalidRequest) as caught:
-        parse_options(data, of=JobOptions)
+        parse_options(data, of=of)
     return {error.pointer: error.detail for error in caught.value.errors}
 
 
@@ -33,6 +33,14 @@ def test_an_unknown_field_is_pointed_at() -> None:
 )
 def test_a_value_of_another_type_is_not_guessed_at(data: bytes, pointer: str) -> None:
     assert list(places(data)) == [f"#/options/{pointer}"]
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"Infinity", b"NaN"])
+def test_a_time_that_is_not_finite_is_refused(number: bytes) -> None:
+    in_references = b'{"references": [{"name": "a.png", "time_seconds": ' + number + b"}]}"
+    assert list(places(in_references)) == ["#/options/references/0/time_seconds"]
+    in_frames = b'{"frames": [{"time_seconds": ' + number + b"}]}"
+    assert list(places(in_frames, of=KeyframeOptions)) == ["#/options/frames/0/time_seconds"]
 
 
 def test_a_union_is_one_mistake_in_one_place() -> None:
