@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from jobs.settings import Settings
 
 CHECK_SECONDS = 10.0
+GRACE_SECONDS = 3
+"""What calls get when `retint serve` stops, which waits for seconds alone (`cli.supervisor`)."""
 
 
 def api(
@@ -48,7 +50,10 @@ def api(
     app = create_app(settings)
     listening = listen(settings.host, settings.port) if fd is None else socket.socket(fileno=fd)
     with listening:
-        run_server(app, listening)
+        if parent is None:
+            run_server(app, listening)
+        else:
+            run_server(app, listening, grace_seconds=GRACE_SECONDS)
 
 
 def _check(settings: "Settings") -> None:

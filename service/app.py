@@ -48,6 +48,7 @@ from service.routers import (
     stills,
     uploads,
 )
+from service.stopping import AnswerCutCalls, CallsUnderWay, CountCalls
 from service.sweeper import sweeping
 from service.tracing import TraceRequests
 from service.traffic import FLUSH_SECONDS, CountRequests, Traffic, failures_at_zero
@@ -73,6 +74,8 @@ SCRAPES = 4
 """How many calls of `/metrics` are answered at once; more wait."""
 CLEANUP_SECONDS = 10.0
 """How long a server that stops waits for the files of cut uploads to go."""
+FAREWELL_SECONDS = 3.0
+"""How long it then waits for the answers to cut calls to arrive."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -105,6 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
         ):
             yield
             await services.uploads.ended(seconds=CLEANUP_SECONDS)
+            await services.calls.ended(seconds=FAREWELL_SECONDS)
         services.tracing.close()
         with suppress(*REDIS_AWAY):  # the last seconds' counts are lost then
             services.traffic.leave()
@@ -124,10 +128,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(TraceRequests, tracing=services.tracing)
     if answers_to_own_names_alone(settings):
         app.add_middleware(OwnHost)
+    app.add_middleware(AnswerCutCalls, calls=services.calls)
     app.add_middleware(RequestLog)
     app.add_middleware(CountRequests, traffic=services.traffic)
     app.add_middleware(TusLayer)
     app.add_middleware(EarlyAnswers)
+    app.add_middleware(CountCalls, calls=services.calls)
     known_query = Depends(require_known_query)
     for router in OPEN_ROUTERS:
         app.include_router(router, dependencies=[known_query])
@@ -160,6 +166,7 @@ def _make_services(settings: Settings) -> Services:
         idempotency=IdempotencyKeys(redis, settings.queue_name),
         resumable=open_uploads(settings, store, redis),
         uploads=UploadsUnderWay(),
+        calls=CallsUnderWay(),
         traffic=Traffic(metrics, watchers=lambda: hub.watched),
         metrics=make_registry(metrics, store=store, at_zero=failures_at_zero(routes)),
         metrics_without_redis=make_registry_without_redis(store),

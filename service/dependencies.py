@@ -25,6 +25,7 @@ from jobs.spans import Tracing
 from jobs.store import Store
 from service.auth import asks_for_keys, bearer, identify_caller, refuse_other_sites
 from service.event_hub import EventHub
+from service.stopping import CallsUnderWay
 from service.traffic import Traffic
 from service.uploads import UploadsUnderWay
 
@@ -44,6 +45,7 @@ class Services:
     idempotency: IdempotencyKeys
     resumable: ResumableUploads
     uploads: UploadsUnderWay
+    calls: CallsUnderWay
     traffic: Traffic
     metrics: CollectorRegistry
     metrics_without_redis: CollectorRegistry

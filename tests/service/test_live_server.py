@@ -66,9 +66,10 @@ def test_a_client_that_goes_away_leaves_nothing(redis_url: str, tmp_path: Path) 
         assert server.client.get("/v1/jobs").json()["data"] == []
 
 
-def test_a_server_that_is_stopped_in_the_middle_leaves_nothing(redis_url: str, tmp_path: Path) -> None:
+def test_a_server_that_is_stopped_in_the_middle_says_so_and_leaves_nothing(redis_url: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
     with socket.socket() as connection:
-        with running(redis_url, tmp_path) as server:
+        with running(redis_url, tmp_path, log=log) as server:
             connection.connect(("127.0.0.1", server.port))
             connection.sendall(
                 b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n"
@@ -78,6 +79,36 @@ def test_a_server_that_is_stopped_in_the_middle_leaves_nothing(redis_url: str, t
             )
             assert eventually(lambda: len(server.files()) == 1)
         assert server.files() == []
+        assert_told_that_the_server_stops(connection, log=log)
+
+
+def test_an_upload_that_a_stop_cuts_is_told_and_keeps_what_came(redis_url: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with socket.socket() as connection:
+        with running(redis_url, tmp_path, log=log) as server:
+            tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "100000000"}
+            location = server.client.post("/v1/uploads", headers=tus).headers["location"]
+            connection.connect(("127.0.0.1", server.port))
+            connection.sendall(
+                f"PATCH {location} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n".encode()
+                + b"Content-Type: application/offset+octet-stream\r\nUpload-Offset: 0\r\nTus-Resumable: 1.0.0\r\n\r\n"
+                + b"x" * MEBIBYTE
+            )
+            assert eventually(lambda: server.client.get(location).json()["offset"] == MEBIBYTE)
+            connection.sendall(b"y" * 1000)
+        assert_told_that_the_server_stops(connection, log=log)
+    with running(redis_url, tmp_path) as server:
+        assert server.client.get(location).json()["offset"] == MEBIBYTE + 1000
+
+
+def assert_told_that_the_server_stops(connection: socket.socket, *, log: Path) -> None:
+    answer = connection.recv(10_000)
+    assert answer.startswith(b"HTTP/1.1 503 "), answer
+    assert b"\r\nretry-after: 5\r\n" in answer
+    assert b'"code":"not_ready"' in answer
+    lines = log.read_text()
+    assert "call_cut" in lines
+    assert "Traceback" not in lines
 
 
 def test_a_waiting_client_that_goes_away_is_waited_for_no_longer(redis_url: str, tmp_path: Path) -> None:
