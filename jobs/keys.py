@@ -104,6 +104,10 @@ class KeyRing:
         """Whether there is any key."""
         return bool(self._redis.exists(self._keys))
 
+    def has(self, key_id: str) -> bool:
+        """Whether that key is there, and was not revoked."""
+        return bool(self._redis.hexists(self._keys, key_id))
+
     def identify(self, token: str) -> str | None:
         """The id of the key that `token` is of; None where it is of none."""
         match token.split("_", 2):

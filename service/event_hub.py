@@ -79,10 +79,15 @@ class Watcher:
         self.seen = seen
         """The version up to which the client knows the record."""
         self.closing = False
-        """Whether the server wants to end."""
+        """Whether the stream is to end, though the record has not."""
 
     def wake(self) -> None:
         self._woken.set()
+
+    def close(self) -> None:
+        """Let the client know that nothing more is to come."""
+        self.closing = True
+        self.wake()
 
     async def wait(self, seconds: float) -> bool:
         """Whether there may be news, which it waits for so many seconds."""
@@ -152,8 +157,7 @@ class EventHub:
         self._closed = True
         for channel in self._channels.values():
             for watcher in channel.watchers:
-                watcher.closing = True
-                watcher.wake()
+                watcher.close()
 
     async def read(self, record_id: str, *, after: int) -> Sequence[Event]:
         """The next events of a record behind a version, as far as Redis still has them."""

@@ -1,7 +1,10 @@
 """A record as it changes, as server-sent events (HTML standard, section 9.2): the same for jobs and for keyframes."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from anyio import to_thread
 from fastapi import Response
@@ -20,33 +23,71 @@ QUEUED_SECONDS = 5.0
 """How often it is looked how many are before a queued record, which no event tells."""
 AWAY_SECONDS = 1.0
 """How long a stream waits for Redis before it asks again."""
+KEY_SECONDS = 5.0
+"""How often it is looked whether the client's key is still there."""
 RETRY_MILLISECONDS = 2000
 """What clients wait before they come back after a break."""
 END = "end"
 """The id of the last event. No version, so that who has seen the last change, but not the end, gets it."""
 
 
-async def answer_watch(services: Services, look: Callable[[], Look], *, last_event_id: str | None) -> Response:
-    """The stream, or 204 where the client has seen its end."""
+async def answer_watch(
+    services: Services, look: Callable[[], Look], *, viewer: str | None, last_event_id: str | None
+) -> Response:
+    """The stream, or 204 where the client has seen its end. It ends early where the key `viewer` is revoked: whoever
+    comes back then is refused."""
     found = await to_thread.run_sync(look)
     if last_event_id == END and found.status in TERMINAL_STATUSES:
         return Response(status_code=204)
     seen = _version(last_event_id)
+    messages = _messages(
+        services.events,
+        look,
+        found,
+        seen=seen if seen is not None and seen <= found.version else None,
+        may_watch=None if viewer is None else partial(services.keys.has, viewer),
+    )
     return EventSourceResponse(
-        _messages(services.events, look, found, seen=seen if seen is not None and seen <= found.version else None),
+        messages,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _messages(hub: EventHub, look: Callable[[], Look], found: Look, *, seen: int | None) -> AsyncIterator[bytes]:
+async def _messages(
+    hub: EventHub, look: Callable[[], Look], found: Look, *, seen: int | None, may_watch: Callable[[], bool] | None
+) -> AsyncIterator[bytes]:
     yield format_sse_event(retry=RETRY_MILLISECONDS)
-    async with hub.watch(found.id, seen=found.version if seen is None else seen) as watcher:
+    async with (
+        hub.watch(found.id, seen=found.version if seen is None else seen) as watcher,
+        _closing_unless(may_watch, watcher),
+    ):
         if seen is None:
             yield _whole("snapshot", found)
         client = _Client(look, found, watcher=watcher)
         while not (client.done or watcher.closing):
             for message in await client.next():
                 yield message
+
+
+@asynccontextmanager
+async def _closing_unless(may_watch: Callable[[], bool] | None, watcher: Watcher) -> AsyncIterator[None]:
+    """Close `watcher` once `may_watch` says no; None is never asked."""
+    if may_watch is None:
+        yield
+        return
+    task = asyncio.create_task(_close_unless(may_watch, watcher))
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def _close_unless(may_watch: Callable[[], bool], watcher: Watcher) -> None:
+    while not watcher.closing:
+        await asyncio.sleep(KEY_SECONDS)
+        with suppress(*REDIS_AWAY):  # then nobody knows, and nothing is told either
+            if not await to_thread.run_sync(may_watch):
+                watcher.close()
 
 
 class _Client:

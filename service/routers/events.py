@@ -42,4 +42,4 @@ async def watch_job(
     that is too long ago. Treat ids as names: they tell nothing.
     """
     look = partial(services.repository.look, job_id, kind="jobs", viewer=viewer)
-    return await answer_watch(services, look, last_event_id=last_event_id)
+    return await answer_watch(services, look, viewer=viewer, last_event_id=last_event_id)

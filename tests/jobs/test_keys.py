@@ -32,7 +32,9 @@ def test_redis_does_not_hold_the_token(keys: KeyRing, redis: Redis) -> None:
 
 def test_a_revoked_key_is_none_and_its_name_is_free(keys: KeyRing) -> None:
     first, token = keys.create("ann")
+    assert keys.has(first.id)
     assert keys.revoke("ann") == first
+    assert not keys.has(first.id)
     assert keys.identify(token) is None
     assert not keys.exists()
     second, _ = keys.create("ann")

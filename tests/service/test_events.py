@@ -286,6 +286,22 @@ def test_the_job_of_another_key_is_not_there(redis_url: str, redis: Redis, tmp_p
             assert next(messages).event == "snapshot"
 
 
+def test_a_stream_ends_soon_after_its_key_is_revoked(redis_url: str, redis: Redis, tmp_path: Path) -> None:
+    keys = KeyRing(redis, f"live-{tmp_path.name}")
+    ann, token = keys.create("ann")
+    with running(redis_url, tmp_path, auth="on") as server:
+        stage = Stage(server, redis, tmp_path)
+        server.client.headers["Authorization"] = f"Bearer {token}"
+        job_id = stage.submit(ann.id)
+        with stage.watching(job_id) as messages:
+            assert next(messages).event == "snapshot"
+            keys.revoke("ann")
+            revoked = time.monotonic()
+            assert list(messages) == []
+            assert time.monotonic() - revoked < 10
+        assert_problem(server.client.get(f"/v1/jobs/{job_id}/events"), 401, "unauthorized")
+
+
 def test_a_server_that_stops_ends_its_streams_at_once(redis_url: str, redis: Redis, tmp_path: Path) -> None:
     with running(redis_url, tmp_path) as server:
         stage = Stage(server, redis, tmp_path)
