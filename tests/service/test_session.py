@@ -1,5 +1,7 @@
 """Sessions of browsers: a key shown once lets pictures, videos and downloads through, and no other site's calls."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -9,6 +11,7 @@ from jobs.keys import KeyRing
 from jobs.settings import Settings
 from service.app import create_app
 from tests.service.http_checks import assert_problem, job_files
+from tests.service.live_server import running
 
 pytestmark = pytest.mark.anyio
 Locked = tuple[httpx.AsyncClient, str]
@@ -69,6 +72,19 @@ async def test_a_session_ends_with_its_key(locked: Locked, redis: Redis, setting
     client = await opened(locked)
     KeyRing(redis, settings.queue_name).revoke("ann")
     assert_problem(await client.get("/v1/jobs"), 401, "unauthorized")
+
+
+@pytest.mark.parametrize(("trusted", "secure"), [("127.0.0.1", True), ("*", True), ("10.0.0.0/8", False)])
+def test_a_session_behind_a_proxy_with_tls_is_for_tls_alone(
+    redis_url: str, redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: str, secure: bool
+) -> None:
+    """As a proxy that is believed says it."""
+    _, token = KeyRing(redis, f"live-{tmp_path.name}").create("ann")
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", trusted)
+    with running(redis_url, tmp_path, auth="on") as server:
+        headers = {"Authorization": f"Bearer {token}", "X-Forwarded-Proto": "https"}
+        cookie = server.client.post("/v1/session", headers=headers).headers["set-cookie"]
+    assert ("; Secure" in cookie) == secure
 
 
 async def test_redis_holds_no_secret_of_a_session(locked: Locked, redis: Redis, settings: Settings) -> None:
