@@ -27,7 +27,7 @@ class Health(StrictModel):
 
 
 class Readiness(StrictModel):
-    """Jobs can be taken and done."""
+    """Redis and the store answer, and a worker lives."""
 
     status: Literal["ready"] = "ready"
     workers: int
@@ -60,11 +60,15 @@ async def get_health() -> Health:
 @router.get(
     "/readyz",
     operation_id="get_readiness",
-    summary="Whether jobs can be taken and done",
+    summary="Whether Redis, the store and a worker are there",
     responses={200: {"content": content_of(Readiness(workers=1))}, **describe_problems(NotReady, InvalidRequest)},
 )
 def get_readiness(store: StoreDep, queue: QueueDep) -> Readiness:
-    """Looks at Redis, at the store and for at least one live worker; a 503 says in `errors` which of them fails."""
+    """Looks at Redis, at the store and for at least one live worker; a 503 says in `errors` which of them fails.
+
+    It does not say that a job would be taken now: where Redis's memory or the store is nearly full, new jobs are
+    refused (503 `redis_unavailable`, 507 `storage_full`), but what is there can still be looked at and downloaded.
+    """
     problems: list[FieldError] = []
     workers = 0
     try:

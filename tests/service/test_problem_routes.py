@@ -1,6 +1,6 @@
 """Errors that belong to no route: unknown paths, keys, an unready service, the unexpected."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -75,16 +75,26 @@ async def test_readiness_names_the_missing_worker(client: httpx.AsyncClient) -> 
     assert int(response.headers["retry-after"]) > 0
 
 
-async def test_readiness_comes_with_a_worker(
-    client: httpx.AsyncClient, services: Services, settings: Settings, redis: Redis
-) -> None:
+@pytest.fixture
+def living_worker(settings: Settings, redis: Redis) -> Iterator[None]:
     worker = Worker([Queue(settings.queue_name, connection=redis)], connection=redis, name=uuid4().hex)
     worker.register_birth()
-    try:
-        response = await client.get("/readyz")
-        assert (response.status_code, response.json()) == (200, {"status": "ready", "workers": 1})
-    finally:
-        worker.register_death()
+    yield
+    worker.register_death()
+
+
+@pytest.mark.usefixtures("living_worker")
+async def test_readiness_comes_with_a_worker(client: httpx.AsyncClient) -> None:
+    response = await client.get("/readyz")
+    assert (response.status_code, response.json()) == (200, {"status": "ready", "workers": 1})
+
+
+@pytest.mark.usefixtures("living_worker")
+async def test_a_server_that_has_no_room_for_more_still_answers_for_what_it_has(settings: Settings) -> None:
+    full = settings.model_copy(update={"min_free_bytes": 2**60})
+    async with client_of(create_app(full)) as client:
+        assert_problem(await client.post("/v1/jobs", files=job_files()), 507, "storage_full")
+        assert (await client.get("/readyz")).status_code == 200
 
 
 async def test_readiness_names_a_store_that_cannot_be_written(
