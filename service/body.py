@@ -6,7 +6,7 @@ import anyio
 from anyio import to_thread
 from starlette.requests import ClientDisconnect, Request
 
-from jobs.errors import UploadIncomplete
+from jobs.errors import UnsupportedMediaType, UploadIncomplete
 
 CHUNK_BYTES = 1024 * 1024
 """Bytes handed to a thread at once: few enough to forget, many enough that the hand-over costs nothing."""
@@ -52,6 +52,19 @@ async def _pieces(request: Request, *, kept: str) -> AsyncIterator[bytes]:
         raise UploadIncomplete(
             f"No data came for {IDLE_SECONDS:.0f} seconds in the middle of the upload. {kept}"
         ) from error
+
+
+async def require_plain_body(request: Request) -> None:
+    """Dependency of the calls that read a body.
+
+    Raises:
+        UnsupportedMediaType: the body is compressed as a whole; stored as it is, it would be no film.
+    """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType(
+            f"The body comes with the content encoding {encoding[:64]}; send it as it is, without `Content-Encoding`."
+        )
 
 
 def declared_length(request: Request) -> int:

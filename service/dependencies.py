@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from redis import Redis
 
 from jobs.admission import Admission
+from jobs.errors import FieldError, InvalidRequest
 from jobs.idempotency import IdempotencyKeys
 from jobs.keys import KeyRing
 from jobs.queue import JobQueue
@@ -24,6 +25,7 @@ from jobs.settings import Settings
 from jobs.spans import Tracing
 from jobs.store import Store
 from service.auth import asks_for_keys, bearer, identify_caller, refuse_other_sites
+from service.body import require_plain_body
 from service.event_hub import EventHub
 from service.stopping import CallsUnderWay
 from service.traffic import Traffic
@@ -99,14 +101,31 @@ RepositoryDep = Annotated[JobRepository, Depends(get_repository)]
 StoreDep = Annotated[Store, Depends(get_store)]
 QueueDep = Annotated[JobQueue, Depends(get_queue)]
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        description="A name that you choose, such as a UUID. The same submission with the same key makes nothing new: "
-        "it is answered with what the first one made, for a day.",
-        json_schema_extra={"pattern": "^[!-~]{1,255}$"},
-    ),
-]
+
+async def get_idempotency_key(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="A name that you choose, such as a UUID. The same submission with the same key makes nothing "
+            "new: it is answered with what the first one made, for a day.",
+            json_schema_extra={"pattern": "^[!-~]{1,255}$"},
+        ),
+    ] = None,
+) -> str | None:
+    """The key as the header has it.
+
+    Raises:
+        InvalidRequest: the call carries two.
+    """
+    if len(request.headers.getlist("Idempotency-Key")) > 1:
+        detail = "The call has more than one `Idempotency-Key`; send one."
+        raise InvalidRequest(detail, errors=[FieldError("#/header/Idempotency-Key", detail)])
+    return idempotency_key
+
+
+IdempotencyKey = Annotated[str | None, Depends(get_idempotency_key)]
+PLAIN_BODY = Depends(require_plain_body)
 IfNoneMatch = Annotated[str | None, Header(description="304 if the ETag is this.")]
 IfRange = Annotated[str | None, Header(description="Send the range only if the ETag is still this.")]
 Range = Annotated[str | None, Header(alias="Range", description="One range of bytes.")]

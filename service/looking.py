@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable
+from typing import Any
 
 from anyio import to_thread
 from fastapi import Request, Response
@@ -14,6 +15,22 @@ from service.dependencies import Services
 
 POLL_SECONDS = 2
 """What a client is told to wait before it looks again."""
+RETRY_AFTER: dict[str, Any] = {
+    "Retry-After": {
+        "schema": {"type": "integer"},
+        "description": "Seconds until another look is worth it; absent once it changes no more.",
+    }
+}
+LOOK_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "headers": {
+            "ETag": {"schema": {"type": "string"}, "description": "Changes when the record does."},
+            **RETRY_AFTER,
+        }
+    },
+    304: {"description": "It is as `If-None-Match` says.", "headers": RETRY_AFTER},
+}
+"""What describes the answers to a look, but for the record itself."""
 SLICE_SECONDS = 2.0
 """How often a call that waits looks whether its client is still there, and how many are before a queued job."""
 

@@ -1,7 +1,7 @@
 """Every error answer in one shape: `application/problem+json` after RFC 9457, from one exception tree."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import structlog
 from fastapi import FastAPI, Request
@@ -22,6 +22,7 @@ from jobs.errors import (
     PayloadTooLarge,
     RedisUnavailable,
     RequestError,
+    RetintError,
     StoreAway,
     StoreUnavailable,
     Unauthorized,
@@ -35,6 +36,8 @@ REDIS_RETRY_SECONDS = 5
 STORE_RETRY_SECONDS = 10
 RETRY_LATER = frozenset({429, 503, 507})
 """Statuses that pass by themselves; each answer says when."""
+
+Kind = TypeVar("Kind", bound=RetintError)
 
 log = structlog.stdlib.get_logger("retint.api")
 
@@ -160,6 +163,13 @@ def as_request_error(error: Exception) -> RequestError:
     return InternalError(
         "The server met an error that it did not expect. Its log has the cause under this request_id; please report it."
     )
+
+
+def kinds_below(root: type[Kind]) -> Iterator[type[Kind]]:
+    """Every class of errors below `root`."""
+    for kind in root.__subclasses__():
+        yield kind
+        yield from kinds_below(kind)
 
 
 def json_pointer(location: Sequence[str | int]) -> str:

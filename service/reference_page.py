@@ -5,14 +5,12 @@ readable without one.
 """
 
 import json
-from collections.abc import Iterator
 from html import escape
-from typing import Any, TypeVar
+from typing import Any
 
-from jobs.errors import JobFailure, RequestError, RetintError
+from jobs.errors import JobFailure, RequestError
 from service.page import page, table
-
-Kind = TypeVar("Kind", bound=RetintError)
+from service.problems import kinds_below
 
 
 def reference_page(openapi: dict[str, Any]) -> str:
@@ -106,12 +104,12 @@ def _type(schema: dict[str, Any]) -> str:
 
 
 def _errors() -> str:
-    kinds = {kind.code: kind for kind in _leaves(RequestError)}
+    kinds = {kind.code: kind for kind in kinds_below(RequestError)}
     answers = [
         (f'<code id="{escape(kind.code)}">{escape(kind.code)}</code>', str(kind.status), escape(kind.title))
         for kind in sorted(kinds.values(), key=lambda kind: (kind.status, kind.code))
     ]
-    failures = sorted({(kind.code, kind.title) for kind in _leaves(JobFailure)})
+    failures = sorted({(kind.code, kind.title) for kind in kinds_below(JobFailure)})
     rows = [(f"<code>{escape(code)}</code>", escape(title)) for code, title in failures]
     return (
         "<p>Every error is <code>application/problem+json</code> (RFC 9457); <code>code</code> is one of:</p>"
@@ -119,9 +117,3 @@ def _errors() -> str:
         + "<p>A job that ends as <code>failed</code> says why in <code>error.code</code>:</p>"
         + table(("Code", ""), rows)
     )
-
-
-def _leaves(root: type[Kind]) -> Iterator[type[Kind]]:
-    for kind in root.__subclasses__():
-        yield kind
-        yield from _leaves(kind)

@@ -20,10 +20,10 @@ from jobs.identifiers import new_coloring_id
 from jobs.record import Coloring
 from service.accepted import ACCEPTED_HEADERS, SUBMISSION_PROBLEMS, accept
 from service.coloring_form import COLORING_CONTENT, COLORING_FORM
-from service.dependencies import IdempotencyKey, IfNoneMatch, IfRange, Range, ServicesDep, ViewerDep, Wait
+from service.dependencies import PLAIN_BODY, IdempotencyKey, IfNoneMatch, IfRange, Range, ServicesDep, ViewerDep, Wait
 from service.file_answer import FILE_RESPONSES, answer_file
 from service.form import BY_STROKES
-from service.looking import answer_look
+from service.looking import LOOK_RESPONSES, answer_look
 from service.problems import describe_problems
 from service.submitting import submit
 
@@ -33,6 +33,7 @@ router = APIRouter(prefix="/v1/colorings", tags=["colorings"])
 
 @router.post(
     "",
+    dependencies=[PLAIN_BODY],
     operation_id="create_coloring",
     summary="Color a picture by strokes",
     status_code=202,
@@ -52,7 +53,7 @@ async def create_coloring(
     response: Response,
     services: ServicesDep,
     viewer: ViewerDep,
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: IdempotencyKey,
 ) -> Coloring:
     """The strokes are spread over the picture along the edges of its luma (Levin et al. 2004), in seconds; its luma
     stays as it is. The result serves as a reference of a job. A coloring counts as a job where jobs are limited."""
@@ -84,11 +85,8 @@ async def create_coloring(
     response_model=Coloring,
     response_description="The coloring as it stands.",
     responses={
-        200: {
-            "content": COLORING_CONTENT,
-            "headers": {"ETag": {"schema": {"type": "string"}, "description": "Changes when the record does."}},
-        },
-        304: {"description": "It is as `If-None-Match` says."},
+        **LOOK_RESPONSES,
+        200: {"content": COLORING_CONTENT, **LOOK_RESPONSES[200]},
         **describe_problems(Unauthorized, JobNotFound, JobExpired, InvalidRequest),
     },
 )

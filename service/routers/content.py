@@ -1,11 +1,12 @@
 """`/v1/jobs/{id}/content`: the finished files, whole or in ranges."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, get_args
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 
+from jobs.options import VariantName
 from service.dependencies import IfNoneMatch, IfRange, Range, ServicesDep, ViewerDep
 from service.file_answer import FILE_RESPONSES, answer_file
 
@@ -32,7 +33,7 @@ async def get_content(
     services: ServicesDep,
     viewer: ViewerDep,
     variant: Annotated[
-        str, Query(description="`video`, `comparison`, `preview`, `frames`, `report` or `report_json`.")
+        str, Query(description="Which of the job's files.", json_schema_extra={"enum": list(get_args(VariantName))})
     ] = "video",
     range_header: Range = None,
     if_range: IfRange = None,

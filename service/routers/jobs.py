@@ -29,11 +29,11 @@ from jobs.record import Job, Status
 from jobs.record_reader import JobPage
 from jobs.retrying import retry_job
 from service.accepted import ACCEPTED_HEADERS, SUBMISSION_PROBLEMS, accept
-from service.dependencies import IdempotencyKey, IfNoneMatch, RepositoryDep, ServicesDep, ViewerDep, Wait
+from service.dependencies import PLAIN_BODY, IdempotencyKey, IfNoneMatch, RepositoryDep, ServicesDep, ViewerDep, Wait
 from service.examples import CANCELED_JOB_CONTENT, JOB_CONTENT, JOB_PAGE_CONTENT
 from service.form import TO_COLOR
 from service.job_form import JOB_FORM
-from service.looking import answer_look
+from service.looking import LOOK_RESPONSES, answer_look
 from service.model_catalog import require_weights
 from service.problems import describe_problems
 from service.reusing import require_reuse_for_omissions
@@ -46,6 +46,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 @router.post(
     "",
+    dependencies=[PLAIN_BODY],
     operation_id="create_job",
     summary="Colorize a video",
     status_code=202,
@@ -65,7 +66,7 @@ async def create_job(
     response: Response,
     services: ServicesDep,
     viewer: ViewerDep,
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: IdempotencyKey,
 ) -> Job:
     """Send a monochrome video and one or more color frames of it; the parts may come in any order.
 
@@ -115,6 +116,7 @@ def list_jobs(
         Query(description="The `next` of the page before.", json_schema_extra={"pattern": CURSOR_PATTERN}),
     ] = None,
 ) -> JobPage:
+    """Searches for keyframes and colorings are not among them; keep their ids."""
     return repository.list(status=status, limit=limit, after=after, viewer=viewer)
 
 
@@ -125,11 +127,8 @@ def list_jobs(
     response_model=Job,
     response_description="The job as it stands.",
     responses={
-        200: {
-            "content": JOB_CONTENT,
-            "headers": {"ETag": {"schema": {"type": "string"}, "description": "Changes when the job does."}},
-        },
-        304: {"description": "The job is as `If-None-Match` says."},
+        **LOOK_RESPONSES,
+        200: {"content": JOB_CONTENT, **LOOK_RESPONSES[200]},
         **describe_problems(Unauthorized, JobNotFound, JobExpired, InvalidRequest),
     },
 )

@@ -27,7 +27,7 @@ from jobs.record import Keyframe, Keyframes
 from jobs.store import RemoteFile
 from service.accepted import ACCEPTED_HEADERS, SUBMISSION_PROBLEMS, accept
 from service.conditions import matches
-from service.dependencies import IdempotencyKey, IfNoneMatch, IfRange, Range, ServicesDep, ViewerDep, Wait
+from service.dependencies import PLAIN_BODY, IdempotencyKey, IfNoneMatch, IfRange, Range, ServicesDep, ViewerDep, Wait
 from service.file_answer import (
     BYTES,
     FILE_RESPONSES,
@@ -38,7 +38,7 @@ from service.file_answer import (
 )
 from service.form import FOR_KEYFRAMES
 from service.keyframes_description import CANCELED_KEYFRAMES_CONTENT, KEYFRAMES_CONTENT, KEYFRAMES_FORM
-from service.looking import answer_look
+from service.looking import LOOK_RESPONSES, answer_look
 from service.problems import describe_problems
 from service.submitting import submit
 
@@ -63,6 +63,7 @@ PICTURE: dict[int | str, dict[str, Any]] = {
 
 @router.post(
     "",
+    dependencies=[PLAIN_BODY],
     operation_id="create_keyframes",
     summary="Find the frames worth coloring",
     status_code=202,
@@ -82,7 +83,7 @@ async def create_keyframes(
     response: Response,
     services: ServicesDep,
     viewer: ViewerDep,
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: IdempotencyKey,
 ) -> Keyframes:
     """Send a monochrome video. Of each of its shots one frame is chosen: sharp, like the rest of the shot, near its
     start.
@@ -118,11 +119,8 @@ async def create_keyframes(
     response_model=Keyframes,
     response_description="The search as it stands, and what it found.",
     responses={
-        200: {
-            "content": KEYFRAMES_CONTENT,
-            "headers": {"ETag": {"schema": {"type": "string"}, "description": "Changes when the record does."}},
-        },
-        304: {"description": "It is as `If-None-Match` says."},
+        **LOOK_RESPONSES,
+        200: {"content": KEYFRAMES_CONTENT, **LOOK_RESPONSES[200]},
         **describe_problems(Unauthorized, JobNotFound, JobExpired, InvalidRequest),
     },
 )

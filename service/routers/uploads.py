@@ -29,7 +29,7 @@ from jobs.errors import (
 from jobs.options import StrictModel
 from jobs.resumable import ResumableUpload, UploadInfo, UploadWriter
 from service.body import declared_length
-from service.dependencies import Services, ServicesDep, ViewerDep
+from service.dependencies import PLAIN_BODY, Services, ServicesDep, ViewerDep
 from service.disk_space import DiskSpace
 from service.examples import content_of
 from service.intake import too_large
@@ -116,7 +116,7 @@ def discover(services: ServicesDep) -> Response:
 
 @router.post(
     "",
-    dependencies=BY_PROTOCOL,
+    dependencies=[*BY_PROTOCOL, PLAIN_BODY],
     operation_id="create_upload",
     summary="Begin a resumable upload",
     status_code=201,
@@ -214,7 +214,7 @@ async def head_upload(upload_id: str, services: ServicesDep, viewer: ViewerDep) 
 
 @router.patch(
     "/{upload_id}",
-    dependencies=BY_PROTOCOL,
+    dependencies=[*BY_PROTOCOL, PLAIN_BODY],
     operation_id="append_to_upload",
     summary="Send bytes of an upload",
     status_code=204,

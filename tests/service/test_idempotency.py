@@ -19,7 +19,7 @@ from jobs.settings import Settings
 from service import submitting
 from service.app import create_app
 from service.dependencies import Services
-from tests.service.http_checks import assert_problem, job_files
+from tests.service.http_checks import assert_problem, job_files, pointers
 from tests.service.live_server import eventually, running
 
 pytestmark = pytest.mark.anyio
@@ -36,6 +36,13 @@ async def test_the_same_again_is_answered_with_the_same_job(client: httpx.AsyncC
     assert again.headers["idempotency-replayed"] == "true"
     assert len(services.repository.list().data) == 1
     assert services.queue.length() == 1
+
+
+async def test_two_keys_are_one_too_many(client: httpx.AsyncClient, services: Services) -> None:
+    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+    problem = assert_problem(await client.post("/v1/jobs", headers=headers, files=job_files()), 422, "invalid_request")
+    assert pointers(problem) == ["#/header/Idempotency-Key"]
+    assert services.repository.list().data == []
 
 
 async def test_it_is_the_meaning_that_must_be_the_same(client: httpx.AsyncClient) -> None:

@@ -1,6 +1,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import pytest
@@ -8,9 +9,11 @@ from fastapi import FastAPI
 from jsonschema_rs import validator_for
 
 import service
-from jobs.errors import RequestError
-from jobs.options import JobOptions, ReferenceOptions
+from jobs.errors import JobFailure, RequestError
+from jobs.options import JobOptions, ReferenceOptions, VariantName
 from jobs.record import Job
+from jobs.settings import Settings
+from service.app import create_app
 from service.reference_page import reference_page
 from service.routers.pages import MEDIA_TYPES
 
@@ -194,6 +197,33 @@ def test_a_job_is_shown_by_example(app: FastAPI) -> None:
     shown = answers["200"]["content"]["application/json"]
     assert shown["schema"] == {"$ref": "#/components/schemas/Job"}
     assert Job.model_validate(shown["example"]).progress.frames_total == 240
+
+
+def test_programs_learn_which_variants_and_failures_there_are(app: FastAPI) -> None:
+    document = app.openapi()
+    parameters = document["paths"]["/v1/jobs/{job_id}/content"]["get"]["parameters"]
+    variant = next(parameter for parameter in parameters if parameter["name"] == "variant")
+    assert variant["schema"]["enum"] == list(get_args(VariantName))
+    code = document["components"]["schemas"]["JobError"]["properties"]["code"]
+    assert "enum" not in code, "there may be more one day"
+    assert all(f"`{kind.code}`" in code["description"] for kind in JobFailure.__subclasses__())
+
+
+@pytest.mark.parametrize("kind", ["jobs/{job_id}", "keyframes/{keyframes_id}", "colorings/{coloring_id}"])
+def test_programs_learn_when_to_look_again(app: FastAPI, kind: str) -> None:
+    responses = app.openapi()["paths"][f"/v1/{kind}"]["get"]["responses"]
+    assert {"ETag", "Retry-After"} <= responses["200"]["headers"].keys()
+    assert "Retry-After" in responses["304"]["headers"]
+
+
+def test_a_foreign_host_is_described_where_it_is_refused(app: FastAPI, locked_settings: tuple[Settings, str]) -> None:
+    def describe_it(app: FastAPI) -> set[bool]:
+        return {
+            "421" in operation["responses"] for path in app.openapi()["paths"].values() for operation in path.values()
+        }
+
+    assert describe_it(app) == {True}
+    assert describe_it(create_app(locked_settings[0])) == {False}
 
 
 async def test_the_reference_loads_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:

@@ -163,6 +163,15 @@ async def test_a_body_of_another_kind_is_refused(client: httpx.AsyncClient) -> N
     assert await offset_of(client, where) == 0
 
 
+async def test_compressed_bytes_are_refused(client: httpx.AsyncClient) -> None:
+    gzip = {**STREAM, "Content-Encoding": "gzip"}
+    created = await client.post("/v1/uploads", headers={**gzip, "Upload-Length": "10"}, content=CONTENT)
+    assert_problem(created, 415, "unsupported_media_type")
+    location = (await client.post("/v1/uploads", headers={**TUS, "Upload-Length": "10"})).headers["location"]
+    response = await client.patch(location, headers={**gzip, "Upload-Offset": "0"}, content=CONTENT)
+    assert_problem(response, 415, "unsupported_media_type")
+
+
 @pytest.mark.parametrize("version", [None, "0.2.2"])
 @pytest.mark.parametrize("method", ["POST", "HEAD", "PATCH", "DELETE"])
 async def test_another_version_is_refused_with_the_one_that_is_spoken(

@@ -264,3 +264,14 @@ async def test_a_request_that_is_canceled_leaves_nothing(
     await services.uploads.ended(seconds=10)
     assert stored_files() == []
     assert list(services.store.job_ids()) == []
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/keyframes", "/v1/colorings"])
+async def test_a_compressed_body_is_refused_as_such(client: httpx.AsyncClient, path: str) -> None:
+    response = await client.post(path, files=job_files(), headers={"Content-Encoding": "gzip"})
+    assert "gzip" in str(assert_problem(response, 415, "unsupported_media_type")["detail"])
+
+
+async def test_a_body_that_is_said_to_be_as_it_is_is_taken(client: httpx.AsyncClient) -> None:
+    response = await client.post("/v1/jobs", files=job_files(), headers={"Content-Encoding": "identity"})
+    assert response.status_code == 202
