@@ -159,7 +159,8 @@ async def get_job(
     },
 )
 def cancel(job_id: str, services: ServicesDep, viewer: ViewerDep) -> Job:
-    """Stops a running job within seconds and frees its files; the record stays. Canceling twice is no error."""
+    """Stops a running job within seconds and removes what is half made. The record stays, and so do the video and the
+    references where `keep_input` is true. Canceling twice is no error."""
     services.repository.get(job_id, viewer=viewer)
     cancel_job(job_id, repository=services.repository, queue=services.queue, store=services.store)
     log.info("job_canceled", job_id=job_id)
