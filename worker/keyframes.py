@@ -192,7 +192,7 @@ def _turns(video: Path, reader: VideoReader) -> int:
     By half, and where width and height are nearly the same, it would be taken as it is; there they stay as stored.
     """
     info, timeline = reader.info, reader.timeline
-    turns = read_tags(video, first_time=int(timeline.pts[0]) * timeline.time_base).quarter_turns
+    turns = read_tags(video, first_time=timeline.first_time).quarter_turns
     return turns if turns % 2 and not _nearly_square(info) else 0
 
 

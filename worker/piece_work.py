@@ -167,7 +167,7 @@ class _Bench:
         confidences = []
         pictured = frames_to_picture(self._plan.shots, frames=self._info.frames)
         timeline = self._plan.timeline
-        turns = read_tags(self._film.task.video, first_time=int(timeline.pts[0]) * timeline.time_base).quarter_turns
+        turns = read_tags(self._film.task.video, first_time=timeline.first_time).quarter_turns
         with ExitStack() as stack:
             segment = stack.enter_context(output.open_segment(video))
             pair = None if beside is None else stack.enter_context(beside.open_segment(compared))

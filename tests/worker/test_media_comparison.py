@@ -1,3 +1,4 @@
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,13 @@ def test_times_and_sound_are_the_films(make_video: Any, tmp_path: Path) -> None:
         assert out.info.has_audio
     with av.open(str(target)) as container:
         assert [stream.type for stream in container.streams] == ["video", "audio"]
+
+
+def test_a_constant_rate_that_the_films_container_rounds_is_exact(make_video: Any, tmp_path: Path) -> None:
+    made = make_video("in.mkv", rate=Fraction(30000, 1001), frames=30)
+    compare(made.path, tmp_path / "comparison.mp4")
+    with open_video(tmp_path / "comparison.mp4") as out:
+        assert out.info.frame_rate == Fraction(30000, 1001)
 
 
 @pytest.mark.parametrize("rotation", [90, 180, -90])

@@ -201,6 +201,52 @@ def test_broadcast_rates_are_exact(make_video: Any, tmp_path: Path, rate: Fracti
         assert out.info.duration_seconds == pytest.approx(float(30 / rate), abs=1e-4)
 
 
+NTSC_FILM = Fraction(24000, 1001)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize(("container", "codec"), [("mp4", "h264"), ("mov", "prores")])
+def test_a_constant_rate_that_matroska_rounds_is_written_exactly(
+    make_video: Any, tmp_path: Path, container: str, codec: str, first: int
+) -> None:
+    made = make_video("in.mkv", rate=NTSC_FILM, start=first, frames=100, audio="aac")
+    target = tmp_path / f"out.{container}"
+    recolor(made.path, target, container=container, codec=codec)
+    with av.open(str(target)) as out:
+        stream = out.streams.video[0]
+        packets = [packet for packet in out.demux(stream) if packet.size]
+        assert (stream.time_base, stream.average_rate) == (Fraction(1, 24000), NTSC_FILM)
+        assert {packet.duration for packet in packets} == {1001}
+    found, rounded = times(target), times(made.path)
+    assert [time - found[0] for time in found] == [index / NTSC_FILM for index in range(100)]
+    # The sound, which is copied, stands where it stood.
+    assert all(abs(time - before) < Fraction(1, 1000) for time, before in zip(found, rounded, strict=True))
+
+
+def test_matroska_rounds_a_constant_rate_as_it_did_before(make_video: Any, tmp_path: Path) -> None:
+    made = make_video("in.mkv", rate=NTSC_FILM, frames=100)
+    recolor(made.path, tmp_path / "out.mkv", container="mkv", codec="ffv1")
+    assert times(tmp_path / "out.mkv") == times(made.path)
+    with av.open(str(tmp_path / "out.mkv")) as out:
+        assert out.streams.video[0].average_rate == NTSC_FILM
+
+
+@pytest.mark.parametrize("gap", [1, 2])
+def test_a_film_that_lacks_a_frame_is_of_no_constant_rate(make_video: Any, tmp_path: Path, gap: int) -> None:
+    steps = [41, 42, 42, 41, 42, 42, 41 + 42 * gap, 42, 42, 41, 42, 42, 41]
+    made = make_video("in.mkv", steps=steps, time_base=Fraction(1, 1000), rate=NTSC_FILM, frames=13)
+    recolor(made.path, tmp_path / "out.mp4")
+    assert times(tmp_path / "out.mp4") == times(made.path) == made.times
+
+
+def test_frames_that_a_rate_explains_but_for_a_tick_keep_their_times(make_video: Any, tmp_path: Path) -> None:
+    # All 41 or 42 ms long, as at 24000/1001 frames per second, but the short ones come first.
+    steps = [41] * 30 + [42] * 70
+    made = make_video("in.mkv", steps=steps, time_base=Fraction(1, 1000), rate=NTSC_FILM, frames=100)
+    recolor(made.path, tmp_path / "out.mp4")
+    assert times(tmp_path / "out.mp4") == times(made.path) == made.times
+
+
 @pytest.mark.parametrize("codec", ["h264", "ffv1"])
 @pytest.mark.parametrize("steps", [[3000], [3000, 1501, 7777]])
 def test_the_frame_rate_that_matroska_states_is_the_films(

@@ -2,6 +2,7 @@ import json
 import resource
 import zipfile
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,16 @@ def test_the_list_tells_when_each_frame_is_shown(make_video: Any, tmp_path: Path
     assert [entry["time_seconds"] for entry in listed] == pytest.approx(
         [float(time - made.times[0]) for time in made.times]
     )
+
+
+def test_the_list_tells_the_times_that_the_film_is_written_with(make_video: Any, tmp_path: Path) -> None:
+    rate = Fraction(24000, 1001)
+    made = make_video("in.mkv", rate=rate, frames=60)
+    target = tmp_path / "frames.zip"
+    archive(made.path, target, cut=1)
+    with zipfile.ZipFile(target) as found:
+        listed = json.loads(found.read("frames.json"))
+    assert [entry["time_seconds"] for entry in listed] == [float(index / rate) for index in range(60)]
 
 
 def test_a_film_of_ten_bits_gives_pictures_of_sixteen(make_video: Any, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.media.constant_rate import exact_times
 from worker.media.encoding import KEYFRAME_SECONDS, Encoding, steady_x264
 from worker.media.film import join_segments
 from worker.media.frames import Codes, LumaFrame, VideoInfo
@@ -31,10 +32,10 @@ class ComparisonOutput:
 
     def __init__(self, *, source: Path, info: VideoInfo, timeline: Timeline) -> None:
         """`info` and `timeline` describe `source`."""
-        tags = read_tags(source, first_time=int(timeline.pts[0]) * timeline.time_base)
+        self._timeline, self._rate = exact_times(timeline, stated=info.frame_rate)
+        tags = read_tags(source, first_time=self._timeline.first_time)
         self._source = source
         self._info = info
-        self._timeline = timeline
         self._tags = tags.upright()
         self._turns = tags.quarter_turns
         height, width = (info.width, info.height) if self._turns % 2 else (info.height, info.width)
@@ -60,7 +61,7 @@ class ComparisonOutput:
                 warnings=(),
             ),
             matrix=self._info.matrix,
-            rate=self._info.frame_rate,
+            rate=self._rate,
         )
         return ComparisonSegment(file, info=self._info, half=self._half, turns=self._turns)
 
@@ -72,7 +73,7 @@ class ComparisonOutput:
             source=self._source,
             timeline=self._timeline,
             tags=self._tags,
-            rate=self._info.frame_rate,
+            rate=self._rate,
             container="mp4",
             sound_only=True,
             warn=lambda _: None,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.options import OutputOptions
+from worker.media.constant_rate import exact_times
 from worker.media.encoding import Encoding, choose_encoding
 from worker.media.film import join_segments
 from worker.media.frames import Codes, LumaFrame, Rgb, VideoInfo
@@ -26,10 +27,10 @@ class VideoOutput:
         """`info` and `timeline` describe `source`."""
         self._source = source
         self._info = info
-        self._timeline = timeline
+        self._timeline, self._rate = exact_times(timeline, stated=info.frame_rate)
         self._container = output.container
         self._encoding = choose_encoding(info, output=output)
-        self._tags = read_tags(source, first_time=int(timeline.pts[0]) * timeline.time_base)
+        self._tags = read_tags(source, first_time=self._timeline.first_time)
         self.warnings: list[str] = list(self._encoding.warnings)
         """What could not be kept as it was, as sentences for the user; complete once the film is joined."""
 
@@ -50,14 +51,15 @@ class VideoOutput:
             tags=self._tags,
             encoding=self._encoding,
             matrix=self._info.matrix,
-            rate=self._info.frame_rate,
+            rate=self._rate,
         )
         return VideoSegment(file, info=self._info, encoding=self._encoding)
 
     def join(self, path: Path, segments: Sequence[Path], *, on_frame: Callable[[], None] = lambda: None) -> None:
         """Write the film of all segments, in order; `on_frame` may raise to stop it.
 
-        Frames keep their times exactly in mp4 and mov; mkv counts milliseconds. Three things move all streams together:
+        Frames keep their times exactly in mp4 and mov, or get those that were rounded (`exact_times`); mkv counts
+        milliseconds. Three things move all streams together:
         a broadcast (MPEG-TS, MPEG) and a film with negative times begin at zero, and mkv, which has no negative times,
         begins with the sound where the sound begins before the picture (AAC does, by 21 ms at 48 kHz).
 
@@ -70,7 +72,7 @@ class VideoOutput:
             source=self._source,
             timeline=self._timeline,
             tags=self._tags,
-            rate=self._info.frame_rate,
+            rate=self._rate,
             container=self._container,
             sound_only=False,
             warn=self.warnings.append,

@@ -21,6 +21,8 @@ from worker.media.tags import FilmTags
 from worker.media.timeline import Timeline
 
 _FORMATS: dict[Container, str] = {"mp4": "mp4", "mkv": "matroska", "mov": "mov"}
+_USUAL_TIMESCALE = 1000
+"""Of MP4 and MOV files, in ticks a second."""
 _UNHEARD_OF = (av.error.ArgumentError, av.error.InvalidDataError, av.error.PatchWelcomeError, NotImplementedError)
 """How muxers refuse a stream that they said they could hold."""
 
@@ -140,8 +142,7 @@ class _Film:
             str(self._path.resolve()),
             mode="w",
             format=_FORMATS[self._format],
-            # The index goes to the front, so that a browser plays an MP4 before all of it has come.
-            container_options={} if self._format == "mkv" else {"movflags": "+faststart"},
+            container_options={} if self._format == "mkv" else self._movie_options(),
         )
         with av.open(str(segment.resolve())) as like:
             self._stream = self._container.add_stream_from_template(like.streams.video[0])
@@ -155,6 +156,14 @@ class _Film:
         if boarding is not None:
             self._passengers = boarding(target=self._container)
         self._container.start_encoding()
+
+    def _movie_options(self) -> dict[str, str]:
+        return {
+            # The index goes to the front, so that a browser plays an MP4 before all of it has come.
+            "movflags": "+faststart",
+            # Counts when tracks begin; of a thousandth of a second, which is usual, it would be a little early.
+            "movie_timescale": str(max(_USUAL_TIMESCALE, self._time_base.denominator)),
+        }
 
     def mux(self, packet: Any) -> None:
         if self._passengers is not None:

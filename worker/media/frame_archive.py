@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from jobs.errors import StorageFull
+from worker.media.constant_rate import exact_times
 from worker.media.frames import Codes, LumaFrame, VideoInfo
 from worker.media.stills import png_of, to_deep_rgb, to_rgb
 from worker.media.storage import DISK_FULL, is_disk_full
@@ -26,7 +27,7 @@ class FrameArchive:
 
     def __init__(self, *, info: VideoInfo, timeline: Timeline) -> None:
         self._info = info
-        self._timeline = timeline
+        self._timeline, _ = exact_times(timeline, stated=info.frame_rate)
 
     def open_segment(self, path: Path) -> "FrameSegment":
         """The pictures of some frames in a row, for `join`.

@@ -33,12 +33,12 @@ class SegmentFile:
     def __init__(
         self, path: Path, *, timeline: Timeline, tags: FilmTags, encoding: Encoding, matrix: Matrix, rate: Fraction
     ) -> None:
-        """`timeline` is that of the whole film; `rate` in frames per second."""
+        """`timeline` has the times to write of the whole film, by frame number; `rate` in frames per second."""
         self._path = path
         self._timeline = timeline
         self._encoding = encoding
         self._time_base = written_time_base(timeline)
-        self._first: LumaFrame | None = None
+        self._first: int | None = None
         self._last_start = -1
         self._container: Any = None
         try:
@@ -61,8 +61,8 @@ class SegmentFile:
             ValueError: the frame is not after the one before it.
             StorageFull: no space is left.
         """
-        self._first = self._first or frame
-        start, end = self._span(frame, since=self._first)
+        self._first = frame.index if self._first is None else self._first
+        start, end = self._span(frame.index, since=self._first)
         if start <= self._last_start:
             raise ValueError(f"frame {frame.index} is not after the frame written before it")
         self._last_start = start
@@ -112,12 +112,12 @@ class SegmentFile:
         if is_disk_full(failure):
             raise StorageFull(DISK_FULL) from failure
 
-    def _span(self, frame: LumaFrame, *, since: LumaFrame) -> tuple[int, int]:
+    def _span(self, index: int, *, since: int) -> tuple[int, int]:
         """Start and end of a frame after the segment's first, in the output's time base."""
-        index = self._timeline.index_of(frame.pts)
-        duration = self._timeline.last_duration if index is None else self._timeline.duration_of(index)
-        start, end = frame.pts - since.pts, frame.pts + duration - since.pts
-        return round(start * frame.time_base / self._time_base), round(end * frame.time_base / self._time_base)
+        timeline = self._timeline
+        start = int(timeline.pts[index] - timeline.pts[since])
+        scale = timeline.time_base / self._time_base
+        return round(start * scale), round((start + timeline.duration_of(index)) * scale)
 
 
 def written_time_base(timeline: Timeline) -> Fraction:

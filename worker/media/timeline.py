@@ -43,6 +43,11 @@ class Timeline:
         return len(self.pts)
 
     @property
+    def first_time(self) -> Fraction:
+        """Seconds at which the first frame stands."""
+        return int(self.pts[0]) * self.time_base
+
+    @property
     def end(self) -> int:
         """When the last frame ends."""
         return int(self.pts[-1]) + self.last_duration
