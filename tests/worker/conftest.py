@@ -42,6 +42,18 @@ def fill(plane: Any, codes: NDArray[Any]) -> None:
     lines[: codes.shape[0], : codes.shape[1] * codes.itemsize].view(codes.dtype)[:] = codes
 
 
+def interlaced(frame: Any, fields: str) -> Any:
+    """The frame, marked as `tff` or `bff`."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
+    marking, sink = graph.add("setfield", fields), graph.add("buffersink")
+    source.link_to(marking)
+    marking.link_to(sink)
+    graph.configure()
+    graph.push(frame)
+    return graph.pull()
+
+
 @pytest.fixture
 def make_video(tmp_path: Path) -> MakeVideo:
     """A function that writes a video; see its arguments."""
@@ -71,8 +83,10 @@ def make_video(tmp_path: Path) -> MakeVideo:
         attachment: tuple[str, str, bytes] | None = None,
         metadata: dict[str, str] | None = None,
         container_format: str | None = None,
+        fields: str | None = None,
     ) -> MadeVideo:
-        """`steps` are the distances of frames in ticks of `time_base` (variable frame rate); `audio` is a codec."""
+        """`steps` are the distances of frames in ticks of `time_base` (variable frame rate); `audio` is a codec;
+        `fields` is tff or bff, for frames that say so."""
         path = tmp_path / name
         base = time_base or 1 / Fraction(rate)
         depth = 10 if "10" in pix_fmt else 8
@@ -142,7 +156,7 @@ def make_video(tmp_path: Path) -> MakeVideo:
                 step = 1 if steps is None else steps[index % len(steps)]
                 frame.duration = step
                 ticks += step
-                out.mux(stream.encode(frame))
+                out.mux(stream.encode(frame if fields is None else interlaced(frame, fields)))
             out.mux(stream.encode())
             if sound is not None:
                 _write_tone(out, sound, seconds=float((ticks - start) * base))

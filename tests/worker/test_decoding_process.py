@@ -73,6 +73,7 @@ def confined(processes: DecodingProcesses) -> Iterator[DecodingProcesses]:
         {"name": "a.mp4", "frames": 60},
         {"name": "b.mkv", "codec": "ffv1", "pix_fmt": "yuv420p10le", "frames": 20},
         {"name": "c.mkv", "codec": "ffv1", "pix_fmt": "gray", "frames": 20, "steps": [1, 3, 2] * 7},
+        {"name": "d.mkv", "codec": "ffv1", "frames": 20, "fields": "bff"},
     ],
     ids=lambda made: str(made["name"]),
 )
@@ -678,6 +679,7 @@ def facts_of(examination: Examination) -> tuple[dict[str, Any], bytes]:
         ({"info": {"sample_aspect": "1e9999999999"}}, VideoUndecodable),
         ({"info": {"sample_aspect": "0"}}, VideoUndecodable),
         ({"info": {"matrix": "none"}}, VideoUndecodable),
+        ({"info": {"field_order": "none"}}, VideoUndecodable),
         ({"time_base": "1e9999999999"}, VideoUndecodable),
         ({"time_base": "1000"}, VideoUndecodable),  # so that the film lasts for hours, whatever its facts say
         ({"last_duration": 1e999}, VideoUndecodable),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.media.constant_rate import exact_times
-from worker.media.encoding import KEYFRAME_SECONDS, Encoding, steady_x264
+from worker.media.encoding import KEYFRAME_SECONDS, Encoding, x264_params
 from worker.media.film import join_segments
 from worker.media.frames import Codes, LumaFrame, VideoInfo
 from worker.media.segment import SegmentFile
@@ -27,7 +27,7 @@ _NEUTRAL = 128
 class ComparisonOutput:
     """An H.264 4:2:0 8-bit MP4 that plays everywhere, with the film's timing and sound; written as a film is.
 
-    Rotation is applied, so that the halves stand side by side.
+    Rotation is applied, so that the halves stand side by side. Fields, which do not survive scaling, are not kept.
     """
 
     def __init__(self, *, source: Path, info: VideoInfo, timeline: Timeline) -> None:
@@ -55,7 +55,7 @@ class ComparisonOutput:
                 pixel_format="yuv420p",
                 bit_depth=8,
                 full_range=False,
-                options={"preset": "veryfast", "crf": _CRF, "g": str(group), **steady_x264()},
+                options={"preset": "veryfast", "crf": _CRF, "g": str(group), **x264_params()},
                 size=(height, width),
                 chroma_size=(height // 2, width // 2),
                 warnings=(),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from jobs.options import OutputOptions
-from worker.media.frames import VideoInfo
+from worker.media.frames import FieldOrder, VideoInfo
 
 X264_PRESET = "faster"
 """Below 40 ms per 854x480 frame on two cores, with other work beside it; slower presets save little."""
@@ -32,6 +32,8 @@ class Encoding:
     chroma_size: tuple[int, int]
     """Height and width of each chroma plane."""
     warnings: tuple[str, ...]
+    field_order: FieldOrder | None = None
+    """None is progressive."""
 
 
 def choose_encoding(info: VideoInfo, *, output: OutputOptions) -> Encoding:
@@ -51,6 +53,13 @@ def choose_encoding(info: VideoInfo, *, output: OutputOptions) -> Encoding:
             f"with ffv1 holds {':'.join(subsampling)} at this size, but browsers do not play it."
         )
         subsampling = "444"
+    field_order = info.field_order
+    if codec == "h264" and field_order is not None and not _h264_holds_fields(info, subsampling):
+        warnings.append(
+            f"H.264 cannot hold the fields of an interlaced film with {info.height} lines at {':'.join(subsampling)}, "
+            "so it was written as progressive, and players will not deinterlace it; mkv with ffv1, and mov, keep them."
+        )
+        field_order = None
     if codec == "prores":
         depth = 10
         if full_range:
@@ -64,25 +73,31 @@ def choose_encoding(info: VideoInfo, *, output: OutputOptions) -> Encoding:
         pixel_format=f"yuv{subsampling}p{suffix}",
         bit_depth=depth,
         full_range=full_range,
-        options=_options(info, output=output, subsampling=subsampling),
+        options=_options(info, output=output, subsampling=subsampling, field_order=field_order),
         size=(info.height, info.width),
         chroma_size=(math.ceil(info.height / down), math.ceil(info.width / across)),
         warnings=tuple(warnings),
+        field_order=field_order,
     )
 
 
-@cache
-def steady_x264() -> dict[str, str]:
-    """Settings with which x264 writes the same bytes for the same frames.
+def x264_params(field_order: FieldOrder | None = None) -> dict[str, str]:
+    """Settings of x264's own: those with which it writes the same bytes for the same frames, and that of fields."""
+    params = [*_steady_params()]
+    if field_order is not None:
+        params.append("tff=1" if field_order == "top" else "bff=1")
+    return {"x264-params": ":".join(params)} if params else {}
 
-    Its code for AVX-512, in the build that PyAV 18 brings, reads memory that nobody wrote, while it looks ahead: of 60
-    runs over 60 frames of 176x144 several differed, none without that code.
-    """
+
+@cache
+def _steady_params() -> tuple[str, ...]:
+    """x264's code for AVX-512, in the build that PyAV 18 brings, reads memory that nobody wrote, while it looks ahead:
+    of 60 runs over 60 frames of 176x144 several differed, none without that code."""
     try:
         cpu = Path("/proc/cpuinfo").read_text()
     except OSError:
-        return {}
-    return {"x264-params": "asm=AVX2"} if " avx512" in cpu else {}
+        return ()
+    return ("asm=AVX2",) if " avx512" in cpu else ()
 
 
 def _h264_holds(info: VideoInfo, subsampling: str) -> bool:
@@ -91,15 +106,23 @@ def _h264_holds(info: VideoInfo, subsampling: str) -> bool:
     return even_width and even_height
 
 
-def _options(info: VideoInfo, *, output: OutputOptions, subsampling: str) -> dict[str, str]:
+def _h264_holds_fields(info: VideoInfo, subsampling: str) -> bool:
+    """Each field has half of the lines, which 4:2:0 halves again."""
+    return info.height % (4 if subsampling == "420" else 2) == 0
+
+
+def _options(
+    info: VideoInfo, *, output: OutputOptions, subsampling: str, field_order: FieldOrder | None
+) -> dict[str, str]:
     match output.resolved_codec:
         case "h264":
             # qp 0 is x264's lossless mode at 8 and 10 bits; crf 0 is lossless at 8 bits alone.
             quality = {"qp": "0"} if output.quality == 0 else {"crf": str(output.quality)}
             group = max(1, round(float(info.frame_rate) * KEYFRAME_SECONDS))
-            return {"preset": X264_PRESET, "g": str(min(group, 250)), **quality, **steady_x264()}
+            return {"preset": X264_PRESET, "g": str(min(group, 250)), **quality, **x264_params(field_order)}
         case "ffv1":
             # Version 3, every frame by itself, checksums per slice: the settings of film archives.
             return {"level": "3", "g": "1", "slicecrc": "1"}
         case "prores":
-            return {"profile": "4444" if subsampling == "444" else "hq", "vendor": "apl0"}
+            fields = {} if field_order is None else {"flags": "+ildct"}
+            return {"profile": "4444" if subsampling == "444" else "hq", "vendor": "apl0", **fields}

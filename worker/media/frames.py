@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,10 @@ Codes = NDArray[np.uint8] | NDArray[np.uint16]
 """Samples as they stand in the video: uint8 for 8 bits, uint16 holding 0..1023 for 10 bits."""
 Rgb = NDArray[np.uint8]
 """[H, W, 3], nonlinear R'G'B'."""
+
+
+FieldOrder = Literal["top", "bottom"]
+"""Which field of an interlaced frame is shown first: the lines from the topmost on, or the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,8 @@ class VideoInfo:
     has_audio: bool
     sample_aspect: Fraction = Fraction(1)
     """Width of a sample over its height, as it is shown; 1 where the video does not say."""
+    field_order: FieldOrder | None = None
+    """None where the frames are progressive."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from jobs.errors import VideoUndecodable, VideoUnsupported
 from models.base import Matrix
+from worker.media.fields import find_order
 from worker.media.frames import VideoInfo
 from worker.media.limits import refuse_announced, refuse_frames, refuse_too_much
 from worker.media.luma import bit_depth, conversion_note, is_gray, is_rgb
@@ -80,7 +81,8 @@ def _examine(path: Path, on_packet: Callable[[int], None]) -> Examination:
     with open_source(path) as container:
         stream = video_stream(container)
         try:
-            frame = next(container.decode(stream), None)
+            decoding = container.decode(stream)
+            frame = next(decoding, None)
         except av.error.FFmpegError as error:
             raise VideoUndecodable(
                 "The video's first frame cannot be decoded; the file is damaged. Export it again and use that."
@@ -101,6 +103,7 @@ def _examine(path: Path, on_packet: Callable[[int], None]) -> Examination:
             matrix=_matrix(frame, stream),
             has_audio=bool(container.streams.audio),
             sample_aspect=Fraction(stream.sample_aspect_ratio or 1),
+            field_order=find_order(frame, decoding, stated=int(stream.codec_context.field_order)),
         )
     return Examination(info=info, timeline=timeline, warnings=tuple(filter(None, notes)))
 

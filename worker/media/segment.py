@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from jobs.errors import StorageFull
 from models.base import Matrix
 from worker.media.encoding import Encoding
+from worker.media.fields import ORDER_CODES, FieldMark
 from worker.media.frames import Codes, LumaFrame
 from worker.media.storage import DISK_FULL, is_disk_full
 from worker.media.tags import FilmTags, copy_tags
@@ -38,6 +39,7 @@ class SegmentFile:
         self._timeline = timeline
         self._encoding = encoding
         self._time_base = written_time_base(timeline)
+        self._fields = None if encoding.field_order is None else FieldMark(encoding.field_order)
         self._first: int | None = None
         self._last_start = -1
         self._container: Any = None
@@ -48,6 +50,8 @@ class SegmentFile:
             self._stream.pix_fmt = encoding.pixel_format
             self._stream.codec_context.time_base = self._stream.time_base = self._time_base
             self._stream.codec_context.thread_count = ENCODER_THREADS
+            if encoding.field_order is not None:
+                self._stream.codec_context.field_order = ORDER_CODES[encoding.field_order]
             copy_tags(tags, stream=self._stream, matrix=matrix, full_range=encoding.full_range)
             self._container.start_encoding()
         except BaseException as failure:
@@ -69,13 +73,15 @@ class SegmentFile:
         picture = av.VideoFrame(self._encoding.size[1], self._encoding.size[0], self._encoding.pixel_format)
         for plane, codes in zip(picture.planes, planes, strict=True):
             _fill(plane, codes)
+        picture.time_base = self._time_base
+        if self._fields is not None:
+            picture = self._fields.marked(picture)
         # ProRes writes the tags of its frames, not those of the stream.
         context = self._stream.codec_context
         picture.colorspace, picture.color_range = context.colorspace, context.color_range
         picture.color_primaries, picture.color_trc = context.color_primaries, context.color_trc
         picture.pts = start
         picture.duration = end - start
-        picture.time_base = self._time_base
         self._mux(picture)
 
     def finish(self) -> None:

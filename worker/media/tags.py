@@ -28,8 +28,6 @@ class FilmTags:
     """ITU-T H.273; 2 is unspecified."""
     color_trc: int
     colorspace: int
-    field_order: int
-    """FFmpeg's AVFieldOrder; 0 and 1 are progressive."""
     origin: Fraction
     """Seconds that all timestamps are moved back by, so that the film starts at or after zero."""
 
@@ -71,7 +69,6 @@ def read_tags(path: Path, *, first_time: Fraction) -> FilmTags:
             color_primaries=int(frame.color_primaries) or int(context.color_primaries) or _UNSPECIFIED,
             color_trc=int(frame.color_trc) or int(context.color_trc) or _UNSPECIFIED,
             colorspace=int(frame.colorspace),
-            field_order=int(context.field_order),
             origin=origin,
         )
 
@@ -98,7 +95,5 @@ def copy_tags(tags: FilmTags, *, stream: "av.VideoStream", matrix: Matrix, full_
     context.color_trc = tags.color_trc
     if tags.sample_aspect_ratio is not None:
         context.sample_aspect_ratio = tags.sample_aspect_ratio
-    if tags.field_order > 1:
-        context.field_order = tags.field_order
     if tags.display_matrix is not None:
         stream.set_display_matrix(tags.display_matrix)
