@@ -4,7 +4,7 @@ import { Submission, ended, get, isGone, send, waitFor } from "/page/api.js";
 import { button, chooser, h, link, put, say, show, tell } from "/page/dom.js";
 import * as drafts from "/page/drafts.js";
 import { dropping } from "/page/dropping.js";
-import { isGray, place, signature } from "/page/matching.js";
+import { isGray, isNamed, place, placeWithin, signature } from "/page/matching.js";
 import { paint } from "/page/paint.js";
 import { gray, trouble } from "/page/trouble.js";
 import { clock, facts, inOurWords, left, many, phase, titleOf } from "/page/words.js";
@@ -117,7 +117,7 @@ function prepare(main, draft, record) {
         without.push(file.name);
         continue;
       }
-      const where = target ? { shot: target.shot, frame: target.frame } : await place(file, shots);
+      const where = target ? await placeWithin(target, file, file.name) : await place(file, shots);
       // The same file again is a better version of it.
       const before = draft.references.find((one) => one.original === file.name && one.shot === where.shot);
       if (before) draft.references.splice(draft.references.indexOf(before), 1);
@@ -169,7 +169,8 @@ function prepare(main, draft, record) {
 
   function shotCard(shot) {
     const image = h("img", { src: shot.still, alt: `Shot ${shot.shot + 1}, frame ${shot.frame}`, loading: "lazy", class: "still" });
-    const frame = h("div", { class: "picture" }, image, h("span", { class: "tag" }, "colored"));
+    const tag = h("span", { class: "tag" }, "colored");
+    const frame = h("div", { class: "picture" }, image, tag);
     const list = h("ul", { class: "refs" });
     const element = h("li", { class: "shot", "aria-label": `Shot ${shot.shot + 1}` }, frame,
       h("div", { class: "shot-body" },
@@ -196,7 +197,8 @@ function prepare(main, draft, record) {
     return { element, update() {
       const mine = draft.references.filter((one) => one.shot === shot.shot);
       element.classList.toggle("has", mine.length > 0);
-      const blob = mine.at(-1)?.blob ?? null;
+      const blob = mine.findLast((one) => one.frame === shot.frame)?.blob ?? null;
+      show(tag, blob !== null);
       if (blob !== shown) {
         if (shown) URL.revokeObjectURL(image.src);
         image.src = blob ? URL.createObjectURL(blob) : shot.still;
@@ -209,28 +211,50 @@ function prepare(main, draft, record) {
 
   async function move(reference, shot) {
     if (!reference) return;
-    Object.assign(reference, shot ? { shot: shot.shot, frame: shot.frame } : { shot: null, frame: null });
+    Object.assign(reference, shot ? await placeWithin(shot, reference.blob, reference.original) : { shot: null, frame: null });
     await keep();
     refresh();
   }
 
   function referenceItem(reference) {
-    const select = h("select", { "aria-label": `Where ${reference.name} belongs`, onchange: async () => {
-      await move(reference, shots[Number(select.value)] ?? null);
-      // It stands elsewhere now, drawn anew; who moves it by keyboard goes on from there.
-      [...main.querySelectorAll("select")].find((other) => other.ariaLabel === select.ariaLabel)?.focus();
-    } },
-      h("option", { value: "-1" }, "Let it be found"), shots.map((shot, number) => h("option", { value: String(number) }, `Shot ${shot.shot + 1}`)));
-    select.value = String(shots.findIndex((shot) => shot.shot === reference.shot));
+    const own = shots.find((shot) => shot.shot === reference.shot);
+    const select = choice(`Where ${reference.name} belongs`, ["Let it be found", ...shots.map((shot) => `Shot ${shot.shot + 1}`)],
+      shots.indexOf(own) + 1, (chosen) => move(reference, shots[chosen - 1] ?? null));
+    const within = own && !isNamed(own, reference.original)
+      ? choice(`Which frame ${reference.name} is`, ["Somewhere in it", "The frame shown"], Number(reference.frame !== null), async (chosen) => {
+        reference.frame = chosen ? own.frame : null;
+        await keep();
+        refresh();
+      })
+      : null;
     return h("li", { class: "ref", draggable: "true", ondragstart: (event) => event.dataTransfer.setData("text/x-retint", reference.name) },
+      reference.frame === null ? small(reference.blob) : null,
       h("span", { class: "ref-name", title: reference.name }, reference.name),
       button(`Remove ${reference.name}`, { glyph: "close", only: true, kind: "quiet small", onclick: async () => {
         draft.references.splice(draft.references.indexOf(reference), 1);
         await keep();
         refresh();
       } }),
-      shots.length > 1 || reference.shot === null ? select : null,
-      reference.shot !== null && reference.frame === null ? h("span", { class: "muted", title: "It is another frame of this shot than the one shown; the service finds which." }, "other frame, found later") : null);
+      h("div", { class: "ref-place" }, shots.length > 1 || reference.shot === null ? select : null, within));
+  }
+
+  // A picture that no card shows.
+  function small(blob) {
+    const image = h("img", { class: "ref-picture", src: URL.createObjectURL(blob), alt: "", draggable: "false",
+      onload: () => URL.revokeObjectURL(image.src),
+      onerror: () => { URL.revokeObjectURL(image.src); image.remove(); } }); // A kind of picture that browsers do not show.
+    return image;
+  }
+
+  // One of `words`, of which `chosen` is.
+  function choice(label, words, chosen, onchoice) {
+    const select = h("select", { "aria-label": label, onchange: async () => {
+      await onchoice(select.selectedIndex);
+      // It stands elsewhere now, drawn anew; who chooses by keyboard goes on from there.
+      [...main.querySelectorAll("select")].find((other) => other.ariaLabel === label)?.focus();
+    } }, words.map((text) => h("option", {}, text)));
+    select.selectedIndex = chosen;
+    return select;
   }
 
   async function begin() {

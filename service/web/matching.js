@@ -70,8 +70,7 @@ function likeness(one, two) {
 // Where `picture` (a file) belongs among `shots` ({ shot, frame, look: () => Promise of a signature }).
 // { shot, frame } both null: unknown; frame null: somewhere in that shot, which the service finds.
 export async function place(picture, shots) {
-  const named = frameInName(picture.name);
-  const own = named === null ? undefined : shots.find((shot) => shot.frame === named);
+  const own = shots.find((shot) => isNamed(shot, picture.name));
   if (own) return { shot: own.shot, frame: own.frame };
   let look;
   try {
@@ -85,4 +84,23 @@ export async function place(picture, shots) {
     if (score > best.score) best = { score, shot: shot.shot, frame: score >= SAME_FRAME ? shot.frame : null };
   }
   return { shot: best.shot, frame: best.frame };
+}
+
+// Where `picture` (a file or painted, that had `name`) belongs within `shot`, which somebody chose for it: that says
+// nothing of the frame. As `place`.
+export async function placeWithin(shot, picture, name) {
+  return { shot: shot.shot, frame: isNamed(shot, name) || (await looksLike(shot, picture)) ? shot.frame : null };
+}
+
+// Whether a picture has the name that the frame shown of `shot` is downloaded and painted under.
+export function isNamed(shot, name) {
+  return frameInName(name) === shot.frame;
+}
+
+async function looksLike(shot, picture) {
+  try {
+    return likeness(await signature(picture), await shot.look()) >= SAME_FRAME;
+  } catch {
+    return false; // As above: the service can.
+  }
 }

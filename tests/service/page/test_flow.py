@@ -298,6 +298,60 @@ def test_one_more_frame_is_taken_colored_and_the_film_colored_again_with_it(
     expect(page.get_by_role("alert").get_by_role("link", name="All films")).to_be_visible()
 
 
+def test_a_shot_that_is_chosen_for_a_picture_does_not_say_which_of_its_frames_it_is(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "chosen.mp4", shots=2, seed=15)
+    visitor = visit(server)
+    page = visitor.open()
+    send_film(page, film)
+    shots = shots_of(page)
+    expect(shots).to_have_count(2, timeout=LONG)
+    shown = [int(re.search(r"frame (\d+)", shots.nth(n).inner_text())[1]) for n in range(2)]  # type: ignore[index]
+    others = [SHOT_FRAMES * n if shown[n] > SHOT_FRAMES * n + 6 else SHOT_FRAMES * (n + 1) - 1 for n in range(2)]
+    add = page.get_by_label("Add colored frames")
+
+    def which(picture: Path) -> Locator:
+        return page.get_by_label(f"Which frame {picture.name} is")
+
+    # Browsers read no TIFF, so that its looks say nothing.
+    found = colored(film, others[0], tmp_path / "found.tiff")
+    add.set_input_files(found)
+    tray = page.get_by_role("region", name="Colored frames whose place is not known yet")
+    expect(tray).to_contain_text("found.tiff")
+    page.get_by_label("Where found.tiff belongs").select_option("Shot 1")
+    expect(which(found)).to_have_value("Somewhere in it")
+    said = colored(film, others[1], tmp_path / "said.tiff")
+    page.get_by_label("Add a colored frame to shot 2").set_input_files(said)
+    expect(which(said)).to_have_value("Somewhere in it")
+    which(said).select_option("The frame shown")
+    expect(which(said)).to_be_focused()
+
+    # The frame shown is known by its looks, and by its name beyond doubt.
+    looks = colored(film, shown[0], tmp_path / "looks.png")
+    page.get_by_label("Add a colored frame to shot 1").set_input_files(looks)
+    expect(which(looks)).to_have_value("The frame shown")
+    named = colored(film, shown[0], tmp_path / f"shot-0000_frame-{shown[0]:06}.tiff")
+    page.get_by_label("Add a colored frame to shot 1").set_input_files(named)
+    expect(shots.nth(0)).to_contain_text(named.name)
+    expect(which(named)).to_have_count(0)
+    noise = np.random.default_rng(0).integers(0, 256, (14, 24, 3)).astype(np.uint8)
+    stranger = write_picture(tmp_path / "stranger.png", cv2.resize(noise, (192, 112)))
+    add.set_input_files(stranger)
+    thumbnail = tray.locator("img")
+    assert thumbnail.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    visitor.audit(page)
+    for picture in (looks, named, stranger):
+        page.get_by_role("button", name=f"Remove {picture.name}").click()
+
+    page.get_by_label("None").check()
+    page.get_by_role("button", name="Start coloring").click()
+    expect(page.get_by_role("region", name="Before and after")).to_be_visible(timeout=LONG)
+    job = server.client.get("/v1/jobs").json()["data"][0]
+    places = {one["name"]: (one["placed_by"], one["frame"]) for one in job["references"]}
+    assert places == {"found.tiff": ("matching", others[0]), "said.tiff": ("user", shown[1])}
+
+
 def test_a_name_that_is_taken_gets_a_number_and_keeps_that_of_its_frame(
     visit: Callable[..., Visitor], server: Server
 ) -> None:
