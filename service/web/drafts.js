@@ -24,7 +24,8 @@ async function ask(mode, what) {
   });
 }
 
-// draft: { id (of the keyframes), title, created, base (a job that it goes on from), references: [{ name, blob, frame, shot }], choices }
+// draft: { id (of the keyframes), title, created, base (a job that it goes on from), references: [{ name, blob, frame, shot }], choices,
+// error (why its shots could not be found) }
 export async function save(draft) {
   memory.set(draft.id, draft);
   await ask("readwrite", (store) => store.put(draft)).catch(() => {});

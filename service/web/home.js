@@ -66,9 +66,9 @@ export function home(main) {
       timer = setTimeout(load, SELDOM);
       return;
     }
-    const prepared = ["", "draft"].includes(chosenFilter) ? (await drafts.all()).filter((draft) => !draft.started) : [];
+    const begun = ["", "draft", "failed"].includes(chosenFilter) ? (await notStarted()).filter((draft) => !chosenFilter || (chosenFilter === "failed") === Boolean(draft.error)) : [];
     if (closed || mine !== asked) return;
-    arrange([...prepared.map((draft) => ({ draft, id: draft.id })), ...data.map((job) => ({ job, id: job.id }))]);
+    arrange([...begun.map((draft) => ({ draft, id: draft.id })), ...data.map((job) => ({ job, id: job.id }))]);
     show(more, Boolean(next));
     const any = rows.size > 0;
     show(films, any || chosenFilter !== "");
@@ -83,7 +83,7 @@ export function home(main) {
     entries.forEach((entry, place) => {
       let row = rows.get(entry.id);
       if (!row) rows.set(entry.id, (row = entry.draft ? draftRow(entry.draft, load) : jobRow(entry.job, load)));
-      else if (entry.job) row.update(entry.job);
+      else row.update(entry.job ?? entry.draft);
       if (list.children[place] !== row.element) list.insertBefore(row.element, list.children[place] ?? null);
     });
   }
@@ -96,6 +96,18 @@ export function home(main) {
   }));
   load();
   return { close() { closed = true; clearTimeout(timer); } };
+}
+
+// A film that the service could not read has no shots, and never gets a job.
+async function notStarted() {
+  const found = (await drafts.all()).filter((draft) => !draft.started);
+  await Promise.all(found.filter((draft) => draft.poster === undefined && !draft.error).map(async (draft) => {
+    const search = await get(`/v1/keyframes/${draft.id}`).catch(() => null);
+    if (search?.status !== "failed") return;
+    draft.error = search.error.title;
+    await drafts.save(draft);
+  }));
+  return found;
 }
 
 function thumbnail(address, words) {
@@ -159,12 +171,12 @@ function jobRow(first, reload) {
 
 function draftRow(draft, reload) {
   const href = `#/film/${draft.id}`;
-  const count = draft.references.length;
+  const status = h("span", {});
+  const meta = h("p", { class: "muted" });
   const element = h("li", {},
     h("a", { class: "thumb", href, tabindex: "-1", "aria-hidden": "true" }, thumbnail(draft.poster === undefined ? "" : `/v1/keyframes/${draft.id}/stills/${draft.poster}`, "")),
     h("div", { class: "what" },
-      h("p", {}, h("a", { class: "name", href }, draft.title), h("span", { class: "status draft" }, "Not started")),
-      h("p", { class: "muted" }, [count ? many(count, "colored frame") : "no colored frame yet", ago(new Date(draft.created).toISOString())].join(" · "))),
+      h("p", {}, h("a", { class: "name", href }, draft.title), status), meta),
     button(`Delete ${draft.title}`, { glyph: "bin", only: true, kind: "quiet", onclick: async () => {
       if (!(await confirm(`Delete ${draft.title}?`, { explain: "The film and its colored frames are removed; no film in color was made of them yet.", action: "Delete" }))) return;
       await drafts.remove(draft.id);
@@ -172,5 +184,12 @@ function draftRow(draft, reload) {
       element.remove();
       reload();
     } }));
-  return { element, update() {} };
+  function update({ error, references, created }) {
+    status.className = `status ${error ? "failed" : "draft"}`;
+    say(status, error ? STATUS.failed : "Not started");
+    const now = error ?? (references.length ? many(references.length, "colored frame") : "no colored frame yet");
+    say(meta, [now, ago(new Date(created).toISOString())].join(" · "));
+  }
+  update(draft);
+  return { element, update };
 }

@@ -127,7 +127,14 @@ def test_what_is_no_film_is_said_at_once_and_what_turns_out_to_be_none_later(
     expect(page.get_by_role("alert")).to_contain_text("empty.mp4 is empty; copy it again from where it came.")
     page.get_by_label("Choose a film").set_input_files(notes.rename(tmp_path / "notes.mp4"))
     expect(page.get_by_role("alert")).to_contain_text(re.compile("cannot be|format is not"), timeout=LONG)
-    expect(page.get_by_role("link", name="Choose another film")).to_be_visible()
+    page.get_by_role("link", name="Choose another film").click()
+    row = page.get_by_role("listitem").filter(has_text="notes.mp4")
+    expect(row).to_contain_text(re.compile("Failed.*(cannot be|format is not)"))
+    page.locator("label.chip", has_text="Not started").click()
+    expect(row).to_have_count(0)
+    page.locator("label.chip", has_text="Failed").click()
+    expect(row).to_be_visible()
+    visitor.audit(page)
 
 
 def test_what_is_sent_again_after_a_lost_answer_is_made_once(
