@@ -76,9 +76,14 @@ function measured(job, report, { suggestions, seek }) {
   return h("section", { class: "panel", "aria-labelledby": "measured-title" }, h("h2", { id: "measured-title" }, "Measured"),
     h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
     suggestions.length ? h("div", { class: "stack" }, h("h3", {}, "A colored frame would help here"),
-      h("ul", { class: "plain-list" }, suggestions.map((one) => h("li", { class: "row between" },
-        h("span", {}, `Shot ${one.shot + 1} · ${clock(one.frame / job.video.frame_rate)} · frame ${one.frame}`, h("span", { class: "muted" }, ` · helps ${many(Math.round(one.gain), "frame")}`)),
+      h("ul", { class: "plain-list" }, suggestions.map((one) => h("li", { class: "row between firm" },
+        h("span", {}, `Shot ${one.shot + 1} · ${clock(one.frame / job.video.frame_rate)} · frame ${one.frame}`, h("span", { class: "muted" }, ` · ${surer(job.shots[one.shot], one.gain)}`)),
         button("Look at it", { kind: "small", onclick: () => seek(one.frame) }))))) : null);
+}
+
+// What a suggested frame may do for its shot. `gain` is of the sum of its frames' confidence (worker/next_reference.py).
+export function surer({ first_frame: first, last_frame: last, confidence: now }, gain) {
+  return `shot ${confidence(now)} sure, with it about ${confidence(Math.min(1, now + gain / (last - first + 1)))}`;
 }
 
 function downloads(job) {

@@ -374,3 +374,13 @@ def test_shots_are_counted_from_one_in_what_the_service_says_of_them(
     assert shown == (
         "Shots 2, 10 (frames 6 to 11, 70 to 80) have no reference. Memory did not hold shot 1; shot-0003.png stays."
     )
+
+
+def test_what_a_suggested_frame_may_do_is_told_of_the_mean_of_its_shot(
+    visit: Callable[..., Visitor], server: Server
+) -> None:
+    shot = {"first_frame": 14, "last_frame": 25, "confidence": 0.54}
+    surer = "async ([shot, gain]) => (await import('/page/result.js')).surer(shot, gain)"
+    page = visit(server).open()
+    assert page.evaluate(surer, [shot, 2.04]) == "shot 54 % sure, with it about 71 %"
+    assert page.evaluate(surer, [shot, 9]).endswith("with it about 100 %")
