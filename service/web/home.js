@@ -68,7 +68,7 @@ export function home(main) {
     }
     const begun = ["", "draft", "failed"].includes(chosenFilter) ? (await notStarted()).filter((draft) => !chosenFilter || (chosenFilter === "failed") === Boolean(draft.error)) : [];
     if (closed || mine !== asked) return;
-    arrange([...begun.map((draft) => ({ draft, id: draft.id })), ...data.map((job) => ({ job, id: job.id }))]);
+    arrange([...begun.map((draft) => ({ draft, key: draft.id })), ...data.map((job) => ({ job, key: `${job.id} ${titleOf(job)}` }))]);
     show(more, Boolean(next));
     const any = rows.size > 0;
     show(films, any || chosenFilter !== "");
@@ -78,11 +78,11 @@ export function home(main) {
   }
 
   function arrange(entries) {
-    const wanted = new Set(entries.map((entry) => entry.id));
-    for (const [id, row] of rows) if (!wanted.has(id)) { row.element.remove(); rows.delete(id); }
+    const wanted = new Set(entries.map((entry) => entry.key));
+    for (const [key, row] of rows) if (!wanted.has(key)) { row.element.remove(); rows.delete(key); }
     entries.forEach((entry, place) => {
-      let row = rows.get(entry.id);
-      if (!row) rows.set(entry.id, (row = entry.draft ? draftRow(entry.draft, load) : jobRow(entry.job, load)));
+      let row = rows.get(entry.key);
+      if (!row) rows.set(entry.key, (row = entry.draft ? draftRow(entry.draft, load) : jobRow(entry.job, load)));
       else row.update(entry.job ?? entry.draft);
       if (list.children[place] !== row.element) list.insertBefore(row.element, list.children[place] ?? null);
     });

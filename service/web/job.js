@@ -28,10 +28,12 @@ export function job(main, id) {
 
 function head(now, ...actions) {
   const meta = h("p", { class: "muted" });
+  const title = h("span", {}, titleOf(now));
   const status = h("span", { class: "status" });
   return {
-    element: h("div", { class: "head row between" }, h("div", {}, h("h1", {}, titleOf(now), status), meta), h("div", { class: "row" }, actions)),
+    element: h("div", { class: "head row between" }, h("div", {}, h("h1", {}, title, status), meta), h("div", { class: "row" }, actions)),
     update(job) {
+      say(title, titleOf(job)); // Colored frames, which may name it, are told of once they are placed.
       status.className = `status ${job.status}`;
       say(status, STATUS[job.status]);
       say(meta, [facts(job.video), job.shots.length ? many(job.shots.length, "shot") : ""].filter(Boolean).join(" · "));

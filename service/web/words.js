@@ -76,8 +76,10 @@ export function confidence(value) {
   return `${Math.round(value * 100)} %`;
 }
 
-// The page sends a film's name along; what came otherwise, such as by curl, may have none.
-export const titleOf = (record) => record.options?.metadata?.title || record.id;
+// The page sends a film's name along; what came otherwise, such as by curl, may have none: then its first colored frame
+// says more than an id.
+export const titleOf = (record) =>
+  record.options?.metadata?.title || (record.references?.[0] ?? record.options?.references?.[0])?.name || record.id;
 
 // Of the service, which counts shots from 0, in the words of this page, which counts them from 1.
 export const inOurWords = (text) => text.replace(/\b[Ss]hots? \d+(, \d+)*\b/g, (shots) => shots.replace(/\d+/g, (number) => Number(number) + 1));

@@ -235,7 +235,36 @@ def test_the_list_is_filtered_and_what_is_deleted_is_gone(
     assert film.path.name not in server.client.get("/v1/jobs").text
 
 
-def test_a_film_that_came_without_a_name_is_listed_by_its_id(visit: Callable[..., Visitor], server: Server) -> None:
+def test_a_film_that_came_without_a_name_has_that_of_its_first_colored_frame(
+    visit: Callable[..., Visitor], server: Server
+) -> None:
+    titles = (
+        visit(server)
+        .open()
+        .evaluate(
+            """async (records) => records.map((await import('/page/words.js')).titleOf)""",
+            [
+                {
+                    "id": "a",
+                    "options": {"metadata": {"title": "Dawn"}, "references": []},
+                    "references": [{"name": "b.png"}],
+                },
+                {
+                    "id": "a",
+                    "options": {"metadata": {}, "references": [{"name": "c.png"}]},
+                    "references": [{"name": "b.png"}],
+                },
+                {"id": "a", "options": {"metadata": {}, "references": [{"name": "c.png"}]}, "references": []},
+                {"id": "a", "options": {"metadata": {}}},
+            ],
+        )
+    )
+    assert titles == ["Dawn", "b.png", "c.png", "a"]
+
+
+def test_a_film_of_which_nothing_has_a_name_yet_is_listed_by_its_id(
+    visit: Callable[..., Visitor], server: Server
+) -> None:
     submitted = server.client.post("/v1/jobs", files=job_files()).json()["id"]
     page = visit(server, viewport={"width": 360, "height": 800}).open()
     link = page.get_by_role("link", name=submitted, exact=True)
