@@ -98,14 +98,14 @@ export function tell(words) {
   setTimeout(() => note.remove(), 6000);
 }
 
-// Asks before something that cannot be taken back. Resolves to whether it shall be done.
-export function confirm(question, { explain = "", action }) {
+// Asks before something that cannot be taken back. Resolves to whether it shall be done; `stay` are the words for not doing it.
+export function confirm(question, { explain = "", action, stay = "Keep" }) {
   return new Promise((resolve) => {
     const dialog = h("dialog", { class: "ask", "aria-labelledby": "ask-title" },
       h("h2", { id: "ask-title" }, question),
       explain ? h("p", {}, explain) : null,
       h("div", { class: "row end" },
-        button("Keep", { onclick: () => dialog.close("") }),
+        button(stay, { onclick: () => dialog.close("") }),
         button(action, { kind: "danger", onclick: () => dialog.close("yes") })));
     dialog.addEventListener("close", () => { resolve(dialog.returnValue === "yes"); dialog.remove(); });
     document.body.append(dialog);

@@ -162,7 +162,7 @@ function prepare(main, draft, record) {
     show(tray, lost.length > 0);
     put(tray, lost.length ? [h("h3", {}, "Place not known yet"), h("p", { class: "muted" }, "The service looks through the whole film for them when it begins. You can also say where they belong."), h("ul", { class: "refs" }, lost.map(referenceItem))] : []);
     const done = new Set(draft.references.map((one) => one.shot).filter((shot) => shot !== null)).size;
-    say(counted, draft.references.length ? `${done} of ${many(shots.length, "shot")} ${done === 1 ? "has" : "have"} a colored frame` : "Color these in any program, keep their names, and drop them back here. A few are enough to begin.");
+    say(counted, draft.references.length ? `${done} of ${many(shots.length, "shot")} ${done === 1 ? "has" : "have"} a colored frame` : shots.length === 1 ? "Color it in any program, keep its name, and drop it back here." : "Color these in any program, keep their names, and drop them back here. A few are enough to begin.");
     start.disabled = draft.references.length === 0;
     say(why, draft.references.length === 0 ? "Add at least one colored frame first." : done < shots.length && shots.length > 1 ? "Shots without a colored frame take their colors from the others." : "");
   }

@@ -43,7 +43,7 @@ function head(now, ...actions) {
 
 function running(main, first) {
   const cancel = button("Cancel", { kind: "danger", onclick: async () => {
-    if (!(await confirm("Stop coloring this film?", { explain: "What is colored so far is not kept. You can begin again from the same frames.", action: "Stop it" }))) return;
+    if (!(await confirm("Stop coloring this film?", { explain: "What is colored so far is not kept. You can begin again from the same frames.", action: "Stop it", stay: "Go on coloring" }))) return;
     try { await call(`/v1/jobs/${first.id}/cancel`, { method: "POST" }); } catch (problem) { if (problem.code !== "job_already_finished") put(note, trouble(problem)); }
   } });
   const top = head(first, cancel);

@@ -331,7 +331,7 @@ class Painter {
   }
 
   async #leave() {
-    if (this.version && !(await confirm("Leave without using this frame?", { explain: "The strokes are not kept then.", action: "Leave" }))) return;
+    if (this.version && !(await confirm("Leave without using this frame?", { explain: "The strokes are not kept then.", action: "Leave without it", stay: "Go on painting" }))) return;
     this.#close(null);
   }
 

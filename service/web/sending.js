@@ -23,7 +23,7 @@ export async function begin(file) {
   }
   if (file.size === 0) throw new Problem({ title: "There is nothing in that file", detail: `${file.name} is empty; copy it again from where it came.` });
   if (current?.running) {
-    const sure = await confirm(`Stop sending ${current.file.name}?`, { explain: "Only one film is sent at a time. What was sent of it is kept for a day.", action: "Stop it" });
+    const sure = await confirm(`Stop sending ${current.file.name}?`, { explain: "Only one film is sent at a time. What was sent of it is kept for a day.", action: "Stop it", stay: "Go on sending it" });
     if (!sure) return;
     current.upload.stop();
   }
@@ -130,7 +130,7 @@ export function sending(main) {
   const pauseButton = button("Pause", { onclick: () => it.upload.stop() });
   const goOn = button("Go on", { kind: "main", onclick: () => it.run() });
   const cancel = button("Cancel", { onclick: async () => {
-    if (!(await confirm("Cancel sending this film?", { explain: "What was sent of it is removed.", action: "Cancel it" }))) return;
+    if (!(await confirm("Cancel sending this film?", { explain: "What was sent of it is removed.", action: "Cancel it", stay: "Go on sending it" }))) return;
     current = null;
     it.upload.discard();
     it.tell();

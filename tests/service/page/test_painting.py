@@ -51,6 +51,7 @@ def test_strokes_become_a_reference_and_are_gone_on_with(
     visitor = visit(server)
     page = visitor.open()
     dialog = opened(page, film)
+    expect(page.get_by_text("Color it in any program, keep its name, and drop it back here.")).to_be_attached()
     expect(dialog.get_by_role("button", name="Use this frame")).to_be_disabled()
     visitor.audit(page)
 
@@ -113,7 +114,10 @@ def test_it_is_painted_by_keyboard_and_with_a_color_from_a_picture(
         dialog.get_by_role("button", name="Undo").click()
     expect(dialog.get_by_role("button", name="Undo")).to_be_disabled()
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Leave", exact=True).click()
+    page.get_by_role("button", name="Go on painting").click()
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Leave without it").click()
     expect(dialog).to_have_count(0)
 
 
