@@ -17,6 +17,8 @@ _SHOWN_CURVES = 12
 """Loss curves drawn at most; the data holds all."""
 _SHOWN_ROWS = 200
 """Shots listed at most; the data holds all."""
+_LEAST_SPAN_DB = 0.5
+"""Of the line of PSNR, which has no axis: a hundredth of a dB would look like a steep fall."""
 _JPEG_QUALITY = 85
 
 _STYLE = """
@@ -133,7 +135,7 @@ def _tunings(shots: Sequence[Shot]) -> str:
 def _tuning_figure(name: str, tuning: ShotTuning) -> str:
     losses = [step.loss for step in tuning.curve]
     held_out = [step.held_out_psnr_db for step in tuning.curve]
-    lines = [("curve", _spread(losses)), ("low", _spread(held_out))]
+    lines = [("curve", _spread(losses)), ("low", _spread(held_out, least=_LEAST_SPAN_DB))]
     figure = _chart(
         lines, marks=(), labels=(f"{min(losses):.3g}", f"{max(losses):.3g}"), ends=("step 0", f"step {len(losses) - 1}")
     )
@@ -146,11 +148,12 @@ def _tuning_figure(name: str, tuning: ShotTuning) -> str:
     )
 
 
-def _spread(values: Sequence[float]) -> list[tuple[float, float]]:
-    """Values as points in the unit square."""
+def _spread(values: Sequence[float], *, least: float = 0.0) -> list[tuple[float, float]]:
+    """Values as points in the unit square; where they span less than `least`, around its middle."""
     low, high = min(values), max(values)
-    span = (high - low) or 1.0
-    return [(index / max(1, len(values) - 1), (value - low) / span) for index, value in enumerate(values)]
+    span = max(high - low, least) or 1.0
+    middle = (low + high) / 2
+    return [(index / max(1, len(values) - 1), 0.5 + (value - middle) / span) for index, value in enumerate(values)]
 
 
 def _chart(

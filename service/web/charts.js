@@ -19,12 +19,11 @@ export function line(points, { label, kind = "", height = 60, area = false, reac
     under, svg("path", { class: "line", d: path || "M0 0" }));
 }
 
-// `values` brought to 0 to 1, with a little room above and below.
-export function scaled(values) {
-  const low = Math.min(...values);
-  const high = Math.max(...values);
-  const span = high - low || 1;
-  return values.map((value) => 0.06 + (0.88 * (value - low)) / span);
+// `values` brought to 0 to 1, with a little room above and below; where they span less than `least`, around the middle.
+export function scaled(values, { least = 0 } = {}) {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const span = Math.max(high - low, least) || 1;
+  return values.map((value) => 0.5 + (0.88 * (value - (low + high) / 2)) / span);
 }
 
 // Confidence over the film: points { frame, mean } of `frames` frames.

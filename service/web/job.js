@@ -8,6 +8,8 @@ import { result } from "/page/result.js";
 import { trouble } from "/page/trouble.js";
 import { PHASES, STATUS, clock, confidence, facts, left, many, phase, rate, titleOf } from "/page/words.js";
 
+const LEAST_SPAN_DB = 0.5; // Of the line of likeness, which would turn a hundredth into a steep fall.
+
 export function job(main, id) {
   let shown = null; // { kind, update, close }
   const watching = watch(id, {
@@ -100,7 +102,7 @@ function drawTuning(place, job, before) {
   if (key === before) return before;
   const steps = Math.max(1, curve.at(-1).step);
   const loss = scaled(curve.map((point) => point.loss)).map((y, i) => [curve[i].step / steps, y]);
-  const held = scaled(curve.map((point) => point.held_out_psnr_db)).map((y, i) => [curve[i].step / steps, y]);
+  const held = scaled(curve.map((point) => point.held_out_psnr_db), { least: LEAST_SPAN_DB }).map((y, i) => [curve[i].step / steps, y]);
   put(place, h("h2", {}, "Learning your colors"),
     h("p", { class: "muted" }, `${whose}${many(curve.at(-1).step, "step")}, ${gain >= 0.005 ? `${gain.toFixed(2)} dB closer to your frame than before` : "no gain so far"}`),
     rehearses ? h("p", {}, "Trying on the frames around it whether that helps there too; this can take longer than the steps did …") : null,

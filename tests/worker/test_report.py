@@ -191,6 +191,19 @@ def test_the_page_says_what_tuning_gained_and_why_it_gained_nothing(gain_db: flo
     assert "0.00 dB" not in page
 
 
+def test_a_likeness_that_hardly_changes_is_drawn_nearly_level() -> None:
+    made = journal()
+    curve = [TuningStepRecord(step=n, loss=10.0 - n, held_out_psnr_db=35.494 - 0.004 * n) for n in range(3)]
+    made.tunings[0] = made.tunings[0].model_copy(update={"curve": curve})
+    page = report_page(report_of(made), stills=())
+    loss, likeness = (
+        [float(point.partition(",")[2]) for point in re.findall(rf'class="{kind}" points="([^"]*)"', page)[-1].split()]
+        for kind in ("curve", "low")
+    )
+    assert loss == [10, 95, 180]
+    assert likeness == pytest.approx([95] * 3, abs=2)
+
+
 def test_the_page_holds_the_data() -> None:
     report = report_of(journal())
     assert json.loads(read(report_page(report, stills=())).data) == json.loads(report.model_dump_json())

@@ -384,3 +384,11 @@ def test_what_a_suggested_frame_may_do_is_told_of_the_mean_of_its_shot(
     page = visit(server).open()
     assert page.evaluate(surer, [shot, 2.04]) == "shot 54 % sure, with it about 71 %"
     assert page.evaluate(surer, [shot, 9]).endswith("with it about 100 %")
+
+
+def test_a_line_of_values_that_hardly_differ_is_nearly_level(visit: Callable[..., Visitor], server: Server) -> None:
+    scaled = "async ([values, least]) => (await import('/page/charts.js')).scaled(values, { least })"
+    page = visit(server).open()
+    level, falling = (page.evaluate(scaled, [values, 0.5]) for values in ([35.494, 35.486], [35, 33]))
+    assert np.allclose(level, 0.5, atol=0.01)
+    assert np.allclose(falling, [0.94, 0.06])
