@@ -142,7 +142,8 @@ class _Assembly:
             ),
         )
         if "report" in self._wanted:
-            (folder / "report.html").write_text(report_page(report, stills=stills), encoding="utf-8")
+            page = report_page(report, stills=stills, sample_aspect=self._journal.info.sample_aspect)
+            (folder / "report.html").write_text(page, encoding="utf-8")
             files.append(VariantFile("report", folder / "report.html", "text/html; charset=utf-8"))
         if "report_json" in self._wanted:
             (folder / "report.json").write_text(report.model_dump_json(indent=2), encoding="utf-8")
