@@ -213,7 +213,8 @@ def get_picture(
     },
 )
 def cancel(keyframes_id: str, services: ServicesDep, viewer: ViewerDep) -> Keyframes:
-    """Stops it within seconds and removes what is half made; the record stays. Canceling twice is no error."""
+    """Stops it within seconds and removes what is half made. The record stays, and so does the video where `keep_input`
+    is true. Canceling twice is no error."""
     services.repository.get_keyframes(keyframes_id, viewer=viewer)
     cancel_job(keyframes_id, repository=services.repository, queue=services.queue, store=services.store)
     log.info("keyframes_canceled", job_id=keyframes_id)
