@@ -53,7 +53,7 @@ from service.sweeper import sweeping
 from service.tracing import TraceRequests
 from service.traffic import FLUSH_SECONDS, CountRequests, Traffic, failures_at_zero
 from service.tus import TusLayer
-from service.uploads import UploadsUnderWay
+from service.under_way import UnderWay
 
 log = structlog.stdlib.get_logger("retint.api")
 
@@ -165,7 +165,7 @@ def _make_services(settings: Settings) -> Services:
         admission=Admission(redis, settings.queue_name, Limits.of(settings)),
         idempotency=IdempotencyKeys(redis, settings.queue_name),
         resumable=open_uploads(settings, store, redis),
-        uploads=UploadsUnderWay(),
+        uploads=UnderWay(),
         calls=CallsUnderWay(),
         traffic=Traffic(metrics, watchers=lambda: hub.watched),
         metrics=make_registry(metrics, store=store, at_zero=failures_at_zero(routes)),

@@ -29,7 +29,7 @@ from service.body import require_plain_body
 from service.event_hub import EventHub
 from service.stopping import CallsUnderWay
 from service.traffic import Traffic
-from service.uploads import UploadsUnderWay
+from service.under_way import UnderWay
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class Services:
     admission: Admission
     idempotency: IdempotencyKeys
     resumable: ResumableUploads
-    uploads: UploadsUnderWay
+    uploads: UnderWay
+    """Those that hold files: of cut ones these have to go."""
     calls: CallsUnderWay
     traffic: Traffic
     metrics: CollectorRegistry

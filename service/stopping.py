@@ -1,49 +1,30 @@
 """The end of the server: calls that it cuts are told so, and their last answers are waited for."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import anyio
 import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.errors import NotReady
 from service.problems import problem_response, request_id_of
+from service.under_way import UnderWay
 
 RETRY_SECONDS = 5
 
 log = structlog.stdlib.get_logger("retint.api")
 
 
-class CallsUnderWay:
-    """Counts the calls of one server.
-
-    Uvicorn cancels what runs too long while it stops, and ends without waiting for what the cancellation sets off.
-    """
+class CallsUnderWay(UnderWay):
+    """Those of one server."""
 
     def __init__(self) -> None:
-        self._count = 0
+        super().__init__()
         self.stopping = False
         """Whether the server was told to stop."""
 
     def stop(self) -> None:
         self.stopping = True
-
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        self._count += 1
-        try:
-            yield
-        finally:
-            self._count -= 1
-
-    async def ended(self, *, seconds: float) -> None:
-        """Return when none is left, or after so many seconds."""
-        with anyio.move_on_after(seconds):
-            while self._count > 0:
-                await anyio.sleep(0.02)
 
 
 class CountCalls:

@@ -4,8 +4,7 @@ This part runs in the event loop and only moves chunks; `Intake` parses and writ
 not end well leaves no file behind.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import anyio
 from anyio import to_thread
@@ -19,30 +18,6 @@ from service.form import Form, Options
 from service.intake import Intake, Upload, too_large
 from service.multipart import boundary_of
 from service.stored_inputs import StoredInputs
-
-
-class UploadsUnderWay:
-    """Counts the uploads that hold files, so that a server that stops can wait until the files of cut ones are gone.
-
-    Uvicorn cancels what runs too long while it stops, and ends without waiting for what the cancellation sets off.
-    """
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        self._count += 1
-        try:
-            yield
-        finally:
-            self._count -= 1
-
-    async def ended(self, *, seconds: float) -> None:
-        """Return when none is left, or after so many seconds."""
-        with anyio.move_on_after(seconds):
-            while self._count > 0:
-                await anyio.sleep(0.02)
 
 
 async def receive_upload(
