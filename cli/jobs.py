@@ -232,8 +232,10 @@ def download(
     advice = "The same command goes on where it ended."
     with interruptible(advice), _client(server) as client, ProgressBar(enabled=not as_json) as bar:
         for one in client.get(job_id).variants:
-            if one.name == variant and one.media_type in ENDINGS:
-                require_ending(out, endings=(ENDINGS[one.media_type],), option="--out")
+            # Text has its charset beside it.
+            kind = one.media_type.partition(";")[0]
+            if one.name == variant and kind in ENDINGS:
+                require_ending(out, endings=(ENDINGS[kind],), option="--out")
         client.download(
             job_id,
             variant,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from uuid import uuid4
@@ -279,5 +280,7 @@ class _StretchColoring:
                 last = colored.prediction
                 if self.first is None:
                     self.first = Carried.of(last)
-                yield finisher.finish(colored, most_confidence=self._plan.most_confidence(colored.frame.index))
+                finished = finisher.finish(colored, most_confidence=self._plan.most_confidence(colored.frame.index))
+                # No color is the right one where there is nothing to see.
+                yield replace(finished, confidence=1.0) if self._plan.blank else finished
             self.last = None if last is None else Carried.of(last)

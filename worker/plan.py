@@ -1,7 +1,7 @@
 """Decides which references color which shot, and what each shot's network is tuned on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class ShotPlan:
     a picture of another one is to be trusted no further than the two look alike."""
     borrows: bool = False
     """Whether it has no reference of its own."""
+    blank: bool = False
+    """Whether nothing is to be seen in it, as in leader: it stays without color, and needs none."""
 
     @property
     def references(self) -> tuple[int, ...]:
@@ -60,7 +62,7 @@ def plan_shots(
 ) -> tuple[ShotPlan, ...]:
     """One plan per shot. A shot without references takes the one that looks most like it from another shot, where
     `examples_help`, and the weights tuned for that reference's own shot. Where none looks like it, references that are
-    no frames of the video take its place."""
+    no frames of the video take its place. A shot in which nothing is to be seen takes none."""
     own = [_own_plan(index, shot, references, examples_help=examples_help) for index, shot in enumerate(shots)]
     return tuple(
         plan if plan.references or not examples_help else _borrowing(plan, own, references, signatures=signatures)
@@ -71,7 +73,7 @@ def plan_shots(
 def warnings_of(plans: Sequence[ShotPlan], references: Sequence[LocatedReference]) -> list[str]:
     """What a user should know about shots without references of their own."""
     borrowing = [plan for plan in plans if plan.borrows]
-    bare = [plan for plan in plans if not plan.references]
+    bare = [plan for plan in plans if not plan.references and not plan.blank]
     warnings = []
     if borrowing:
         names = sorted({references[plan.examples[0]].record.name for plan in borrowing})
@@ -109,6 +111,8 @@ def _borrowing(
 ) -> ShotPlan:
     frames = np.unique(np.linspace(plan.shot.first, plan.shot.last, _SAMPLES).round().astype(int))
     looks = np.concatenate([signatures.read(int(frame), int(frame)) for frame in frames])
+    if not looks.any():
+        return replace(plan, blank=True)
     scores = [float(_best(looks, reference)) for reference in references]
     placed = [number for number, reference in enumerate(references) if reference.record.shot is not None]
     placeless = sorted(set(range(len(references))).difference(placed), key=lambda number: -scores[number])

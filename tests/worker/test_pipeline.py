@@ -103,7 +103,7 @@ class Painter:
             raise self._error
         self.fed.append(0)
         self.colored_by += references
-        mean = rgb_to_ycbcr(references[0].rgb, matrix=matrix)[1:].mean((1, 2))
+        mean = rgb_to_ycbcr(references[0].rgb, matrix=matrix)[1:].mean((1, 2)) if references else torch.zeros(2)
         for luma in lumas:
             self.fed[-1] += 1
             height, width = luma.shape[0] // 2, luma.shape[1] // 2
@@ -424,6 +424,21 @@ def test_a_canceled_job_stops_at_the_next_frame_that_tuning_colors(
     with pytest.raises(JobCanceled):
         run(task, model=model, watcher=Watcher(stop_at=lambda _: model.fed[-1:] == [2]))
     assert model.fed == [2]
+
+
+def test_leader_stays_without_color_and_asks_for_none(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film, watcher = make_film(scenes=((1, 12), (2, 14)), black=12), Watcher()
+    task = task_of(film, tmp_path, film.pictures[18], variants=["report_json"], tuning="fast")
+    files = run(task, watcher=watcher)
+    assert not any("reference" in warning for warning in watcher.facts["warnings"])
+    report = json.loads(files["report_json"].path.read_text())
+    assert [one["shot"] for one in report["next_references"]] in ([], [1])
+    assert report["shots"][0]["confidence"] == 1.0
+    with av.open(str(files["video"].path)) as result:
+        frames = [frame.to_ndarray() for frame in result.decode(video=0)]
+    height = 64
+    assert (frames[3][height:] == 128).all()
+    assert (frames[18][height:] != 128).any()
 
 
 def test_every_frame_that_tuning_colors_is_progress(make_film: Callable[..., Any], tmp_path: Path) -> None:
