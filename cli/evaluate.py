@@ -133,12 +133,18 @@ def evaluate(
     # Not a terminal: wide enough for the table, so that no figure is cut off in a log.
     Console(width=None if sys.stdout.isatty() else 110).print(table_of(results))
     if json_file is not None:
-        asked = {"model": model, "device": device, "frames": frames, "references": references, "seeds": seeds}
-        asked |= {"keyframe": keyframe}
-        asked |= {"input": source, "network": None if network is None else str(network)}
-        json_file.write_text(
-            json.dumps(report_of(results, asked | {"tuning": settings.tuning.model_dump()}), indent=2) + "\n"
-        )
+        asked = {
+            "model": model,
+            "device": device,
+            "frames": frames,
+            "references": references,
+            "keyframe": keyframe,
+            "seeds": seeds,
+            "input": source,
+            "network": None if network is None else str(network),
+            "tuning": settings.tuning.model_dump(),
+        }
+        json_file.write_text(json.dumps(report_of(results, asked), indent=2) + "\n")
 
 
 _TAKEN_BY_TABLES = {"clips", "table", "out", "device", "frames", "json_file"}

@@ -78,8 +78,8 @@ def submit(
                 video,
                 paths,
                 options=options.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-                # What the page and `jobs list` call it, and what its downloads are named by.
-                | {"metadata": {"title": video.stem}},
+                # As the page calls it; its downloads are named by it, too.
+                | {"metadata": {"title": video.name}},
                 on_upload=lambda done, total: bar.transferred("uploading", done=done, total=total),
             )
         _await_result(client, job, out=out, as_json=as_json)

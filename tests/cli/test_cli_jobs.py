@@ -55,7 +55,7 @@ def test_submit_uploads_and_prints_the_id(server: FakeServer, tmp_path: Path) ->
     assert options["references"] == [{"name": "frame.png", "frame": 7}]
     assert options["tuning"] == {"iterations": 12}
     assert options["output"] == {"quality": 20}
-    assert options["metadata"] == {"title": "film"}
+    assert options["metadata"] == {"title": "film.mp4"}
 
 
 def test_submit_with_an_output_waits_and_downloads(server: FakeServer, tmp_path: Path) -> None:
