@@ -44,10 +44,11 @@ def evaluate(
             "last, 3 also the middle one. None of them counts.",
         ),
     ] = 1,
-    keyframe: Annotated[
+    keyframes: Annotated[
         bool,
         typer.Option(
-            "--keyframe", help="Give the colors of the frame that `retint keyframes` chooses, in place of the first."
+            "--keyframes",
+            help="Give the colors of the frames that `retint keyframes` chooses, as many as --references says.",
         ),
     ] = False,
     seeds: Annotated[
@@ -105,10 +106,8 @@ def evaluate(
     if network is not None and model != "retint":
         raise CommandError(f"--network: weights of a training run are of the model retint, not of {model}.")
     options = build_options(model=model, tuning=tuning)
-    if keyframe and references > 1:
-        raise CommandError("--keyframe is one reference; leave out --references.")
     settings = EvaluationSettings(
-        tuning=options.resolved_tuning, frames=frames, references=references, keyframe=keyframe, seeds=seeds
+        tuning=options.resolved_tuning, frames=frames, references=references, keyframes=keyframes, seeds=seeds
     )
     service = Settings()
     device = device or service.device
@@ -138,7 +137,7 @@ def evaluate(
             "device": device,
             "frames": frames,
             "references": references,
-            "keyframe": keyframe,
+            "keyframes": keyframes,
             "seeds": seeds,
             "input": source,
             "network": None if network is None else str(network),

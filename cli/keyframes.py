@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -29,6 +29,12 @@ def keyframes(
             help="`auto` finds the cuts, between shots of 8 frames or more; `single` takes the video for one shot."
         ),
     ] = "auto",
+    every: Annotated[
+        float | None,
+        typer.Option(
+            min=1, metavar="SECONDS", help="A frame for about every so many seconds of a shot, in place of one a shot."
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", "-f", help="Write into a folder that is not empty, or overwrite a .zip file.")
     ] = False,
@@ -39,7 +45,7 @@ def keyframes(
     Their names say shot and frame; keyframes.json says more. No server is needed.
     """
     _check(video, out, force=force)
-    options = _options(shots)
+    options = _options(shots, every)
     with work_folder(beside=out) as folder:
         pictures = folder / "pictures"
         archive = folder / "archive.zip"
@@ -84,14 +90,12 @@ def _is_archive(out: Path) -> bool:
     return out.suffix.lower() == ".zip" and not out.is_dir()
 
 
-def _options(shots: str) -> "KeyframeOptions":
+def _options(shots: str, every: float | None) -> "KeyframeOptions":
     from jobs.options import KeyframeOptions
 
-    if shots == "auto":
-        return KeyframeOptions(shots="auto")
-    if shots == "single":
-        return KeyframeOptions(shots="single")
-    raise CommandError(f"--shots: there is no choice `{shots}`; give auto or single.")
+    if shots not in ("auto", "single"):
+        raise CommandError(f"--shots: there is no choice `{shots}`; give auto or single.")
+    return KeyframeOptions(shots=cast("Literal['auto', 'single']", shots), every_seconds=every)
 
 
 def _find(

@@ -284,6 +284,14 @@ class KeyframeOptions(FiniteModel):
     ] = []
 
     shots: Shots = "auto"
+    every_seconds: Annotated[
+        float | None,
+        Field(
+            ge=1,
+            description="Long shots get more than one frame: they are divided into parts of about so many seconds, and "
+            "each part gets one. Absent: one frame a shot.",
+        ),
+    ] = None
     metadata: Annotated[
         dict[str, str],
         Field(max_length=32, description="Yours; returned with the answer. `title` names the download."),

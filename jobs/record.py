@@ -221,7 +221,7 @@ class Job(TaskRecord):
 
 
 class PickedFrame(StrictModel):
-    """The frame of a shot that is worth coloring."""
+    """A frame of a shot that is worth coloring."""
 
     shot: int
     """Number of the shot, from 0."""
@@ -238,7 +238,7 @@ class PickedFrame(StrictModel):
 
 
 class Keyframe(PickedFrame):
-    """The frame of a shot that is worth coloring, to be had here."""
+    """A frame of a shot that is worth coloring, to be had here."""
 
     href: str
     """Where its picture (PNG) is, relative to this server."""
@@ -250,7 +250,7 @@ class Keyframes(TaskRecord):
     options: KeyframeOptions
     """What was asked for, defaults filled in."""
     keyframes: list[Keyframe] = Field(default_factory=list)
-    """One per shot, in order; empty before they are found."""
+    """In order; empty before they are found."""
 
 
 class Coloring(TaskRecord):

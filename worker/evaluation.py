@@ -44,8 +44,9 @@ class EvaluationSettings:
     """Measure the first so many only."""
     references: int = 1
     """Frames whose colors are given: the first, and from two on the last, the others evenly between them."""
-    keyframe: bool = False
-    """Give the colors of the one frame that a search for keyframes would name, in place of the first."""
+    keyframes: bool = False
+    """Give the colors of the frames that a search for keyframes would name for a shot of so many parts, in place of
+    these."""
     seeds: int = 1
     """How often tuning is repeated, with seeds 0, 1, 2 and so on."""
     lines: int | None = None
@@ -125,8 +126,7 @@ def frames_fed(clip: Clip, description: ModelDescription, *, settings: Evaluatio
 
 
 def reference_frames(clip: OpenClip, *, settings: EvaluationSettings) -> tuple[int, ...]:
-    """Frames of the references: the first or the keyframe, and from two on the first and the last, the others evenly
-    between them.
+    """Frames of the references: the keyframes; or the first, and from two on the last, the others evenly between them.
 
     Raises:
         ClipUnusable: no frame would be left to measure.
@@ -137,12 +137,12 @@ def reference_frames(clip: OpenClip, *, settings: EvaluationSettings) -> tuple[i
             f"{clip.name} is too short: of {clip.frames} to color {count} would be references, which do not count. "
             f"Give {count + 1} frames or more, or fewer references."
         )
-    if settings.keyframe:
-        return (_keyframe(clip),)
+    if settings.keyframes:
+        return _keyframes(clip, count)
     return (0,) if count == 1 else tuple(round(i * (clip.frames - 1) / (count - 1)) for i in range(count))
 
 
-def _keyframe(clip: OpenClip) -> int:
+def _keyframes(clip: OpenClip, count: int) -> tuple[int, ...]:
     measures = FrameMeasures()
     with (
         TemporaryDirectory(prefix="retint-evaluate-") as scratch,
@@ -150,7 +150,8 @@ def _keyframe(clip: OpenClip) -> int:
     ):
         frames = measures.watch(clip.mono.frames(0, clip.frames - 1), info=clip.info)
         look = analyze(frames, info=clip.info, shots="single", signatures=signatures, on_frame=lambda _: None)
-        return choose(look.shots[0], measures=measures, signatures=signatures).frame
+        chosen = choose(look.shots[0], count=count, measures=measures, signatures=signatures)
+    return tuple(choice.frame for choice in chosen)
 
 
 def _shot(clip: OpenClip) -> ShotRange:

@@ -1,8 +1,9 @@
-"""Decides which frame of a shot is worth coloring: sharp, like the rest of the shot, near all of its frames."""
+"""Decides which frames of a shot are worth coloring: sharp, like the rest of the shot, near all of its frames."""
 
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -55,11 +56,13 @@ class FrameMeasures:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The frame of a shot that is worth coloring."""
+    """The frame of a part of a shot that is worth coloring."""
 
+    part: ShotRange
+    """The whole shot, or one of the equal parts that it is taken in."""
     frame: int
     blank: bool
-    """Whether the shot has nothing to color: even there the picture is black, white or otherwise empty."""
+    """Whether the part has nothing to color: even there the picture is black, white or otherwise empty."""
 
 
 def sharpness_of(luma: NDArray[np.float32]) -> float:
@@ -69,18 +72,25 @@ def sharpness_of(luma: NDArray[np.float32]) -> float:
     return float(np.abs(inner).mean()) if inner.size else 0.0
 
 
-def choose(shot: ShotRange, *, measures: FrameMeasures, signatures: SignatureFile) -> Choice:
-    """The frame of `shot` to color.
-
-    Fades and frames blended over a cut lose: they have less detail, or look unlike the rest.
+def choose(shot: ShotRange, *, count: int, measures: FrameMeasures, signatures: SignatureFile) -> list[Choice]:
+    """The frames of `shot` to color, in order: one of each of `count` parts of equal length, or every frame where
+    there are no more.
     """
+    count = min(count, len(shot))
+    ends = [shot.first + len(shot) * part // count for part in range(count + 1)]
+    parts = [ShotRange(first, end - 1) for first, end in pairwise(ends)]
+    return [_chosen(part, measures, signatures) for part in parts]
+
+
+def _chosen(shot: ShotRange, measures: FrameMeasures, signatures: SignatureFile) -> Choice:
+    """Fades and frames blended over a cut lose: they have less detail, or look unlike the rest."""
     sharpness = np.asarray(measures.sharpness[shot.first : shot.last + 1], np.float32)
     brightness = np.asarray(measures.brightness[shot.first : shot.last + 1], np.float32)
     scores = _up_to_good(sharpness) + _up_to_good(_typicality(shot, signatures))
     scores -= _EXPOSURE_WEIGHT * np.abs(brightness - np.median(brightness))
     scores -= _FAR_WEIGHT * _remoteness(len(shot))
     best = shot.first + int(scores.argmax())
-    return Choice(frame=best, blank=not signatures.read(best, best).any())
+    return Choice(part=shot, frame=best, blank=not signatures.read(best, best).any())
 
 
 def _remoteness(count: int) -> NDArray[np.float32]:

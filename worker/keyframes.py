@@ -1,4 +1,4 @@
-"""Finds the shots of a video and writes the frame of each that is worth coloring."""
+"""Finds the shots of a video and writes the frames of each that are worth coloring."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ def find_keyframes(task: KeyframesTask, *, keep: Keep, observer: Observer) -> Fo
 
 
 def _look(task: KeyframesTask, reader: VideoReader, observer: Observer) -> FoundKeyframes:
-    """See every frame once, and choose one of each shot."""
+    """See every frame once, and choose those of each shot."""
     total = reader.info.frames
 
     def seen(count: int) -> None:
@@ -102,8 +102,14 @@ def _look(task: KeyframesTask, reader: VideoReader, observer: Observer) -> Found
             signatures=signatures,
             on_frame=seen,
         )
-        choices = [choose(shot, measures=measures, signatures=signatures) for shot in analysis.shots]
-    seen_something = any(not choice.blank for choice in choices)
+        choices = [
+            (index, shot, choice)
+            for index, shot in enumerate(analysis.shots)
+            for choice in choose(
+                shot, count=_parts(shot, task.options, reader.info), measures=measures, signatures=signatures
+            )
+        ]
+    seen_something = any(not choice.blank for _, _, choice in choices)
     keyframes = [
         PickedFrame(
             shot=index,
@@ -113,16 +119,23 @@ def _look(task: KeyframesTask, reader: VideoReader, observer: Observer) -> Found
             time_seconds=reader.timeline.seconds(choice.frame),
             name=picture_name(index, choice.frame),
         )
-        for index, (shot, choice) in enumerate(zip(analysis.shots, choices, strict=True))
+        for index, shot, choice in choices
         # Of leader there is nothing to color; a film that is all blank has its picture all the same.
         if not (choice.blank and seen_something)
     ]
-    blank = [shot for shot, choice in zip(analysis.shots, choices, strict=True) if choice.blank]
+    blank = [choice.part for _, _, choice in choices if choice.blank]
     return FoundKeyframes(
         video=video_facts(reader.info),
         keyframes=keyframes,
         warnings=[*reader.warnings, *analysis.warnings, *_about_blank(blank)],
     )
+
+
+def _parts(shot: ShotRange, options: KeyframeOptions, info: VideoInfo) -> int:
+    """How many frames of `shot` are to be colored."""
+    if options.every_seconds is None:
+        return 1
+    return max(1, round(len(shot) / float(info.frame_rate) / options.every_seconds))
 
 
 def _asked_for(task: KeyframesTask, reader: VideoReader) -> FoundKeyframes:
@@ -163,12 +176,12 @@ def picture_name(shot: int, frame: int) -> str:
     return f"shot-{shot:04d}_frame-{frame:06d}.png"
 
 
-def _about_blank(shots: Sequence[ShotRange]) -> list[str]:
-    if not shots:
+def _about_blank(parts: Sequence[ShotRange]) -> list[str]:
+    if not parts:
         return []
-    told = ", ".join(f"{shot.first} to {shot.last}" for shot in shots[:10])
-    more = f" and {len(shots) - 10} more" if len(shots) > 10 else ""
-    return [f"Nothing is to be seen, and so to be colored, in the shots of the frames {told}{more}."]
+    told = ", ".join(f"{part.first} to {part.last}" for part in parts[:10])
+    more = f" and {len(parts) - 10} more stretches" if len(parts) > 10 else ""
+    return [f"Nothing is to be seen, and so to be colored, in the frames {told}{more}."]
 
 
 def _take_pictures(

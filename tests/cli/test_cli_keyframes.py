@@ -101,6 +101,12 @@ def test_single_takes_the_film_for_one_shot(film: Path) -> None:
     assert [(one["first_frame"], one["last_frame"]) for one in outcome["keyframes"]] == [(0, 47)]
 
 
+def test_a_frame_for_every_second_is_found(film: Path) -> None:
+    command = ["keyframes", film, "-o", film.parent / "out", "--shots", "single", "--every", "1", "--json"]
+    outcome = json.loads(retint(*command).stdout)
+    assert [(one["first_frame"], one["last_frame"]) for one in outcome["keyframes"]] == [(0, 47)] * 2
+
+
 def test_an_empty_folder_is_taken_and_one_with_files_only_by_force(film: Path) -> None:
     out = film.parent / "out"
     out.mkdir()

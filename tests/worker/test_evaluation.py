@@ -251,11 +251,12 @@ def test_references_are_spread_from_the_first_frame_to_the_last(tmp_path: Path) 
         assert reference_frames(opened, settings=settings(2)) == (0, 4)
 
 
-def test_the_keyframe_may_be_the_reference(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("count", "frames"), [(1, (4,)), (2, (1, 6)), (3, (1, 4, 7))])
+def test_the_keyframes_may_be_the_references(tmp_path: Path, count: int, frames: tuple[int, ...]) -> None:
     (clip,) = find_clips([write_pictures(tmp_path / "frames", count=9)], source=None)
-    result = evaluate_clip(clip, Still(), settings=replace(OFF, keyframe=True))
-    assert result.references == (4,)
-    assert result.frames == 8
+    result = evaluate_clip(clip, Still(), settings=replace(OFF, keyframes=True, references=count))
+    assert result.references == frames
+    assert result.frames == 9 - count
 
 
 def test_two_references_color_from_both_ends_and_do_not_count(tmp_path: Path) -> None:

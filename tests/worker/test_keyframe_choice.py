@@ -76,11 +76,12 @@ def choice_of(lumas: tuple[Luma, ...], folder: Path, shot: ShotRange) -> Choice:
     with SignatureFile(folder / "signatures") as signatures:
         for frame in measures.watch(frames(), info=INFO):
             signatures.append(signature_of((frame.luma.astype(np.float32) - 16) / 219))
-        return choose(shot, measures=measures, signatures=signatures)
+        (chosen,) = choose(shot, count=1, measures=measures, signatures=signatures)
+        return chosen
 
 
 def test_the_middle_is_taken_where_all_are_alike(chosen: Chosen) -> None:
-    assert chosen(*[scene()] * 41) == Choice(frame=20, blank=False)
+    assert chosen(*[scene()] * 41) == Choice(part=ShotRange(0, 40), frame=20, blank=False)
 
 
 def test_blurred_frames_are_passed_over(chosen: Chosen) -> None:
@@ -120,7 +121,7 @@ def test_what_is_seen_in_passing_is_no_keyframe(chosen: Chosen) -> None:
 
 @pytest.mark.parametrize("code", [16, 128, 235])
 def test_a_shot_without_a_picture_is_blank(chosen: Chosen, code: int) -> None:
-    assert chosen(*[np.full((64, 96), code, np.uint8)] * 11) == Choice(frame=5, blank=True)
+    assert chosen(*[np.full((64, 96), code, np.uint8)] * 11) == Choice(part=ShotRange(0, 10), frame=5, blank=True)
 
 
 def test_grain_on_black_film_is_no_picture(chosen: Chosen) -> None:

@@ -57,6 +57,7 @@ def found_in(
     *,
     shots: Any = "auto",
     frames: Any = (),
+    every_seconds: float | None = None,
     limits: Limits = LIMITS,
     observer: Any = None,
 ) -> FoundKeyframes:
@@ -68,7 +69,7 @@ def found_in(
 
     scratch = folder.parent / "scratch"
     scratch.mkdir(exist_ok=True)
-    options = KeyframeOptions(shots=shots, frames=[FrameOptions(**one) for one in frames])
+    options = KeyframeOptions(shots=shots, frames=[FrameOptions(**one) for one in frames], every_seconds=every_seconds)
     task = KeyframesTask(video=video, options=options, folder=scratch, limits=limits)
     try:
         return find_keyframes(task, keep=keep, observer=observer or Watching())
@@ -195,11 +196,24 @@ def test_single_makes_one_picture_and_explicit_cuts_are_taken(make_film: Callabl
     assert "frame 900" in found.warnings[0]
 
 
+def test_a_long_shot_may_have_several(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    """60, 14 and 70 frames at 25 per second: 2.4, 0.6 and 2.8 seconds."""
+    found = found_in(make_film(scenes=THREE_SHOTS).path, tmp_path / "out", every_seconds=1)
+    assert [(one.shot, one.first_frame, one.last_frame) for one in found.keyframes] == [
+        *[(0, 0, 59)] * 2,
+        (1, 60, 73),
+        *[(2, 74, 143)] * 3,
+    ]
+    parts = [(0, 29), (30, 59), (60, 73), (74, 96), (97, 119), (120, 143)]
+    assert all(first <= one.frame <= last for one, (first, last) in zip(found.keyframes, parts, strict=True))
+    assert len({path.name for path in (tmp_path / "out").glob("*.png")}) == len(parts)
+
+
 def test_an_empty_shot_is_told(make_video: Callable[..., Any], tmp_path: Path) -> None:
     black = tmp_path / "black.mkv"
     write_black(black)
     found = found_in(black, tmp_path / "out")
-    assert found.warnings == ["Nothing is to be seen, and so to be colored, in the shots of the frames 0 to 8."]
+    assert found.warnings == ["Nothing is to be seen, and so to be colored, in the frames 0 to 8."]
     assert found_in(make_video().path, tmp_path / "seen").warnings == []
 
 
@@ -207,7 +221,7 @@ def test_leader_has_no_keyframe(make_film: Callable[..., Any], tmp_path: Path) -
     film = make_film(scenes=((1, 12), (2, 14)), black=12)
     found = found_in(film.path, tmp_path / "out")
     assert [(one.shot, one.first_frame, one.last_frame) for one in found.keyframes] == [(1, 12, 25)]
-    assert found.warnings == ["Nothing is to be seen, and so to be colored, in the shots of the frames 0 to 11."]
+    assert found.warnings == ["Nothing is to be seen, and so to be colored, in the frames 0 to 11."]
 
 
 def test_that_the_end_of_the_film_may_be_missing_is_told(make_video: Callable[..., Any], tmp_path: Path) -> None:

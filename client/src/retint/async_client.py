@@ -156,12 +156,20 @@ class AsyncClient:
         video: str | Path | Upload,
         *,
         shots: Literal["auto", "single"] | Sequence[int] = "auto",
+        every_seconds: float | None = None,
         metadata: Mapping[str, str] | None = None,
         on_upload: UploadProgress | None = None,
     ) -> Keyframes:
         """Begin to search a video for the frames worth coloring; see `Client.find_keyframes`."""
         return await self._hold(
-            search_keyframes(video, shots=shots, metadata=metadata, on_upload=on_upload, patience=self._patience)
+            search_keyframes(
+                video,
+                shots=shots,
+                every_seconds=every_seconds,
+                metadata=metadata,
+                on_upload=on_upload,
+                patience=self._patience,
+            )
         )
 
     async def get_keyframes(self, keyframes_id: str) -> Keyframes:

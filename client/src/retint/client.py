@@ -195,15 +195,24 @@ class Client:
         video: str | Path | Upload,
         *,
         shots: Literal["auto", "single"] | Sequence[int] = "auto",
+        every_seconds: float | None = None,
         metadata: Mapping[str, str] | None = None,
         on_upload: UploadProgress | None = None,
     ) -> Keyframes:
-        """Begin to search a video for the frames worth coloring, one per shot; wait for it with `wait_keyframes`.
+        """Begin to search a video for the frames worth coloring; wait for it with `wait_keyframes`.
 
-        `video` is as in `submit`; `shots`: `auto`, `single`, or the first frame of every shot but the first.
+        `video` is as in `submit`; `shots`: `auto`, `single`, or the first frame of every shot but the first. Every shot
+        has one such frame, or, with `every_seconds`, one for about every so many seconds.
         """
         return self._hold(
-            search_keyframes(video, shots=shots, metadata=metadata, on_upload=on_upload, patience=self._patience)
+            search_keyframes(
+                video,
+                shots=shots,
+                every_seconds=every_seconds,
+                metadata=metadata,
+                on_upload=on_upload,
+                patience=self._patience,
+            )
         )
 
     def get_keyframes(self, keyframes_id: str) -> Keyframes:

@@ -172,7 +172,7 @@ class Keyframes(Task):
     """A search for the frames worth coloring."""
 
     keyframes: tuple[Keyframe, ...] = ()
-    """One per shot, in order; empty before it has succeeded."""
+    """In order; empty before it has succeeded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,12 +77,17 @@ def search_keyframes(
     video: str | Path | Upload,
     *,
     shots: Literal["auto", "single"] | Sequence[int],
+    every_seconds: float | None,
     metadata: Mapping[str, str] | None,
     on_upload: UploadProgress | None,
     patience: float,
 ) -> Steps[Keyframes]:
     """Raises as `_submit` does."""
-    options = {"shots": shots if isinstance(shots, str) else [*shots], "metadata": dict(metadata or {})}
+    options = {
+        "shots": shots if isinstance(shots, str) else [*shots],
+        "every_seconds": every_seconds,
+        "metadata": dict(metadata or {}),
+    }
     return _submit(KEYFRAMES, video, [], options=options, on_upload=on_upload, patience=patience)
 
 
