@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -11,26 +12,51 @@ if TYPE_CHECKING:
     from jobs.options import Container, JobOptions, TuningOptions
 
 
-def parse_reference(text: str) -> tuple[Path, int | None]:
-    """`FILE` or `FILE@FRAME`; a file whose own name ends in `@digits` is taken as it is.
+@dataclass(frozen=True, slots=True)
+class GivenReference:
+    """A picture, and what was said of its place."""
+
+    path: Path
+    place: dict[str, Any]
+    """Fields of `jobs.options.ReferenceOptions`; empty where nothing was said."""
+
+
+def parse_reference(text: str) -> GivenReference:
+    """`FILE`, `FILE@FRAME` or `FILE@FIRST-LAST`; a file whose own name ends so is taken as it is.
 
     Raises:
-        CommandError: what follows its last @ is no frame number, or there is no such file.
+        CommandError: what follows its last @ is no place, or there is no such file.
     """
-    file, at, frame = text.rpartition("@")
+    file, at, place = text.rpartition("@")
     if not at or Path(text).exists():
-        return Path(text), None
-    if file and re.fullmatch(r"[0-9]+", frame) is not None:
-        return Path(file), int(frame)
+        return GivenReference(Path(text), {})
+    numbers = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", place)
+    if file and numbers is not None:
+        first, last = numbers.groups()
+        if last is None:
+            return GivenReference(Path(file), {"frame": int(first)})
+        if int(first) <= int(last):
+            return GivenReference(Path(file), {"within": [int(first), int(last)]})
+        raise CommandError(f"{text}: the frames after @ run backward; write {file}@{last}-{first}.")
     if not Path(file).is_file():
         raise CommandError(f"There is no file {text}. A frame number, counted from 0, may follow @, as in ref.png@240.")
-    raise CommandError(f"{text}: what follows @ must be a frame number, counted from 0, as in {file}@240.")
+    raise CommandError(
+        f"{text}: what follows @ must be a frame number, counted from 0, as in {file}@240, or the first and the last "
+        f"frame to look for it among, as in {file}@240-300."
+    )
 
 
-REFERENCE_HELP = (
-    "A colored frame; may be given again. @FRAME, counted from 0, says which one it is; without it, it is found by its "
-    "looks."
+def places_of(references: Sequence[GivenReference]) -> list[dict[str, Any]]:
+    """What was said of places, as the options of the HTTP API have it."""
+    return [{"name": one.path.name, **one.place} for one in references if one.place]
+
+
+REFERENCE_FORM = "FILE[@PLACE]"
+PLACE_HELP = (
+    "@240 says that it is frame 240, counted from 0; @240-300, that it is one of these. Without, it is found by its "
+    "looks in the whole film."
 )
+REFERENCE_HELP = f"A colored frame; may be given again. {PLACE_HELP}"
 WORKING_SIZE_HELP = "Short side at which color is predicted, 64 to 2160; default: the model's own, 576 of retint."
 
 
@@ -83,7 +109,7 @@ def build_options(
     quality: int = 18,
     codec: str | None = None,
     working_size: int | None = None,
-    references: Sequence[tuple[Path, int | None]] = (),
+    references: Sequence[GivenReference] = (),
     variants: Sequence[str] | None = None,
 ) -> "JobOptions":
     """The options of the HTTP API from those of the command line, checked by the same model.
@@ -102,7 +128,7 @@ def build_options(
         "model": model,
         "tuning": _tuning(tuning),
         "working_size": working_size,
-        "references": [{"name": path.name, "frame": frame} for path, frame in references if frame is not None],
+        "references": places_of(references),
         "output": output,
     }
     if variants is not None:

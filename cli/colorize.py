@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.arguments import (
+    REFERENCE_FORM,
     REFERENCE_HELP,
     WORKING_SIZE_HELP,
     build_options,
@@ -28,7 +29,7 @@ def colorize(
     video: Annotated[Path, typer.Argument(help="The black-and-white video.")],
     reference: Annotated[
         list[str],
-        typer.Option("--reference", "-r", metavar="FILE[@FRAME]", help=REFERENCE_HELP),
+        typer.Option("--reference", "-r", metavar=REFERENCE_FORM, help=REFERENCE_HELP),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The colored video: .mp4, .mkv or .mov.")],
     model: Annotated[str, typer.Option(help="`retint`, `deepremaster` or `exemplar`.")] = "retint",
@@ -60,7 +61,7 @@ def colorize(
     references = [parse_reference(text) for text in reference]
     targets = {"video": out, "comparison": comparison, _report_variant(report): report}
     wanted = {name: path for name, path in targets.items() if path is not None}
-    check_files([video], references=[path for path, _ in references], targets=list(wanted.values()), force=force)
+    check_files([video], references=[one.path for one in references], targets=list(wanted.values()), force=force)
     options = build_options(
         model=model,
         tuning=tuning,
@@ -76,7 +77,7 @@ def colorize(
         settings = settings.model_copy(update={"device": device})
     with work_folder(beside=out) as folder:
         with interruptible("Nothing was written."):
-            task = _task(video, [path for path, _ in references], options=options, settings=settings, folder=folder)
+            task = _task(video, [one.path for one in references], options=options, settings=settings, folder=folder)
             observer, variants = _run(task, settings=settings, quiet=as_json)
         with interruptible("Not every file was written; those that were are whole."):
             for variant in variants:

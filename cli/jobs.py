@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from cli.arguments import REFERENCE_HELP, WORKING_SIZE_HELP
+from cli.arguments import PLACE_HELP, REFERENCE_FORM, REFERENCE_HELP, WORKING_SIZE_HELP
 from cli.console import format_bytes, format_seconds, interruptible, say, tell, write_json, write_table
 from cli.errors import CommandError
 
@@ -42,7 +42,7 @@ def submit(
     video: Annotated[Path, typer.Argument(help="The black-and-white video.")],
     reference: Annotated[
         list[str],
-        typer.Option("--reference", "-r", metavar="FILE[@FRAME]", help=REFERENCE_HELP),
+        typer.Option("--reference", "-r", metavar=REFERENCE_FORM, help=REFERENCE_HELP),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Wait, and download the result here: .mp4, .mkv or .mov.")
@@ -61,7 +61,7 @@ def submit(
     from cli.progress_bar import ProgressBar
 
     references = [parse_reference(text) for text in reference]
-    paths = [path for path, _ in references]
+    paths = [one.path for one in references]
     check_files([video], references=paths, targets=[out] if out else [], force=force)
     options = build_options(
         model=model,
@@ -93,8 +93,8 @@ def resubmit(
         typer.Option(
             "--reference",
             "-r",
-            metavar="FILE[@FRAME]",
-            help="A colored frame more, or in place of one of the same file name; may be given again.",
+            metavar=REFERENCE_FORM,
+            help=f"A colored frame more, or in place of one of the same file name; may be given again. {PLACE_HELP}",
         ),
     ] = None,
     omit: Annotated[
@@ -112,12 +112,11 @@ def resubmit(
     """Color the video of a job again with other references: only the shots that they touch are made anew."""
     from retint import InvalidRequest
 
-    from cli.arguments import check_files, parse_reference
+    from cli.arguments import check_files, parse_reference, places_of
     from cli.progress_bar import ProgressBar
 
     references = [parse_reference(text) for text in reference or ()]
-    paths, omitted = [path for path, _ in references], omit or []
-    places = [{"name": path.name, "frame": frame} for path, frame in references if frame is not None]
+    paths, omitted = [one.path for one in references], omit or []
     check_files([], references=paths, targets=[out] if out else [], force=force)
     if not paths and not omitted:
         raise CommandError("Nothing is to change: give a reference with -r, or leave one out with --omit.")
@@ -128,7 +127,7 @@ def resubmit(
                     job_id,
                     paths,
                     omit=omitted,
-                    options={"references": places},
+                    options={"references": places_of(references)},
                     on_upload=lambda done, total: bar.transferred("uploading", done=done, total=total),
                 )
             except InvalidRequest as error:

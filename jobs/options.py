@@ -79,6 +79,16 @@ class ReferenceOptions(FiniteModel):
     name: Annotated[str, Field(min_length=1, max_length=255, description="File name of the uploaded reference.")]
     frame: Annotated[int | None, Field(ge=0, description="Frame number, counted from 0.")] = None
     time_seconds: Annotated[float | None, Field(ge=0, description="Or its time.")] = None
+    within: Annotated[
+        list[Annotated[int, Field(ge=0)]] | None,
+        Field(
+            min_length=2,
+            max_length=2,
+            description="Or where to look for it: the first and the last of these frames, such as those of a shot, "
+            "counted from 0. Absent: in the whole video.",
+            examples=[[240, 300]],
+        ),
+    ] = None
     is_frame: Annotated[
         bool,
         Field(
@@ -89,10 +99,13 @@ class ReferenceOptions(FiniteModel):
 
     @model_validator(mode="after")
     def one_place(self) -> Self:
-        if self.frame is not None and self.time_seconds is not None:
-            raise ValueError("give `frame` or `time_seconds`, not both")
-        if not self.is_frame and (self.frame is not None or self.time_seconds is not None):
-            raise ValueError("a reference that is no frame of the video has no `frame` or `time_seconds`")
+        places = [place for place in (self.frame, self.time_seconds, self.within) if place is not None]
+        if len(places) > 1:
+            raise ValueError("give one of `frame`, `time_seconds` and `within`")
+        if not self.is_frame and places:
+            raise ValueError("a reference that is no frame of the video has no `frame`, `time_seconds` or `within`")
+        if self.within is not None and self.within[0] > self.within[1]:
+            raise ValueError("`within` is the first frame and the last; the first comes after the last")
         return self
 
 

@@ -48,7 +48,7 @@ class Found:
     matches: Sequence[Match]
     """The best frame near each of the likeliest places, best first."""
     coarse: NDArray[np.float32]
-    """Coarse likeness of all frames."""
+    """Coarse likeness of all frames; minus infinity for those that it was not searched among."""
 
     @property
     def best(self) -> Match:
@@ -95,27 +95,30 @@ class ReferenceSearch:
         scored = [(candidate, Match(frame, likeness(candidate.fine, truth))) for candidate in candidates]
         return max(scored, key=lambda pair: pair[1].score)
 
-    def anywhere(self, candidate: Candidate) -> Found:
+    def anywhere(self, candidate: Candidate, *, within: range | None = None) -> Found:
+        """Looks among the frames `within`, or else among all."""
+        frames = within or range(self._reader.info.frames)
         coarse = self._signatures.similarities(candidate.signature)
+        coarse[: frames.start] = coarse[frames.stop :] = -np.inf
         matches: dict[int, Match] = {}
         for peak in _places(coarse, self._shots):
             self._check()
-            match = self._climb(candidate, peak)
+            match = self._climb(candidate, peak, within=frames)
             matches[match.frame] = match
         return Found(sorted(matches.values(), key=lambda match: -match.score), coarse)
 
-    def _climb(self, candidate: Candidate, peak: int) -> Match:
-        """The best frame within reach of `peak`, and onward where the best is the last one looked at."""
+    def _climb(self, candidate: Candidate, peak: int, *, within: range) -> Match:
+        """The best frame in reach of `peak`, and onward where the best is the last one looked at."""
         scores: dict[int, float] = {}
         center = peak
         while True:
-            first = max(0, center - _REACH)
-            last = min(self._reader.info.frames - 1, center + _REACH)
+            first = max(within[0], center - _REACH)
+            last = min(within[-1], center + _REACH)
             if not all(frame in scores for frame in range(first, last + 1)):
                 for frame, fine in enumerate(self._fine(first, last), start=first):
                     scores[frame] = likeness(candidate.fine, fine)
             best = max(scores, key=lambda frame: scores[frame])
-            at_the_edge = best in (min(scores), max(scores)) and best not in (0, self._reader.info.frames - 1)
+            at_the_edge = best in (min(scores), max(scores)) and best not in (within[0], within[-1])
             if not at_the_edge or len(scores) > 8 * _REACH:
                 return Match(best, scores[best])
             center = best
@@ -129,6 +132,7 @@ def _places(coarse: NDArray[np.float32], shots: Sequence[ShotRange]) -> list[int
     """Frames to look around more closely: the likeliest, and those of each of the likeliest shots. Where little moves
     in one shot, all of the former may be in it, though the reference is of another shot that looks like it."""
     best = [shot.first + int(coarse[shot.first : shot.last + 1].argmax()) for shot in shots]
+    best = [frame for frame in best if np.isfinite(coarse[frame])]
     best.sort(key=lambda frame: -coarse[frame])
     return sorted({*_peaks(coarse), *best[:_PEAKS]})
 

@@ -11,6 +11,7 @@ from jobs.errors import ReferenceUndecodable, ReferenceUnplaced
 from jobs.options import ReferenceOptions
 from jobs.record import PlacedReference
 from worker.analysis import ShotRange
+from worker.asked_place import frame_asked_for, range_asked_for
 from worker.fitting import Fitting, fittings, require_color
 from worker.likeness import FRAME_SCORE, SCENE_SCORE
 from worker.media.decode import VideoReader
@@ -66,6 +67,7 @@ def refuse_unusable(
         read_reference(file)
     for option in options:
         frame_asked_for(option, reader=reader)
+        range_asked_for(option, reader=reader)
 
 
 def read_reference(file: ReferenceFile) -> Rgb:
@@ -82,30 +84,6 @@ def read_reference(file: ReferenceFile) -> Rgb:
         raise ReferenceUndecodable(error.detail.replace(file.path.name, file.name)) from error
     require_color(picture, name=file.name)
     return picture
-
-
-def frame_asked_for(option: ReferenceOptions, *, reader: VideoReader) -> int | None:
-    """The frame that the user named, None where the user left it to matching.
-
-    Raises:
-        ReferenceUnplaced: it is not in the video.
-    """
-    info, timeline = reader.info, reader.timeline
-    if option.frame is not None:
-        if option.frame >= info.frames:
-            raise ReferenceUnplaced(
-                f"The reference {option.name} was placed at frame {option.frame}, but the video's frames are 0 to "
-                f"{info.frames - 1}. Give a frame of the video, or none to have it found."
-            )
-        return option.frame
-    if option.time_seconds is None:
-        return None
-    if option.time_seconds > info.duration_seconds:
-        raise ReferenceUnplaced(
-            f"The reference {option.name} was placed at {option.time_seconds:g} s, but the video is "
-            f"{info.duration_seconds:.3f} s long. Give a time of the video, or none to have it found."
-        )
-    return timeline.nearest(option.time_seconds)
 
 
 class ReferenceLocator:
@@ -167,7 +145,8 @@ class ReferenceLocator:
             return self._placeless(number, file, candidates[0], keep_side=keep_side)
         wanted = None if option is None else frame_asked_for(option, reader=self._reader)
         if wanted is None:
-            candidate, match = self._best_anywhere(file.name, candidates, warnings)
+            within = None if option is None else range_asked_for(option, reader=self._reader)
+            candidate, match = self._best_anywhere(file.name, candidates, within, warnings)
         else:
             candidate, match = self._best_there(file.name, candidates, wanted, warnings)
         is_frame = wanted is not None or match.score >= FRAME_SCORE
@@ -200,35 +179,41 @@ class ReferenceLocator:
         return LocatedReference(path=path, signature=candidate.signature, record=record, likeness=likeness)
 
     def _best_there(
-        self, name: str, candidates: Iterable[Candidate], frame: int, warnings: list[str]
+        self, name: str, candidates: Sequence[Candidate], frame: int, warnings: list[str]
     ) -> tuple[Candidate, Match]:
         candidate, match = self._search.there(candidates, frame)
         if match.score < FRAME_SCORE:
             warnings.append(
                 f"The reference {name} was placed at frame {frame}, but does not look like it (likeness "
                 f"{match.score:.2f}, at least {FRAME_SCORE} expected), so the colors around it are not to be trusted. "
-                f"{self._better_place(candidate)}"
+                f"{self._better_place(candidates)}"
             )
         return candidate, match
 
-    def _better_place(self, candidate: Candidate) -> str:
-        """What to do about a reference that does not look like the frame that it was placed at."""
-        best = self._search.anywhere(candidate).best
+    def _better_place(self, candidates: Sequence[Candidate]) -> str:
+        """What to do about a reference that does not look like the frames that it was said to be of."""
+        everywhere = [self._search.anywhere(candidate).best for candidate in candidates]
+        best = max(everywhere, key=lambda match: match.score)
         if best.score < FRAME_SCORE:
             return "It looks like no other frame either: use a colored frame of this video."
         return f"It looks like frame {best.frame} (likeness {best.score:.2f}): place it there, or leave the place out."
 
     def _best_anywhere(
-        self, name: str, candidates: Iterable[Candidate], warnings: list[str]
+        self, name: str, candidates: Sequence[Candidate], within: range | None, warnings: list[str]
     ) -> tuple[Candidate, Match]:
-        everywhere = [(candidate, self._search.anywhere(candidate)) for candidate in candidates]
+        """Among the frames `within`, or else among all."""
+        everywhere = [(candidate, self._search.anywhere(candidate, within=within)) for candidate in candidates]
         candidate, found = max(everywhere, key=lambda pair: pair[1].best.score)
         best = found.best
         if best.score < SCENE_SCORE:
+            searched, advice = "no frame of the video", "Use a colored frame of this video, or name its frame."
+            if within is not None:
+                searched = f"none of the frames {within[0]} to {within[-1]}, among which it was looked for"
+                advice = self._better_place(candidates)
             raise ReferenceUnplaced(
-                f"The reference {name} matches no frame of the video: the likeliest is frame {best.frame} "
+                f"The reference {name} matches {searched}: the likeliest is frame {best.frame} "
                 f"({self._reader.timeline.seconds(best.frame):.2f} s) with a likeness of {best.score:.2f}, where at "
-                f"least {SCENE_SCORE} are expected. Use a colored frame of this video, or name its frame."
+                f"least {SCENE_SCORE} are expected. {advice}"
             )
         rival = found.rival()
         if rival is not None:

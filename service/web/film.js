@@ -4,7 +4,7 @@ import { Submission, ended, get, isGone, send, waitFor } from "/page/api.js";
 import { button, chooser, h, link, put, say, show, tell } from "/page/dom.js";
 import * as drafts from "/page/drafts.js";
 import { dropping } from "/page/dropping.js";
-import { isGray, isNamed, place, placeWithin, signature } from "/page/matching.js";
+import { UNKNOWN, isGray, isNamed, place, placeWithin, signature } from "/page/matching.js";
 import { paint } from "/page/paint.js";
 import { gray, trouble } from "/page/trouble.js";
 import { clock, facts, inOurWords, left, many, phase, titleOf } from "/page/words.js";
@@ -211,18 +211,20 @@ function prepare(main, draft, record) {
 
   async function move(reference, shot) {
     if (!reference) return;
-    Object.assign(reference, shot ? await placeWithin(shot, reference.blob, reference.original) : { shot: null, frame: null });
+    Object.assign(reference, shot ? await placeWithin(shot, reference.blob, reference.original) : UNKNOWN);
     await keep();
     refresh();
   }
 
   function referenceItem(reference) {
     const own = shots.find((shot) => shot.shot === reference.shot);
+    // Where only the looks say which shot it is of, the service looks for it in the whole film.
+    const known = reference.chosen || reference.frame !== null;
     const select = choice(`Where ${reference.name} belongs`, ["Let it be found", ...shots.map((shot) => `Shot ${shot.shot + 1}`)],
-      shots.indexOf(own) + 1, (chosen) => move(reference, shots[chosen - 1] ?? null));
-    const within = own && !isNamed(own, reference.original)
+      known ? shots.indexOf(own) + 1 : 0, (chosen) => move(reference, shots[chosen - 1] ?? null));
+    const within = own && !isNamed(own, reference.original) && (known || shots.length === 1)
       ? choice(`Which frame ${reference.name} is`, ["Somewhere in it", "The frame shown"], Number(reference.frame !== null), async (chosen) => {
-        reference.frame = chosen ? own.frame : null;
+        Object.assign(reference, { chosen: true, frame: chosen ? own.frame : null });
         await keep();
         refresh();
       })
@@ -257,11 +259,19 @@ function prepare(main, draft, record) {
     return select;
   }
 
+  // As the service is told where a reference belongs; nothing where it is to find out.
+  function placed({ name, shot, frame, chosen }) {
+    if (frame !== null) return [{ name, frame }];
+    if (!chosen) return [];
+    const { first_frame, last_frame } = shots.find((one) => one.shot === shot);
+    return [{ name, within: [first_frame, last_frame] }];
+  }
+
   async function begin() {
     const form = new FormData();
     const options = {
       ...choices.options(),
-      references: draft.references.filter((one) => one.frame !== null).map((one) => ({ name: one.name, frame: one.frame })),
+      references: draft.references.flatMap(placed),
       metadata: { title: draft.title, keyframes: draft.id, ...(draft.poster !== undefined && { poster: String(draft.poster) }) },
     };
     form.append("video_of", draft.id);

@@ -10,6 +10,9 @@ const CHROMA_SIDE = 256;
 const LEAST_CHROMA = 3;
 const MOST_COLORED = 0.995;
 
+// A place that `place` does not know.
+export const UNKNOWN = { shot: null, chosen: false, frame: null };
+
 export function frameInName(name) {
   const found = /frame-(\d+)/.exec(name);
   return found ? Number(found[1]) : null;
@@ -68,28 +71,28 @@ function likeness(one, two) {
 }
 
 // Where `picture` (a file) belongs among `shots` ({ shot, frame, look: () => Promise of a signature }).
-// { shot, frame } both null: unknown; frame null: somewhere in that shot, which the service finds.
+// { shot, frame } both null: unknown; frame null: the service finds it, likely in that shot.
 export async function place(picture, shots) {
   const own = shots.find((shot) => isNamed(shot, picture.name));
-  if (own) return { shot: own.shot, frame: own.frame };
+  if (own) return { shot: own.shot, chosen: false, frame: own.frame };
   let look;
   try {
     look = await signature(picture);
   } catch {
-    return { shot: null, frame: null }; // A kind of picture that this browser cannot read, such as TIFF: the service can.
+    return UNKNOWN; // A kind of picture that this browser cannot read, such as TIFF: the service can.
   }
   let best = { score: SAME_SHOT, shot: null, frame: null };
   for (const shot of shots) {
     const score = likeness(look, await shot.look());
     if (score > best.score) best = { score, shot: shot.shot, frame: score >= SAME_FRAME ? shot.frame : null };
   }
-  return { shot: best.shot, frame: best.frame };
+  return { shot: best.shot, chosen: false, frame: best.frame };
 }
 
 // Where `picture` (a file or painted, that had `name`) belongs within `shot`, which somebody chose for it: that says
-// nothing of the frame. As `place`.
+// nothing of the frame. As `place`, but that with `chosen` the service finds it in that shot and nowhere else.
 export async function placeWithin(shot, picture, name) {
-  return { shot: shot.shot, frame: isNamed(shot, name) || (await looksLike(shot, picture)) ? shot.frame : null };
+  return { shot: shot.shot, chosen: true, frame: isNamed(shot, name) || (await looksLike(shot, picture)) ? shot.frame : null };
 }
 
 // Whether a picture has the name that the frame shown of `shot` is downloaded and painted under.

@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from cli.arguments import build_options, parse_reference
+from cli.arguments import GivenReference, build_options, parse_reference
 from cli.errors import CommandError
 from cli.main import app
 from jobs.errors import ReferenceNotColor, VideoTooLong
@@ -157,14 +157,18 @@ def test_a_folder_that_takes_no_files_is_named_before_the_work(film: Path) -> No
         retint(film, "-r", film.parent / "frame.png", "-o", "/proc/color.mp4")
 
 
-def test_a_reference_may_name_its_frame(tmp_path: Path) -> None:
-    assert parse_reference("a.png") == (Path("a.png"), None)
-    assert parse_reference("a@b.png@12") == (Path("a@b.png"), 12)
-    (tmp_path / "a@3").touch()
-    assert parse_reference(f"{tmp_path}/a@3") == (tmp_path / "a@3", None)
+def test_a_reference_may_name_its_place(tmp_path: Path) -> None:
+    assert parse_reference("a.png") == GivenReference(Path("a.png"), {})
+    assert parse_reference("a@b.png@12") == GivenReference(Path("a@b.png"), {"frame": 12})
+    assert parse_reference("a@b.png@12-30") == GivenReference(Path("a@b.png"), {"within": [12, 30]})
+    for name in ("a@3", "a@3-4"):
+        (tmp_path / name).touch()
+        assert parse_reference(f"{tmp_path}/{name}") == GivenReference(tmp_path / name, {})
+    with pytest.raises(CommandError, match=r"^a\.png@30-12: the frames after @ run backward; write a\.png@12-30\.$"):
+        parse_reference("a.png@30-12")
 
 
-@pytest.mark.parametrize("frame", ["x", "-1", "1.5", "", "b.png"])
+@pytest.mark.parametrize("frame", ["x", "-1", "1-", "1-2-3", "1.5", "", "b.png"])
 @pytest.mark.parametrize("name", ["ref.png", "a@b.png"])
 def test_what_follows_a_reference_must_be_a_frame_number(name: str, frame: str, tmp_path: Path) -> None:
     file = tmp_path / name

@@ -171,14 +171,14 @@ def test_resubmit_sends_what_is_to_change_and_no_video(server: FakeServer, tmp_p
         return job_answer(options={"tuning": "fast"})
 
     server.respond = respond
-    done = retint(server, "resubmit", "job_1", "-r", f"{tmp_path}/frame.png@7", "--omit", "old.png")
+    done = retint(server, "resubmit", "job_1", "-r", f"{tmp_path}/frame.png@7-9", "--omit", "old.png")
     assert done.stdout == "job_2\n"
     asked, sent = server.received
     assert asked.path == "/v1/jobs/job_1"
     start = sent.body.index(b"{")
     assert json.loads(sent.body[start : sent.body.index(b"\r\n", start)]) == {
         "tuning": "fast",
-        "references": [{"name": "frame.png", "frame": 7}],
+        "references": [{"name": "frame.png", "within": [7, 9]}],
         "reuse": "job_1",
         "omit_references": ["old.png"],
     }

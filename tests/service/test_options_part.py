@@ -74,6 +74,30 @@ def test_slashes_in_keys_are_escaped() -> None:
     assert list(places(b'{"a/b~c": 1}')) == ["#/options/a~1b~0c"]
 
 
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ('"within": [2, 1]', "the first comes after the last"),
+        ('"within": [1, 2], "frame": 1', "give one of `frame`, `time_seconds` and `within`"),
+        ('"frame": 1, "time_seconds": 1', "give one of `frame`, `time_seconds` and `within`"),
+        ('"within": [1, 2], "is_frame": false', "has no `frame`, `time_seconds` or `within`"),
+        ('"frame": 1, "is_frame": false', "has no `frame`, `time_seconds` or `within`"),
+    ],
+)
+def test_a_reference_has_one_place(place: str, told: str) -> None:
+    [(pointer, detail)] = places(b'{"references": [{"name": "a.png", %s}]}' % place.encode()).items()
+    assert pointer == "#/options/references/0"
+    assert told in detail
+
+
+@pytest.mark.parametrize(
+    ("within", "place"), [("[]", ""), ("[1]", ""), ("[1, 2, 3]", ""), ("[-1, 2]", "/0"), ("[1, 2.5]", "/1")]
+)
+def test_a_range_is_two_frame_numbers(within: str, place: str) -> None:
+    found = places(b'{"references": [{"name": "a.png", "within": %s}]}' % within.encode())
+    assert list(found) == [f"#/options/references/0/within{place}"]
+
+
 def test_references_must_be_uploaded_and_come_once() -> None:
     options = parse_options(b'{"references": [{"name": "a.png"}, {"name": "b.png"}, {"name": "a.png"}]}', of=JobOptions)
     with pytest.raises(InvalidRequest) as caught:

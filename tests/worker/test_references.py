@@ -232,7 +232,9 @@ def test_a_place_for_a_picture_of_another_film_is_a_warning(make_film: Callable[
 
 
 @pytest.mark.parametrize(
-    ("option", "told"), [({"frame": 26}, "0 to 25"), ({"time_seconds": 2.0}, "1.040 s")], ids=["frame", "time"]
+    ("option", "told"),
+    [({"frame": 26}, "0 to 25"), ({"time_seconds": 2.0}, "1.040 s"), ({"within": [20, 26]}, "has 26 frames, 0 to 25")],
+    ids=["frame", "time", "range"],
 )
 def test_a_place_outside_of_the_video_is_refused_with_the_range(
     make_film: Callable[..., Any], tmp_path: Path, option: dict[str, Any], told: str
@@ -271,6 +273,28 @@ def test_a_reference_that_matches_two_places_is_a_warning(make_film: Callable[..
     result = placement(film, tmp_path, film.pictures[4])
     assert result.references[0].frame in (4, 44)
     assert any("frame 4 " in warning and "frame 44" in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize(("within", "frame"), [([0, 19], 4), ([40, 59], 44), ([20, 59], 44), ([44, 44], 44)])
+def test_of_two_places_that_look_the_same_that_within_the_range_is_taken(
+    make_film: Callable[..., Any], tmp_path: Path, within: list[int], frame: int
+) -> None:
+    film = make_film(scenes=((1, 20), (2, 20), (1, 20)))
+    result = placement(film, tmp_path, film.pictures[4], options=(ReferenceOptions(name="0.png", within=within),))
+    assert result.references[0].frame == frame
+    assert result.references[0].record.placed_by == "matching"
+    assert result.warnings == ()
+
+
+def test_nothing_beyond_the_range_is_taken_however_like_it_is(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=TWO_SHOTS)
+    # From frame to frame the picture moves on, so that the likest are those next to the range.
+    assert located(film, tmp_path, film.pictures[7], within=[0, 6]).record.shot == 0
+    assert located(film, tmp_path, film.pictures[7], within=[7, 13]).frame == 7
+    with pytest.raises(ReferenceUnplaced) as caught:
+        located(film, tmp_path, film.pictures[7], within=[16, 24])
+    assert "matches none of the frames 16 to 24, among which it was looked for: the likeliest is" in str(caught.value)
+    assert "It looks like frame 7 (likeness 1.00): place it there" in str(caught.value)
 
 
 def test_a_shot_that_is_like_a_long_still_one_is_not_overlooked(make_film: Callable[..., Any], tmp_path: Path) -> None:

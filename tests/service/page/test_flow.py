@@ -350,6 +350,30 @@ def test_a_shot_that_is_chosen_for_a_picture_does_not_say_which_of_its_frames_it
     job = server.client.get("/v1/jobs").json()["data"][0]
     places = {one["name"]: (one["placed_by"], one["frame"]) for one in job["references"]}
     assert places == {"found.tiff": ("matching", others[0]), "said.tiff": ("user", shown[1])}
+    asked = {one["name"]: (one["within"], one["frame"]) for one in job["options"]["references"]}
+    assert asked == {"found.tiff": ([0, SHOT_FRAMES - 1], None), "said.tiff": (None, shown[1])}
+
+
+def test_a_picture_that_only_looks_like_a_shot_is_looked_for_in_the_whole_film(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "guessed.mp4", shots=2, seed=15)
+    page = visit(server).open()
+    send_film(page, film)
+    shots = shots_of(page)
+    expect(shots).to_have_count(2, timeout=LONG)
+    shown = int(re.search(r"frame (\d+)", shots.nth(1).inner_text())[1])  # type: ignore[index]
+    blurred = cv2.GaussianBlur(film.colors[shown].astype(np.float32), (0, 0), 20)
+    picture = write_picture(tmp_path / "guess.png", blurred)
+    page.get_by_label("Add colored frames").set_input_files(picture)
+    expect(shots.nth(1)).to_contain_text("guess.png")
+    place = page.get_by_label("Where guess.png belongs")
+    expect(place).to_have_value("Let it be found")
+    which = page.get_by_label("Which frame guess.png is")
+    expect(which).to_have_count(0)
+    place.select_option("Shot 2")
+    expect(place).to_have_value("Shot 2")
+    expect(which).to_have_value("Somewhere in it")
 
 
 def test_a_name_that_is_taken_gets_a_number_and_keeps_that_of_its_frame(
