@@ -74,7 +74,7 @@ TUNING_PRESETS: dict[TuningPreset, TuningOptions] = {
 
 
 class ReferenceOptions(FiniteModel):
-    """Where a reference stands in the video; a reference not named here is placed by matching luma."""
+    """Where a reference stands in the video; one of which only the name is given is placed by matching luma."""
 
     name: Annotated[str, Field(min_length=1, max_length=255, description="File name of the uploaded reference.")]
     frame: Annotated[int | None, Field(ge=0, description="Frame number, counted from 0.")] = None
@@ -234,7 +234,10 @@ class JobOptions(FiniteModel):
     ] = None
     references: Annotated[
         list[ReferenceOptions],
-        Field(description="Where references stand; those not named are placed by matching luma."),
+        Field(
+            description="Where references stand; those not named stand where they stood in the job in `reuse`, or are "
+            "placed by matching luma."
+        ),
     ] = []
     shots: Shots = "auto"
     output: Annotated[OutputOptions, Field(description="The colored video's file.")] = OutputOptions()
@@ -257,7 +260,8 @@ class JobOptions(FiniteModel):
         Field(
             max_length=64,
             description="Id of an earlier job of the same video. Its shots are taken over where nothing that they are "
-            "made of has changed; its video where none is sent, and its references where none of their name are.",
+            "made of has changed; its video where none is sent, and its references where none of their name are. These "
+            "stand where they stood, unless `references` places them.",
         ),
     ] = None
     omit_references: Annotated[

@@ -12,7 +12,7 @@ from jobs.errors import (
     TooManyReferences,
     UnsupportedMediaType,
 )
-from jobs.options import JobOptions
+from jobs.options import JobOptions, ReferenceOptions
 from jobs.settings import Settings
 from jobs.store import InputKind, InputWriter, Store
 from service.disk_space import DiskSpace
@@ -129,19 +129,20 @@ class Intake(Generic[Options]):
         if options is None:
             options = self._form.options()
             self._check_options(options)
-        if self._keep:
-            self._complete(options)
+        completed = self._complete(options) if self._keep else options
         return Upload(
             video_name=self._video_name or "",
             reference_names=tuple(self._reference_names),
-            options=options,
+            options=completed,
+            # Of what was sent: where the earlier job has references may show only later.
             fingerprint=self._fingerprint.value(options) if self._fingerprint else "",
         )
 
-    def _complete(self, options: Options) -> None:
+    def _complete(self, options: Options) -> Options:
         """Take from an earlier job what was not sent, and check that nothing lacks then."""
+        places: list[ReferenceOptions] = []
         if isinstance(options, JobOptions) and options.reuse is not None:
-            self._take_from_earlier_job(options, options.reuse)
+            places = self._take_from_earlier_job(options, options.reuse)
         form, missing = self._form, []
         if self._video_name is None:
             missing.append(
@@ -161,6 +162,8 @@ class Intake(Generic[Options]):
             raise InvalidRequest("The upload lacks a part; `errors` says which.", errors=missing)
         if isinstance(options, JobOptions):
             require_uploaded(options, names=self._reference_names)
+            return options.model_copy(update={"references": [*options.references, *places]})
+        return options
 
     def discard(self) -> None:
         """Leave nothing behind."""
@@ -291,10 +294,12 @@ class Intake(Generic[Options]):
             with self._space.full_is_told():
                 self._video_name = self._stored.take_video(part, video_id)
 
-    def _take_from_earlier_job(self, options: JobOptions, reuse: str) -> None:
-        """What the job in `reuse` has and was not sent: the options that name it may come last."""
+    def _take_from_earlier_job(self, options: JobOptions, reuse: str) -> list[ReferenceOptions]:
+        """What the job in `reuse` has and was not sent: the options that name it may come last. Returns where it has
+        the references."""
         sent = tuple(self._reference_names)
-        kept = self._stored.kept_references(options, sent)
+        earlier = self._stored.kept_references(options, sent)
+        kept = earlier.references
         if len(sent) + len(kept) > self._settings.max_references:
             raise TooManyReferences(
                 f"With those of {reuse} the job has {len(sent) + len(kept)} references, more than "
@@ -308,6 +313,7 @@ class Intake(Generic[Options]):
                     self._stored.reuse(reuse, kept, behind=len(sent), with_video=self._video_name is None)
         self._video_name = self._video_name or reuse
         self._reference_names += [reference.name for reference in kept]
+        return earlier.places
 
     def _require_kind(self, part: PartStarted, *, wrong: tuple[str, ...], expected: str) -> None:
         kind = part.content_type or ""

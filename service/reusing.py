@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.errors import FieldError, InvalidRequest, JobExpired, JobNotFound
-from jobs.options import JobOptions
+from jobs.options import JobOptions, ReferenceOptions
+from jobs.record import Job
 from jobs.repository import JobRepository
 from jobs.store import Store
 
@@ -17,8 +18,17 @@ class KeptReference:
     """A reference of an earlier job that is one of the new job too."""
 
     index: int
-    """Its place in the earlier job."""
+    """Its number in the earlier job."""
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a new job has of the references of an earlier one."""
+
+    references: list[KeptReference]
+    places: list[ReferenceOptions]
+    """Where references stand, of which the new job's options say nothing."""
 
 
 def require_reuse_for_omissions(options: JobOptions) -> None:
@@ -35,9 +45,7 @@ def require_reuse_for_omissions(options: JobOptions) -> None:
         raise InvalidRequest(detail, errors=[FieldError(OMIT_POINTER, detail)])
 
 
-def kept_references(
-    options: JobOptions, sent: Sequence[str], *, repository: JobRepository, viewer: str | None
-) -> list[KeptReference]:
+def kept_references(options: JobOptions, sent: Sequence[str], *, repository: JobRepository, viewer: str | None) -> Kept:
     """The references that the job in `reuse` has and that are not `sent` in its place, nor left out.
 
     Raises:
@@ -45,7 +53,7 @@ def kept_references(
     """
     assert options.reuse is not None
     try:
-        repository.get(options.reuse, viewer=viewer)
+        earlier = repository.get(options.reuse, viewer=viewer)
         names = repository.submission(options.reuse).reference_names
     except (JobNotFound, JobExpired) as error:
         raise InvalidRequest(error.detail, errors=[FieldError(POINTER, error.detail)]) from error
@@ -61,11 +69,27 @@ def kept_references(
     ]
     if unknown:
         raise InvalidRequest("`options.omit_references` does not fit the references of the job.", errors=unknown)
-    return [
+    references = [
         KeptReference(index, name)
         for index, name in enumerate(names)
         if name not in sent and name not in options.omit_references
     ]
+    return Kept(references, _places(earlier, options, sent=sent, kept=[reference.name for reference in references]))
+
+
+def _places(earlier: Job, options: JobOptions, *, sent: Sequence[str], kept: Sequence[str]) -> list[ReferenceOptions]:
+    """Where the earlier job has references that `options` do not place.
+
+    What was said of a name holds for another picture of that name too; what was found, for the picture alone.
+    """
+    said = {option.name: option for option in earlier.options.references}
+    found = {
+        one.name: ReferenceOptions(name=one.name, frame=one.frame)
+        for one in earlier.references
+        if one.frame is not None and one.name in kept
+    }
+    placed = {option.name for option in options.references}
+    return [option for name, option in (said | found).items() if name in {*sent, *kept} - placed]
 
 
 def share_references(kept: Sequence[KeptReference], *, of: str, store: Store, with_job: str, behind: int) -> None:

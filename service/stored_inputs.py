@@ -9,7 +9,7 @@ from jobs.store import Store
 from service.kept_video import POINTER as VIDEO_POINTER
 from service.kept_video import take_kept_video
 from service.reusing import POINTER as REUSE_POINTER
-from service.reusing import KeptReference, kept_references, share_references
+from service.reusing import Kept, KeptReference, kept_references, share_references
 from service.uploaded_video import take_uploaded_video
 
 
@@ -36,7 +36,7 @@ class StoredInputs:
             return video_id
         return take_uploaded_video(video_id, uploads=self._uploads, viewer=self._viewer, job_id=self._job_id)
 
-    def kept_references(self, options: JobOptions, sent: Sequence[str]) -> list[KeptReference]:
+    def kept_references(self, options: JobOptions, sent: Sequence[str]) -> Kept:
         """See `service.reusing.kept_references`."""
         return kept_references(options, sent, repository=self._repository, viewer=self._viewer)
 

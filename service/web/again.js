@@ -92,11 +92,11 @@ export function addFrame(job, place, { onclose }) {
       start.disabled = true;
       put(problemPlace);
       const name = freeName(keyframe.name, job.references.map((one) => one.name));
-      const { model, tuning, restore, working_size, shots, output, variants, metadata, references } = job.options;
+      const { model, tuning, restore, working_size, shots, output, variants, metadata } = job.options;
       const form = new FormData();
       form.append("options", JSON.stringify({
         model, tuning, restore, working_size, shots, output, variants, metadata, reuse: job.id,
-        references: [...references, { name, frame: keyframe.frame }],
+        references: [{ name, frame: keyframe.frame }],
       }));
       form.append("references", made.blob, name);
       try {

@@ -10,7 +10,7 @@ from jsonschema_rs import validator_for
 
 import service
 from jobs.errors import JobFailure, RequestError
-from jobs.options import JobOptions, ReferenceOptions, VariantName
+from jobs.options import JobOptions, VariantName
 from jobs.record import Job
 from jobs.settings import Settings
 from service.app import create_app
@@ -131,7 +131,7 @@ def test_with_reuse_a_form_of_a_job_may_leave_out_what_the_earlier_job_has(app: 
     document = {"$ref": "#/components/schemas/JobForm", "components": app.openapi()["components"]}
     fits = validator_for({"$schema": "https://json-schema.org/draft/2020-12/schema", **document}).is_valid
     # As `Client.resubmit` sends them.
-    earlier = JobOptions(references=[ReferenceOptions(name="a.png", frame=3)]).model_dump(mode="json")
+    earlier = JobOptions().model_dump(mode="json")
     again = {"options": earlier | {"reuse": "job_" + "0" * 24, "omit_references": ["b.png"]}}
     video, other = {"video_of": "job_" + "0" * 24}, {"video_upload": "upload_" + "0" * 24}
     references = {"references": ["..."]}

@@ -1,13 +1,15 @@
 """A failed job goes on, and a new job takes over what an earlier one has."""
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
 from jobs.errors import VideoUndecodable
+from jobs.record import PlacedReference
 from jobs.settings import Settings
 from service.app import create_app
 from service.dependencies import Services, get_viewer
@@ -87,6 +89,94 @@ async def test_a_job_takes_over_video_and_references_that_are_not_sent(
     third = await made(client, options_part(reuse=second, omit_references=["b.png"]))
     assert references_of(services, third) == {"a.png": b"a"}
     assert services.repository.get(third).options.reuse == second
+
+
+def places(services: Services, job_id: str) -> dict[str, dict[str, object]]:
+    options = services.repository.get(job_id).options.references
+    return {one.name: one.model_dump(exclude={"name"}, exclude_defaults=True) for one in options}
+
+
+SAID: dict[str, dict[str, object]] = {
+    "framed.png": {"frame": 3},
+    "timed.png": {"time_seconds": 0.5},
+    "ranged.png": {"within": [4, 9]},
+    "postcard.png": {"is_frame": False},
+}
+
+
+@pytest.fixture
+async def spacious(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server that takes more references."""
+    transport = httpx.ASGITransport(create_app(settings.model_copy(update={"max_references": 10})))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as found:
+        yield found
+
+
+async def test_references_stay_where_they_were_said_to_stand_in_a_job_that_has_not_placed_them(
+    spacious: httpx.AsyncClient, services: Services
+) -> None:
+    options = {"references": [{"name": name, **place} for name, place in SAID.items()]}
+    first = await made(spacious, *job_files(references=(*SAID, "found.png"), options=options))
+    second = await made(spacious, options_part(reuse=first))
+    assert places(services, second) == SAID
+    third = await made(spacious, options_part(reuse=second, omit_references=["framed.png"]))
+    assert places(services, third) == {name: place for name, place in SAID.items() if name != "framed.png"}
+
+
+async def test_references_stay_where_they_were_found(spacious: httpx.AsyncClient, services: Services) -> None:
+    options = {"references": [{"name": name, **place} for name, place in SAID.items()]}
+    first = await made(spacious, *job_files(references=(*SAID, "found.png", "like.png"), options=options))
+    frames = {
+        "framed.png": 3,
+        "timed.png": 12,
+        "ranged.png": 7,
+        "found.png": 20,
+        "postcard.png": None,
+        "like.png": None,
+    }
+    assert services.repository.claim(first, "e1")
+    placed = [PlacedReference(name=name, frame=frame, shot=0, placed_by="matching") for name, frame in frames.items()]
+    services.repository.update(first, "e1", references=placed)
+    second = await made(spacious, options_part(reuse=first))
+    there = {name: {"frame": frame} for name, frame in frames.items() if frame is not None}
+    assert places(services, second) == {**there, "postcard.png": {"is_frame": False}}
+
+
+async def test_another_picture_of_the_same_name_stands_where_was_said_and_not_where_the_earlier_was_found(
+    spacious: httpx.AsyncClient, services: Services
+) -> None:
+    options = {"references": [{"name": name, **place} for name, place in SAID.items()]}
+    first = await made(spacious, *job_files(references=(*SAID, "found.png"), options=options))
+    assert services.repository.claim(first, "e1")
+    placed = [
+        PlacedReference(name=name, frame=20, shot=0, placed_by="matching") for name in ("ranged.png", "found.png")
+    ]
+    services.repository.update(first, "e1", references=placed)
+    better = [reference(name) for name in (*SAID, "found.png")]
+    second = await made(spacious, *better, options_part(reuse=first))
+    assert places(services, second) == SAID
+
+
+async def test_what_the_new_options_say_of_a_place_counts(spacious: httpx.AsyncClient, services: Services) -> None:
+    options = {"references": [{"name": name, **place} for name, place in SAID.items()]}
+    first = await made(spacious, *job_files(references=tuple(SAID), options=options))
+    said = [{"name": "timed.png", "frame": 8}, {"name": "postcard.png"}]
+    second = await made(spacious, options_part(reuse=first, references=said))
+    assert places(services, second) == {**SAID, "timed.png": {"frame": 8}, "postcard.png": {}}
+
+
+async def test_a_submission_is_the_same_also_where_the_earlier_job_has_placed_its_references_meanwhile(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    first = await made(client, *job_files(references=("found.png",)))
+    again = partial(client.post, "/v1/jobs", files=[options_part(reuse=first)], headers={"Idempotency-Key": "the same"})
+    second = (await again()).json()["id"]
+    assert services.repository.claim(first, "e1")
+    found = PlacedReference(name="found.png", frame=20, shot=0, placed_by="matching")
+    services.repository.update(first, "e1", references=[found])
+    replayed = await again()
+    assert replayed.status_code == 202, replayed.text
+    assert replayed.json()["id"] == second
 
 
 async def test_what_cannot_be_taken_over_is_refused_and_leaves_nothing(

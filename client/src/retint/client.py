@@ -87,8 +87,8 @@ class Client:
         of the same file name, and those named in `omit` are left out. The video is not sent again, and only the shots
         that this changes are made anew.
 
-        The earlier job's options stay, but for its webhook and for those that `options` gives; of `references`, which
-        say where pictures stand, those of other names stay too.
+        The earlier job's options stay, but for its webhook and for those that `options` gives. References stand where
+        they stood in the earlier job, but for those that `references` in `options` places otherwise.
 
         Raises:
             NotFound: there is no such job.

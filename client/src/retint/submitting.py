@@ -61,16 +61,10 @@ def resubmit_job(
 
 
 def _options_again(job: Job, *, given: Mapping[str, Any], omit: Sequence[str]) -> dict[str, Any]:
-    """The job's options and those that are given in their place; of references, those that stand for the same name."""
-    # A webhook's secret is not shown, so that it cannot be asked for again.
-    options = {name: value for name, value in job.options.items() if name != "webhook"} | dict(given)
-    places = [*given.get("references", ())]
-    gone = {*omit, *(place["name"] for place in places)}
-    options["references"] = [
-        *(place for place in job.options.get("references", ()) if place["name"] not in gone),
-        *places,
-    ]
-    return options | {"reuse": job.id, "omit_references": [*omit]}
+    """The job's options and those that are given in their place."""
+    # A webhook's secret is not shown, so that it cannot be asked for again; where references stand, the server knows.
+    options = {name: value for name, value in job.options.items() if name not in ("webhook", "references")}
+    return options | dict(given) | {"reuse": job.id, "omit_references": [*omit]}
 
 
 def search_keyframes(
