@@ -22,7 +22,7 @@ class GivenReference:
 
 
 def parse_reference(text: str) -> GivenReference:
-    """`FILE`, `FILE@FRAME` or `FILE@FIRST-LAST`; a file whose own name ends so is taken as it is.
+    """`FILE`, `FILE@FRAME`, `FILE@FIRST-LAST` or `FILE@none`; a file whose own name ends so is taken as it is.
 
     Raises:
         CommandError: what follows its last @ is no place, or there is no such file.
@@ -30,6 +30,8 @@ def parse_reference(text: str) -> GivenReference:
     file, at, place = text.rpartition("@")
     if not at or Path(text).exists():
         return GivenReference(Path(text), {})
+    if file and place == "none":
+        return GivenReference(Path(file), {"is_frame": False})
     numbers = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", place)
     if file and numbers is not None:
         first, last = numbers.groups()
@@ -41,8 +43,8 @@ def parse_reference(text: str) -> GivenReference:
     if not Path(file).is_file():
         raise CommandError(f"There is no file {text}. A frame number, counted from 0, may follow @, as in ref.png@240.")
     raise CommandError(
-        f"{text}: what follows @ must be a frame number, counted from 0, as in {file}@240, or the first and the last "
-        f"frame to look for it among, as in {file}@240-300."
+        f"{text}: what follows @ must be a frame number, counted from 0, as in {file}@240, the first and the last "
+        f"frame to look for it among, as in {file}@240-300, or none, for a picture that is no frame of the film."
     )
 
 
@@ -53,8 +55,8 @@ def places_of(references: Sequence[GivenReference]) -> list[dict[str, Any]]:
 
 REFERENCE_FORM = "FILE[@PLACE]"
 PLACE_HELP = (
-    "@240 says that it is frame 240, counted from 0; @240-300, that it is one of these. Without, it is found by its "
-    "looks in the whole film."
+    "@240 says that it is frame 240, counted from 0; @240-300, that it is one of these; @none, that it is no frame of "
+    "the film, such as a postcard. Without, it is found by its looks in the whole film."
 )
 REFERENCE_HELP = f"A colored frame; may be given again. {PLACE_HELP}"
 WORKING_SIZE_HELP = "Short side at which color is predicted, 64 to 2160; default: the model's own, 576 of retint."

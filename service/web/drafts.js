@@ -24,8 +24,8 @@ async function ask(mode, what) {
   });
 }
 
-// draft: { id (of the keyframes), title, created, base (a job that it goes on from), references: [{ name, blob, frame, shot }], choices,
-// error (why its shots could not be found) }
+// draft: { id (of the keyframes), title, created, base (a job that it goes on from), references: [{ name, blob, and
+// where it belongs, as in matching.js }], choices, error (why its shots could not be found) }
 export async function save(draft) {
   memory.set(draft.id, draft);
   await ask("readwrite", (store) => store.put(draft)).catch(() => {});

@@ -4,7 +4,7 @@ import { Submission, ended, get, isGone, send, waitFor } from "/page/api.js";
 import { button, chooser, h, link, put, say, show, tell } from "/page/dom.js";
 import * as drafts from "/page/drafts.js";
 import { dropping } from "/page/dropping.js";
-import { UNKNOWN, isGray, isNamed, place, placeWithin, signature } from "/page/matching.js";
+import { EXAMPLE, UNKNOWN, isGray, isNamed, place, placeWithin, signature } from "/page/matching.js";
 import { paint } from "/page/paint.js";
 import { gray, trouble } from "/page/trouble.js";
 import { clock, facts, inOurWords, left, many, phase, titleOf } from "/page/words.js";
@@ -82,6 +82,7 @@ function prepare(main, draft, record) {
   const submission = new Submission();
   const grid = h("ol", { class: "shots" });
   const tray = h("section", { class: "tray", "aria-label": "Colored frames whose place is not known yet" });
+  const examples = h("section", { class: "tray", "aria-label": "Pictures that are no frames of the film" });
   const addButton = chooser("Add colored frames", { accept: "image/*,.tif,.tiff", multiple: true, kind: "main", onfiles: add });
   const counted = h("p", { class: "muted", role: "status" });
   const start = button("Start coloring", { kind: "main large", onclick: begin });
@@ -97,7 +98,7 @@ function prepare(main, draft, record) {
       h("section", { class: "drop-all", "aria-labelledby": "shots-title" },
         h("div", { class: "row between" }, h("div", {}, h("h2", { id: "shots-title" }, shots.length === 1 ? "The frame to color" : "A frame to color from each shot"), counted),
           h("div", { class: "row" }, link(shots.length === 1 ? "Download it" : "Download all", shots.length === 1 ? picture(shots[0]) : `/v1/keyframes/${draft.id}/content`, { glyph: "download", download: shots.length === 1 ? shots[0].name : `${draft.title}-frames.zip` }), addButton)),
-        tray, grid),
+        tray, examples, grid),
       h("aside", { class: "panel side", "aria-labelledby": "choices-title" }, h("h2", { id: "choices-title" }, "How"), choices.element, start, why)));
   put(grid, cards.map((card) => card.element));
   dropping(main.querySelector(".drop-all"), (files) => add(files), { wholePage: true });
@@ -158,13 +159,19 @@ function prepare(main, draft, record) {
 
   function refresh() {
     cards.forEach((card) => card.update());
-    const lost = draft.references.filter((one) => one.shot === null);
-    show(tray, lost.length > 0);
-    put(tray, lost.length ? [h("h3", {}, "Place not known yet"), h("p", { class: "muted" }, "The service looks through the whole film for them when it begins. You can also say where they belong."), h("ul", { class: "refs" }, lost.map(referenceItem))] : []);
+    shelve(tray, draft.references.filter((one) => one.shot === null && !one.example), "Place not known yet",
+      "The service looks through the whole film for them when it begins. You can also say where they belong.");
+    shelve(examples, draft.references.filter((one) => one.example), "No frames of the film",
+      "They color the shots that no colored frame looks like.");
     const done = new Set(draft.references.map((one) => one.shot).filter((shot) => shot !== null)).size;
     say(counted, draft.references.length ? `${done} of ${many(shots.length, "shot")} ${done === 1 ? "has" : "have"} a colored frame` : shots.length === 1 ? "Color it in any program, keep its name, and drop it back here." : "Color these in any program, keep their names, and drop them back here. A few are enough to begin.");
     start.disabled = draft.references.length === 0;
     say(why, draft.references.length === 0 ? "Add at least one colored frame first." : done < shots.length && shots.length > 1 ? "Shots without a colored frame take their colors from the others." : "");
+  }
+
+  function shelve(section, references, title, explain) {
+    show(section, references.length > 0);
+    put(section, references.length ? [h("h3", {}, title), h("p", { class: "muted" }, explain), h("ul", { class: "refs" }, references.map(referenceItem))] : []);
   }
 
   function shotCard(shot) {
@@ -210,24 +217,30 @@ function prepare(main, draft, record) {
   }
 
   async function move(reference, shot) {
-    if (!reference) return;
-    Object.assign(reference, shot ? await placeWithin(shot, reference.blob, reference.original) : UNKNOWN);
+    if (reference) await settle(reference, await placeWithin(shot, reference.blob, reference.original));
+  }
+
+  async function settle(reference, where) {
+    Object.assign(reference, where);
     await keep();
     refresh();
   }
 
   function referenceItem(reference) {
     const own = shots.find((shot) => shot.shot === reference.shot);
+    const named = own && isNamed(own, reference.original);
     // Where only the looks say which shot it is of, the service looks for it in the whole film.
     const known = reference.chosen || reference.frame !== null;
-    const select = choice(`Where ${reference.name} belongs`, ["Let it be found", ...shots.map((shot) => `Shot ${shot.shot + 1}`)],
-      known ? shots.indexOf(own) + 1 : 0, (chosen) => move(reference, shots[chosen - 1] ?? null));
-    const within = own && !isNamed(own, reference.original) && (known || shots.length === 1)
-      ? choice(`Which frame ${reference.name} is`, ["Somewhere in it", "The frame shown"], Number(reference.frame !== null), async (chosen) => {
-        Object.assign(reference, { chosen: true, frame: chosen ? own.frame : null });
-        await keep();
-        refresh();
-      })
+    const places = [
+      ["Let it be found", () => settle(reference, UNKNOWN)],
+      ...shots.map((shot) => [`Shot ${shot.shot + 1}`, () => move(reference, shot)]),
+      ["No frame of the film", () => settle(reference, EXAMPLE)],
+    ];
+    const select = choice(`Where ${reference.name} belongs`, places.map(([words]) => words),
+      reference.example ? places.length - 1 : known ? shots.indexOf(own) + 1 : 0, (chosen) => places[chosen][1]());
+    const within = own && !named && (known || shots.length === 1)
+      ? choice(`Which frame ${reference.name} is`, ["Somewhere in it", "The frame shown"], Number(reference.frame !== null),
+        (chosen) => settle(reference, { chosen: true, frame: chosen ? own.frame : null }))
       : null;
     return h("li", { class: "ref", draggable: "true", ondragstart: (event) => event.dataTransfer.setData("text/x-retint", reference.name) },
       reference.frame === null ? small(reference.blob) : null,
@@ -237,7 +250,7 @@ function prepare(main, draft, record) {
         await keep();
         refresh();
       } }),
-      h("div", { class: "ref-place" }, shots.length > 1 || reference.shot === null ? select : null, within));
+      h("div", { class: "ref-place" }, shots.length > 1 || !named ? select : null, within));
   }
 
   // A picture that no card shows.
@@ -260,7 +273,8 @@ function prepare(main, draft, record) {
   }
 
   // As the service is told where a reference belongs; nothing where it is to find out.
-  function placed({ name, shot, frame, chosen }) {
+  function placed({ name, shot, frame, chosen, example }) {
+    if (example) return [{ name, is_frame: false }];
     if (frame !== null) return [{ name, frame }];
     if (!chosen) return [];
     const { first_frame, last_frame } = shots.find((one) => one.shot === shot);

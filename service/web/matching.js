@@ -10,8 +10,10 @@ const CHROMA_SIDE = 256;
 const LEAST_CHROMA = 3;
 const MOST_COLORED = 0.995;
 
-// A place that `place` does not know.
-export const UNKNOWN = { shot: null, chosen: false, frame: null };
+// Where a colored picture belongs is { shot, frame, chosen, example }. `shot` and `frame` null: unknown. `frame` null: the
+// service finds it; with `chosen`, as somebody chose the shot, in that shot alone. `example`: it is no frame of the film.
+export const UNKNOWN = { shot: null, frame: null, chosen: false, example: false };
+export const EXAMPLE = { ...UNKNOWN, example: true };
 
 export function frameInName(name) {
   const found = /frame-(\d+)/.exec(name);
@@ -71,10 +73,9 @@ function likeness(one, two) {
 }
 
 // Where `picture` (a file) belongs among `shots` ({ shot, frame, look: () => Promise of a signature }).
-// { shot, frame } both null: unknown; frame null: the service finds it, likely in that shot.
 export async function place(picture, shots) {
   const own = shots.find((shot) => isNamed(shot, picture.name));
-  if (own) return { shot: own.shot, chosen: false, frame: own.frame };
+  if (own) return { ...UNKNOWN, shot: own.shot, frame: own.frame };
   let look;
   try {
     look = await signature(picture);
@@ -86,13 +87,14 @@ export async function place(picture, shots) {
     const score = likeness(look, await shot.look());
     if (score > best.score) best = { score, shot: shot.shot, frame: score >= SAME_FRAME ? shot.frame : null };
   }
-  return { shot: best.shot, chosen: false, frame: best.frame };
+  return { ...UNKNOWN, shot: best.shot, frame: best.frame };
 }
 
 // Where `picture` (a file or painted, that had `name`) belongs within `shot`, which somebody chose for it: that says
-// nothing of the frame. As `place`, but that with `chosen` the service finds it in that shot and nowhere else.
+// nothing of the frame.
 export async function placeWithin(shot, picture, name) {
-  return { shot: shot.shot, chosen: true, frame: isNamed(shot, name) || (await looksLike(shot, picture)) ? shot.frame : null };
+  const isShown = isNamed(shot, name) || (await looksLike(shot, picture));
+  return { ...UNKNOWN, shot: shot.shot, frame: isShown ? shot.frame : null, chosen: true };
 }
 
 // Whether a picture has the name that the frame shown of `shot` is downloaded and painted under.

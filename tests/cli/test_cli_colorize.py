@@ -87,6 +87,17 @@ def test_what_is_wrong_with_a_reference_is_said_once(film: Path) -> None:
     assert note.startswith("Note: The reference other.png was placed at frame 0, but does not look like it")
 
 
+def test_a_picture_that_is_no_frame_gives_its_colors(film: Path) -> None:
+    folder = film.parent
+    stranger = np.random.default_rng(1).integers(0, 255, (6, 8, 3)).astype(np.uint8).repeat(16, 0).repeat(16, 1)
+    write_png(folder / "postcard.png", stranger)
+    out = folder / "color.mkv"
+    done = retint(film, "-r", f"{folder}/postcard.png@none", "-o", out, "--tuning", "off", "--device", "cpu", "--json")
+    [reference] = json.loads(done.stdout)["references"]
+    assert (reference["frame"], reference["placed_by"]) == (None, "user")
+    assert out.is_file()
+
+
 def test_settings_limit_the_work_and_its_threads(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads(), cv2.getNumThreads()
     monkeypatch.setenv("RETINT_MAX_FRAMES", "5")
@@ -161,7 +172,8 @@ def test_a_reference_may_name_its_place(tmp_path: Path) -> None:
     assert parse_reference("a.png") == GivenReference(Path("a.png"), {})
     assert parse_reference("a@b.png@12") == GivenReference(Path("a@b.png"), {"frame": 12})
     assert parse_reference("a@b.png@12-30") == GivenReference(Path("a@b.png"), {"within": [12, 30]})
-    for name in ("a@3", "a@3-4"):
+    assert parse_reference("a@b.png@none") == GivenReference(Path("a@b.png"), {"is_frame": False})
+    for name in ("a@3", "a@3-4", "a@none"):
         (tmp_path / name).touch()
         assert parse_reference(f"{tmp_path}/{name}") == GivenReference(tmp_path / name, {})
     with pytest.raises(CommandError, match=r"^a\.png@30-12: the frames after @ run backward; write a\.png@12-30\.$"):
@@ -178,7 +190,7 @@ def test_what_follows_a_reference_must_be_a_frame_number(name: str, frame: str, 
         parse_reference(f"{file}@{frame}")
 
 
-@pytest.mark.parametrize("text", ["none.png@x", "none@home.png", "@7"])
+@pytest.mark.parametrize("text", ["none.png@x", "none@home.png", "@7", "@none"])
 def test_where_there_is_no_reference_at_all_that_is_said_first(text: str) -> None:
     with pytest.raises(CommandError, match=rf"There is no file {text}\. A frame number, counted from 0, may follow @"):
         parse_reference(text)

@@ -164,6 +164,7 @@ def test_a_problem_of_the_server_reaches_the_user(server: FakeServer) -> None:
 
 def test_resubmit_sends_what_is_to_change_and_no_video(server: FakeServer, tmp_path: Path) -> None:
     (tmp_path / "frame.png").write_bytes(b"frame")
+    (tmp_path / "postcard.png").write_bytes(b"postcard")
 
     def respond(request: Received) -> Answer:
         if request.method == "POST":
@@ -171,14 +172,15 @@ def test_resubmit_sends_what_is_to_change_and_no_video(server: FakeServer, tmp_p
         return job_answer(options={"tuning": "fast"})
 
     server.respond = respond
-    done = retint(server, "resubmit", "job_1", "-r", f"{tmp_path}/frame.png@7-9", "--omit", "old.png")
+    pictures = ("-r", f"{tmp_path}/frame.png@7-9", "-r", f"{tmp_path}/postcard.png@none")
+    done = retint(server, "resubmit", "job_1", *pictures, "--omit", "old.png")
     assert done.stdout == "job_2\n"
     asked, sent = server.received
     assert asked.path == "/v1/jobs/job_1"
     start = sent.body.index(b"{")
     assert json.loads(sent.body[start : sent.body.index(b"\r\n", start)]) == {
         "tuning": "fast",
-        "references": [{"name": "frame.png", "within": [7, 9]}],
+        "references": [{"name": "frame.png", "within": [7, 9]}, {"name": "postcard.png", "is_frame": False}],
         "reuse": "job_1",
         "omit_references": ["old.png"],
     }

@@ -340,8 +340,13 @@ def test_a_shot_that_is_chosen_for_a_picture_does_not_say_which_of_its_frames_it
     add.set_input_files(stranger)
     thumbnail = tray.locator("img")
     assert thumbnail.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    page.get_by_label("Where stranger.png belongs").select_option("No frame of the film")
+    examples = page.get_by_role("region", name="Pictures that are no frames of the film")
+    expect(examples).to_contain_text("stranger.png")
+    expect(tray).to_be_hidden()
+    expect(page.get_by_text("2 of 2 shots have a colored frame")).to_be_visible()
     visitor.audit(page)
-    for picture in (looks, named, stranger):
+    for picture in (looks, named):
         page.get_by_role("button", name=f"Remove {picture.name}").click()
 
     page.get_by_label("None").check()
@@ -349,9 +354,17 @@ def test_a_shot_that_is_chosen_for_a_picture_does_not_say_which_of_its_frames_it
     expect(page.get_by_role("region", name="Before and after")).to_be_visible(timeout=LONG)
     job = server.client.get("/v1/jobs").json()["data"][0]
     places = {one["name"]: (one["placed_by"], one["frame"]) for one in job["references"]}
-    assert places == {"found.tiff": ("matching", others[0]), "said.tiff": ("user", shown[1])}
-    asked = {one["name"]: (one["within"], one["frame"]) for one in job["options"]["references"]}
-    assert asked == {"found.tiff": ([0, SHOT_FRAMES - 1], None), "said.tiff": (None, shown[1])}
+    assert places == {
+        "found.tiff": ("matching", others[0]),
+        "said.tiff": ("user", shown[1]),
+        "stranger.png": ("user", None),
+    }
+    asked = {one["name"]: (one["within"], one["frame"], one["is_frame"]) for one in job["options"]["references"]}
+    assert asked == {
+        "found.tiff": ([0, SHOT_FRAMES - 1], None, True),
+        "said.tiff": (None, shown[1], True),
+        "stranger.png": (None, None, False),
+    }
 
 
 def test_a_picture_that_only_looks_like_a_shot_is_looked_for_in_the_whole_film(
