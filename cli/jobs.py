@@ -180,7 +180,10 @@ def show(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = False
         say(f"  film: {title}")
     if job.video is not None:
         sound = "with sound" if job.video.has_audio else "silent"
-        say(f"  video: {job.video.width}x{job.video.height}, {job.video.frames} frames, {sound}")
+        stored = f"{job.video.width}x{job.video.height}"
+        displayed = f"{job.video.display_width or job.video.width}x{job.video.display_height or job.video.height}"
+        shown = "" if displayed == stored else f", shown as {displayed}"
+        say(f"  video: {stored}{shown}, {job.video.frames} frames, {sound}")
     for shot in job.shots:
         gain = f", tuning {gain_in_words(shot.tuning.gain_db)}" if shot.tuning else ""
         confidence = f", confidence {shot.confidence:.2f}" if shot.confidence is not None else ""

@@ -32,9 +32,13 @@ class VideoFacts(StrictModel):
     """What the video turned out to be."""
 
     width: int
-    """In pixels."""
+    """In pixels, as it is stored."""
     height: int
-    """In pixels."""
+    """In pixels, as it is stored."""
+    display_width: int = Field(default_factory=lambda facts: facts["width"])
+    """In square pixels, as it is shown: by the sample aspect ratio and the rotation that the video states."""
+    display_height: int = Field(default_factory=lambda facts: facts["height"])
+    """In square pixels, as it is shown."""
     frames: int
     """How many there are."""
     duration_seconds: float

@@ -16,7 +16,15 @@ _HALFWAY = Job(
     progress=Progress(fraction=0.42, frames_done=101, frames_total=240, fps=6.5, eta_seconds=21.4),
     options=JobOptions(tuning="fast", references=[ReferenceOptions(name="frame.png", frame=0)]),
     video=VideoFacts(
-        width=854, height=480, frames=240, duration_seconds=10.0, frame_rate=24.0, codec="h264", has_audio=True
+        width=720,
+        height=576,
+        display_width=1024,
+        display_height=576,
+        frames=240,
+        duration_seconds=9.6,
+        frame_rate=25.0,
+        codec="h264",
+        has_audio=True,
     ),
     references=[PlacedReference(name="frame.png", frame=0, shot=0, placed_by="user")],
     shots=[

@@ -16,7 +16,15 @@ _FOUND = Keyframes(
     progress=Progress(fraction=1, frames_done=240, frames_total=240, fps=160.0, eta_seconds=0),
     options=KeyframeOptions(),
     video=VideoFacts(
-        width=854, height=480, frames=240, duration_seconds=10.0, frame_rate=24.0, codec="h264", has_audio=True
+        width=720,
+        height=576,
+        display_width=1024,
+        display_height=576,
+        frames=240,
+        duration_seconds=9.6,
+        frame_rate=25.0,
+        codec="h264",
+        has_audio=True,
     ),
     keyframes=[
         Keyframe(
@@ -24,7 +32,7 @@ _FOUND = Keyframes(
             first_frame=0,
             last_frame=239,
             frame=7,
-            time_seconds=0.292,
+            time_seconds=0.28,
             name="shot-0000_frame-000007.png",
             href=f"/v1/keyframes/{_ID}/frames/7",
         )

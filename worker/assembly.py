@@ -11,7 +11,7 @@ from worker.film import Film
 from worker.film_plan import FilmPlan
 from worker.journal import STILL_WIDTH, BeforeAfter, Journal, frames_to_show
 from worker.media.frames import Rgb
-from worker.media.stills import to_rgb, write_png
+from worker.media.stills import as_shown, to_rgb, write_png
 from worker.memory import peak_megabytes
 from worker.notes import ColoringNotes, TuningNotes
 from worker.pieces import Coloring, Tuning
@@ -96,13 +96,13 @@ class _Assembly:
         """The preview at full size, and what the report shows."""
         if not {"preview", "report"} & self._wanted:
             return None, []
-        shown = frames_to_show(self._plan.shots)
+        shown, info = frames_to_show(self._plan.shots), self._plan.info
         preview, stills = None, []
         for before in self._film.reader.picked_frames(sorted(shown), check=self._progress.check):
             still = BeforeAfter(
                 frame=before.index,
-                before=to_rgb(before.luma, None, info=self._plan.info),
-                after=self._colored_picture(before.index),
+                before=as_shown(to_rgb(before.luma, None, info=info), info=info),
+                after=as_shown(self._colored_picture(before.index), info=info),
             )
             stills.append(still.shrunk(STILL_WIDTH))
             if before.index == shown[0]:
@@ -142,7 +142,7 @@ class _Assembly:
             ),
         )
         if "report" in self._wanted:
-            page = report_page(report, stills=stills, sample_aspect=self._journal.info.sample_aspect)
+            page = report_page(report, stills=stills)
             (folder / "report.html").write_text(page, encoding="utf-8")
             files.append(VariantFile("report", folder / "report.html", "text/html; charset=utf-8"))
         if "report_json" in self._wanted:

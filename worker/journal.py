@@ -24,7 +24,7 @@ STILL_WIDTH = 480
 
 @dataclass(frozen=True, slots=True)
 class BeforeAfter:
-    """One frame, gray and colored."""
+    """One frame, gray and colored, as it is shown."""
 
     frame: int
     before: Rgb
@@ -114,9 +114,12 @@ class Journal:
 
 def video_facts(info: VideoInfo) -> VideoFacts:
     """The facts that users see."""
+    display_width, display_height = info.display_size
     return VideoFacts(
         width=info.width,
         height=info.height,
+        display_width=display_width,
+        display_height=display_height,
         frames=info.frames,
         duration_seconds=info.duration_seconds,
         frame_rate=float(info.frame_rate),

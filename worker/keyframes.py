@@ -17,8 +17,7 @@ from worker.journal import video_facts
 from worker.keyframe_choice import FrameMeasures, choose
 from worker.media.decode import VideoReader, open_video
 from worker.media.frames import VideoInfo
-from worker.media.stills import png_of, still_of, to_rgb
-from worker.media.tags import read_tags
+from worker.media.stills import as_shown, png_of, still_of, to_rgb
 from worker.observer import Observer
 from worker.signatures import SignatureFile
 from worker.task import Limits
@@ -76,7 +75,7 @@ def find_keyframes(task: KeyframesTask, *, keep: Keep, observer: Observer) -> Fo
             observer.advanced(fraction=0.0, frames_done=0, frames_total=reader.info.frames)
             found = _asked_for(task, reader) if task.options.frames else _look(task, reader, observer)
             observer.learned(warnings=found.warnings)
-            _take_pictures(task, reader, found.keyframes, keep=keep, observer=observer)
+            _take_pictures(reader, found.keyframes, keep=keep, observer=observer)
         keep(LIST_NAME, (found.model_dump_json(indent=2) + "\n").encode())
     return found
 
@@ -184,29 +183,27 @@ def _about_blank(parts: Sequence[ShotRange]) -> list[str]:
     return [f"Nothing is to be seen, and so to be colored, in the frames {told}{more}."]
 
 
-def _take_pictures(
-    task: KeyframesTask, reader: VideoReader, keyframes: Sequence[PickedFrame], *, keep: Keep, observer: Observer
-) -> None:
+def _take_pictures(reader: VideoReader, keyframes: Sequence[PickedFrame], *, keep: Keep, observer: Observer) -> None:
     observer.entered("encoding")
     total = reader.info.frames
-    turns = _turns(task.video, reader)
+    info = reader.info
+    turns = _turns(info)
     pictures = reader.picked_frames([keyframe.frame for keyframe in keyframes], check=observer.check)
     for done, (keyframe, frame) in enumerate(zip(keyframes, pictures, strict=True), start=1):
-        picture = np.ascontiguousarray(np.rot90(to_rgb(frame.luma, info=reader.info), turns))
-        keep(keyframe.name, png_of(picture))
-        observer.showed(keyframe.frame, still_of(picture))
+        picture = to_rgb(frame.luma, info=info)
+        # As many pixels as the film has, for a colored one is then used as it is.
+        keep(keyframe.name, png_of(np.rot90(picture, turns)))
+        observer.showed(keyframe.frame, still_of(as_shown(picture, info=info, quarter_turns=turns)))
         fraction = _ANALYSIS_SHARE + (1 - _ANALYSIS_SHARE) * done / len(keyframes)
         observer.advanced(fraction=fraction, frames_done=total, frames_total=total)
 
 
-def _turns(video: Path, reader: VideoReader) -> int:
+def _turns(info: VideoInfo) -> int:
     """Quarter turns counterclockwise that bring the pictures upright, where a reference that stands so is turned back.
 
     By half, and where width and height are nearly the same, it would be taken as it is; there they stay as stored.
     """
-    info, timeline = reader.info, reader.timeline
-    turns = read_tags(video, first_time=timeline.first_time).quarter_turns
-    return turns if turns % 2 and not _nearly_square(info) else 0
+    return info.quarter_turns if info.quarter_turns % 2 and not _nearly_square(info) else 0
 
 
 def _nearly_square(info: VideoInfo) -> bool:

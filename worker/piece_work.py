@@ -18,7 +18,6 @@ from worker.canvas import Canvas
 from worker.coloring import FinishedFrame, Finisher
 from worker.film import Film
 from worker.journal import Journal
-from worker.media.tags import read_tags
 from worker.memory import is_out_of_memory, peak_megabytes
 from worker.notes import (
     ColoringNotes,
@@ -167,8 +166,6 @@ class _Bench:
         video, compared, packed = self._scratch / "video", self._scratch / "comparison", self._scratch / "frames"
         confidences = []
         pictured = frames_to_picture(self._plan.shots, frames=self._info.frames)
-        timeline = self._plan.timeline
-        turns = read_tags(self._film.task.video, first_time=timeline.first_time).quarter_turns
         with ExitStack() as stack:
             segment = stack.enter_context(output.open_segment(video))
             pair = None if beside is None else stack.enter_context(beside.open_segment(compared))
@@ -183,8 +180,7 @@ class _Bench:
                 confidences.append(finished.confidence)
                 self._meter.colored(finished.frame.index, confidence=finished.confidence)
                 if finished.frame.index in pictured:
-                    picture = picture_of(finished, info=self._info, quarter_turns=turns)
-                    self._meter.showed(finished.frame.index, picture)
+                    self._meter.showed(finished.frame.index, picture_of(finished, info=self._info))
         seconds = time.monotonic() - self._started
         return ColoringNotes(
             confidences=confidences,

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 from html import escape
 
 import cv2
@@ -41,11 +40,8 @@ svg { width: 100%; height: auto; display: block; } svg text { fill: var(--faint)
 """
 
 
-def report_page(report: Report, *, stills: Sequence[BeforeAfter], sample_aspect: Fraction = Fraction(1)) -> str:
-    """HTML5 of the report, the data itself embedded as JSON.
-
-    The samples of `stills` are shown `sample_aspect` times as wide as high.
-    """
+def report_page(report: Report, *, stills: Sequence[BeforeAfter]) -> str:
+    """HTML5 of the report, the data itself embedded as JSON."""
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -54,7 +50,7 @@ def report_page(report: Report, *, stills: Sequence[BeforeAfter], sample_aspect:
         "<h1>retint report</h1>",
         _summary(report),
         _warnings(report.warnings),
-        _stills(stills, sample_aspect=sample_aspect),
+        _stills(stills),
         "<h2>Confidence over time</h2>",
         _confidence_figure(report),
         _tunings(report.shots),
@@ -90,22 +86,16 @@ def _warnings(warnings: Sequence[str]) -> str:
     return f"<h2>To know</h2><ul>{''.join(f'<li>{escape(warning)}</li>' for warning in warnings)}</ul>"
 
 
-def _stills(stills: Sequence[BeforeAfter], *, sample_aspect: Fraction) -> str:
+def _stills(stills: Sequence[BeforeAfter]) -> str:
     if not stills:
         return ""
     figures = [
-        f'<figure><div class="pair">{_still(still.before, f"frame {still.frame} before", sample_aspect)}'
-        f"{_still(still.after, f'frame {still.frame} after', sample_aspect)}</div>"
+        f'<figure><div class="pair"><img alt="frame {still.frame} before" src="{_data_address(still.before)}">'
+        f'<img alt="frame {still.frame} after" src="{_data_address(still.after)}"></div>'
         f"<figcaption>frame {still.frame}</figcaption></figure>"
         for still in stills
     ]
     return f"<h2>Before and after</h2>{''.join(figures)}"
-
-
-def _still(picture: Rgb, words: str, sample_aspect: Fraction) -> str:
-    height, width = picture.shape[:2]
-    shape = f"aspect-ratio: {float(width * sample_aspect):.6g} / {height}"
-    return f'<img alt="{words}" style="{shape}" src="{_data_address(picture)}">'
 
 
 def _data_address(picture: Rgb) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from worker.coloring import FinishedFrame
 from worker.media.frames import VideoInfo
-from worker.media.stills import still_of, to_rgb
+from worker.media.stills import as_shown, still_of, to_rgb
 from worker.plan import ShotPlan
 
 EVENLY = 48
@@ -23,7 +23,6 @@ def frames_to_picture(plans: Sequence[ShotPlan], *, frames: int) -> frozenset[in
     return frozenset(evenly | {(shot.first + shot.last) // 2 for shot in shots})
 
 
-def picture_of(finished: FinishedFrame, *, info: VideoInfo, quarter_turns: int) -> bytes:
-    """A frame as it will look, a small JPEG; `quarter_turns`, counterclockwise, bring it upright."""
-    picture = to_rgb(finished.result.luma, finished.chroma, info=info)
-    return still_of(np.ascontiguousarray(np.rot90(picture, quarter_turns)))
+def picture_of(finished: FinishedFrame, *, info: VideoInfo) -> bytes:
+    """A frame as it will be shown, a small JPEG."""
+    return still_of(as_shown(to_rgb(finished.result.luma, finished.chroma, info=info), info=info))

@@ -6,6 +6,7 @@ import { button, chooser, h, link, put, say } from "/page/dom.js";
 import { dropping } from "/page/dropping.js";
 import { isGray } from "/page/matching.js";
 import { paint } from "/page/paint.js";
+import { inShape } from "/page/shape.js";
 import { gray, trouble } from "/page/trouble.js";
 import { clock, titleOf } from "/page/words.js";
 
@@ -40,7 +41,7 @@ export function addFrame(job, place, { onclose }) {
         if (now.status === "queued") say(body.firstChild, "Waiting for the service …");
       } });
       if (record.status !== "succeeded") put(body, trouble(new Problem(record.error ?? { title: "It was canceled", detail: "Close this and try again." })));
-      else offer(address, record.keyframes[0]);
+      else offer(address, record.keyframes[0], record.video);
     } catch (problem) {
       if (problem.name !== "AbortError") put(body, await inWords(problem, { again: take }));
     }
@@ -54,9 +55,9 @@ export function addFrame(job, place, { onclose }) {
       : trouble(problem, ways);
   }
 
-  function offer(address, keyframe) {
+  function offer(address, keyframe, film) {
     const picture = `${address}/frames/${keyframe.frame}`;
-    const image = h("img", { class: "large", src: `${address}/stills/${keyframe.frame}`, alt: `Frame ${keyframe.frame}` });
+    const image = inShape(h("img", { src: `${address}/stills/${keyframe.frame}`, alt: `Frame ${keyframe.frame}` }), film);
     const note = h("p", { class: "muted", role: "status" }, "Color it in any program, or here. Then the film is colored again where this frame makes a difference; the rest stays as it is.");
     const problemPlace = h("div", {});
     const start = button("Color again with it", { kind: "main", disabled: true, onclick: begin });
@@ -79,7 +80,7 @@ export function addFrame(job, place, { onclose }) {
       link("Download it", picture, { glyph: "download", download: keyframe.name }),
       button("Color it here", { glyph: "brush", onclick: async () => {
         try {
-          const painted = await paint({ address: picture, title: `Frame ${keyframe.frame}`, strokes: made?.strokes });
+          const painted = await paint({ address: picture, film, title: `Frame ${keyframe.frame}`, strokes: made?.strokes });
           if (painted) use(painted.blob, painted.strokes);
         } catch (problem) {
           put(problemPlace, trouble(problem));

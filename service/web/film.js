@@ -6,6 +6,7 @@ import * as drafts from "/page/drafts.js";
 import { dropping } from "/page/dropping.js";
 import { EXAMPLE, UNKNOWN, isGray, isNamed, place, placeWithin, signature } from "/page/matching.js";
 import { paint } from "/page/paint.js";
+import { inShape } from "/page/shape.js";
 import { gray, trouble } from "/page/trouble.js";
 import { clock, facts, inOurWords, left, many, phase, titleOf } from "/page/words.js";
 
@@ -138,7 +139,7 @@ function prepare(main, draft, record) {
   async function color(shot) {
     const before = draft.references.find((one) => one.shot === shot.shot && one.strokes);
     try {
-      const made = await paint({ address: picture(shot), title: `Shot ${shot.shot + 1}, frame ${shot.frame}`, strokes: before?.strokes });
+      const made = await paint({ address: picture(shot), film: record.video, title: `Shot ${shot.shot + 1}, frame ${shot.frame}`, strokes: before?.strokes });
       if (!made) return;
       if (before) draft.references.splice(draft.references.indexOf(before), 1);
       draft.references.push({ name: freeName(shot.name), original: shot.name, blob: made.blob, strokes: made.strokes, shot: shot.shot, frame: shot.frame });
@@ -175,7 +176,7 @@ function prepare(main, draft, record) {
   }
 
   function shotCard(shot) {
-    const image = h("img", { src: shot.still, alt: `Shot ${shot.shot + 1}, frame ${shot.frame}`, loading: "lazy", class: "still" });
+    const image = inShape(h("img", { src: shot.still, alt: `Shot ${shot.shot + 1}, frame ${shot.frame}`, loading: "lazy" }), record.video);
     const tag = h("span", { class: "tag" }, "colored");
     const frame = h("div", { class: "picture" }, image, tag);
     const list = h("ul", { class: "refs" });
@@ -258,7 +259,7 @@ function prepare(main, draft, record) {
     const image = h("img", { class: "ref-picture", src: URL.createObjectURL(blob), alt: "", draggable: "false",
       onload: () => URL.revokeObjectURL(image.src),
       onerror: () => { URL.revokeObjectURL(image.src); image.remove(); } }); // A kind of picture that browsers do not show.
-    return image;
+    return inShape(image, record.video);
   }
 
   // One of `words`, of which `chosen` is.

@@ -2,6 +2,7 @@
 
 import { call, send, waitFor } from "/page/api.js";
 import { button, chooser, confirm, h, put, say, show } from "/page/dom.js";
+import { shapeOf } from "/page/shape.js";
 
 const PALETTE = [
   ["Light skin", "#e0b197"], ["Tan skin", "#c08a63"], ["Dark skin", "#7a4b32"], ["Lips", "#b5534e"], ["Blond hair", "#c9a86a"],
@@ -12,23 +13,26 @@ const PALETTE = [
 const SOON = 350; // Milliseconds after a stroke, for the next one to come first.
 const STEP = 0.01; // Of the picture's width, that an arrow key moves the brush.
 
-// Opens over the page. `strokes`: from an earlier time. Resolves to { blob, strokes }, or null where it was closed.
-export async function paint({ address, title, strokes = [] }) {
+// Opens over the page. `film`: the `video` of the record that the picture is of. `strokes`: from an earlier time.
+// Resolves to { blob, strokes }, or null where it was closed.
+export async function paint({ address, film, title, strokes = [] }) {
   const picture = await (await call(address)).blob();
   const image = await createImageBitmap(picture);
-  return new Promise((resolve) => new Painter(picture, image, title, strokes, resolve));
+  return new Promise((resolve) => new Painter(picture, image, film, title, strokes, resolve));
 }
 
 class Painter {
-  constructor(picture, image, title, strokes, done) {
+  constructor(picture, image, film, title, strokes, done) {
     this.picture = picture;
     this.image = image;
+    this.shape = shapeOf(image.width, image.height, film);
+    this.width = image.height * this.shape; // In pixels as wide as high, of which brushes and distances are.
     this.done = done;
     this.strokes = structuredClone(strokes);
     this.undone = [];
     this.color = PALETTE[0][1];
     this.tool = "brush";
-    this.size = Math.max(3, Math.round(image.width / 80));
+    this.size = Math.max(3, Math.round(this.width / 80));
     this.zoom = 1;
     this.current = null;
     this.cursor = [0.5, 0.5];
@@ -51,15 +55,16 @@ class Painter {
     this.paper = h("canvas", { class: "layer paper", width, height, tabindex: "0", role: "application", "aria-roledescription": "picture to paint on",
       "aria-label": `${title}. The arrow keys move the brush, space paints, shift with an arrow key draws.` });
     this.ink = this.paper.getContext("2d");
+    this.ink.scale(width / this.width, 1);
     this.ring = h("span", { class: "ring", "aria-hidden": "true" });
     this.box = h("div", { class: "canvas-box" }, this.base, this.result, this.paper, this.ring);
-    this.box.style.setProperty("--ratio", String(width / height));
+    this.box.style.setProperty("--ratio", String(this.shape));
     this.state = h("p", { class: "muted small", role: "status" }, "Paint a few strokes of color; each fills what it lies in.");
     const swatches = h("div", { class: "swatches", role: "group", "aria-label": "Colors" }, PALETTE.map(([name, color]) => this.#swatch(name, color)));
     this.own = h("input", { type: "color", value: this.color, id: "own-color", oninput: () => this.#choose(this.own.value) });
     this.tools = ["brush", "eraser", "picker"].map((tool) => button({ brush: "Brush", eraser: "Eraser", picker: "Take a color from the picture" }[tool],
       { glyph: tool, only: true, "data-tool": tool, onclick: () => this.#take(tool) }));
-    this.sizer = h("input", { type: "range", id: "brush-size", min: "1", max: String(Math.round(width / 8)), value: String(this.size), oninput: () => { this.size = Number(this.sizer.value); this.#moveRing(); } });
+    this.sizer = h("input", { type: "range", id: "brush-size", min: "1", max: String(Math.round(this.width / 8)), value: String(this.size), oninput: () => { this.size = Number(this.sizer.value); this.#moveRing(); } });
     this.undoing = button("Undo", { glyph: "undo", only: true, onclick: () => this.undo() });
     this.redoing = button("Redo", { glyph: "redo", only: true, onclick: () => this.redo() });
     this.seen = h("input", { type: "checkbox", checked: true, onchange: () => { this.paper.classList.toggle("unseen", !this.seen.checked); } });
@@ -164,7 +169,7 @@ class Painter {
 
   #extend([x, y]) {
     const [lastX, lastY] = this.current.points.at(-1);
-    if (Math.hypot((x - lastX) * this.image.width, (y - lastY) * this.image.height) < 1) return;
+    if (Math.hypot((x - lastX) * this.width, (y - lastY) * this.image.height) < 1) return;
     this.current.points.push([x, y]);
     this.#drawSegment(this.current, this.current.points.length - 1);
   }
@@ -201,14 +206,14 @@ class Painter {
   }
 
   #replay() {
-    this.ink.clearRect(0, 0, this.image.width, this.image.height);
+    this.ink.clearRect(0, 0, this.width, this.image.height);
     for (const stroke of this.strokes) stroke.points.forEach((_, index) => this.#drawSegment(stroke, index));
     this.undoing.disabled = !this.strokes.length;
     this.redoing.disabled = !this.undone.length;
   }
 
   #drawSegment(stroke, index) {
-    const { width, height } = this.image;
+    const { width, image: { height } } = this;
     const [x, y] = stroke.points[index];
     const [fromX, fromY] = stroke.points[Math.max(0, index - 1)];
     this.ink.globalCompositeOperation = stroke.erase ? "destination-out" : "source-over";
@@ -224,7 +229,7 @@ class Painter {
     const [x, y] = this.cursor;
     this.ring.style.setProperty("inset-inline-start", `${x * 100}%`);
     this.ring.style.setProperty("inset-block-start", `${y * 100}%`);
-    this.ring.style.setProperty("inline-size", `${(100 * this.size) / this.image.width}%`);
+    this.ring.style.setProperty("inline-size", `${(100 * this.size) / this.width}%`);
     this.ring.style.setProperty("--color", this.tool === "eraser" ? "transparent" : this.color);
   }
 
@@ -248,7 +253,7 @@ class Painter {
     if (move) {
       event.preventDefault();
       const from = this.cursor;
-      this.cursor = [Math.min(1, Math.max(0, from[0] + move[0])), Math.min(1, Math.max(0, from[1] + (move[1] * this.image.width) / this.image.height))];
+      this.cursor = [Math.min(1, Math.max(0, from[0] + move[0])), Math.min(1, Math.max(0, from[1] + move[1] * this.shape))];
       this.#moveRing();
       if (event.shiftKey) { this.#begin(from); this.#extend(this.cursor); this.#end(); }
     } else if (event.key === " " || event.key === "Enter") {

@@ -678,6 +678,8 @@ def facts_of(examination: Examination) -> tuple[dict[str, Any], bytes]:
         ({"info": {"frame_rate": "0"}}, VideoUndecodable),
         ({"info": {"sample_aspect": "1e9999999999"}}, VideoUndecodable),
         ({"info": {"sample_aspect": "0"}}, VideoUndecodable),
+        ({"info": {"sample_aspect": "9"}}, VideoUndecodable),
+        ({"info": {"quarter_turns": 4}}, VideoUndecodable),
         ({"info": {"matrix": "none"}}, VideoUndecodable),
         ({"info": {"field_order": "none"}}, VideoUndecodable),
         ({"time_base": "1e9999999999"}, VideoUndecodable),

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -177,6 +179,21 @@ def test_a_film_of_a_phone_is_painted_upright_and_placed(
     # A display rotation of 90 turns counterclockwise.
     assert np.abs(np.rot90(stored, -rotation // 90) - expected).max() <= 0.5
     assert placed(video.path, tmp_path, {one.name: picture}) == {one.name: one.frame}
+
+
+def test_of_an_anamorphic_film_pictures_to_color_are_as_stored_and_those_to_look_at_as_shown(
+    make_video: Callable[..., Any], tmp_path: Path
+) -> None:
+    for name, rotation, stored, shown in (("film.mp4", 0, (64, 48), (91, 48)), ("phone.mp4", 90, (48, 64), (48, 91))):
+        video = make_video(name, aspect=Fraction(64, 45), rotation=rotation, frames=4)
+        watching = Watching()
+        found = found_in(video.path, tmp_path / video.path.stem, observer=watching)
+        (one,) = found.keyframes
+        assert read_image(tmp_path / video.path.stem / one.name).shape[1::-1] == stored
+        still = cv2.imdecode(np.frombuffer(watching.shown[one.frame], np.uint8), cv2.IMREAD_COLOR)
+        assert still is not None
+        assert still.shape[1::-1] == shown
+        assert (found.video.display_width, found.video.display_height) == shown
 
 
 def test_pictures_that_would_not_be_turned_back_stay_as_stored(make_video: Callable[..., Any], tmp_path: Path) -> None:

@@ -185,6 +185,26 @@ def test_the_shape_of_pixels_is_told(make_video: Any, name: str) -> None:
     assert probe(make_video(name, container_format=container_format).path).sample_aspect == 1
 
 
+@pytest.mark.parametrize(
+    ("aspect", "rotation", "turns", "size"),
+    [
+        (None, 0, 0, (64, 48)),
+        (Fraction(64, 45), 0, 0, (91, 48)),
+        (Fraction(1, 2), 180, 2, (32, 48)),
+        (Fraction(64, 45), 90, 1, (48, 91)),
+        (None, -90, 3, (48, 64)),
+        (Fraction(400, 1), 0, 0, (64, 48)),
+    ],
+    ids=str,
+)
+def test_the_size_in_which_a_film_is_shown_is_told(
+    make_video: Any, aspect: Fraction | None, rotation: int, turns: int, size: tuple[int, int]
+) -> None:
+    told = probe(make_video(aspect=aspect, rotation=rotation).path)
+    assert (told.width, told.height) == (64, 48)
+    assert (told.quarter_turns, told.display_size) == (turns, size)
+
+
 def test_variable_frame_rate_is_averaged(make_video: Any) -> None:
     made = make_video(steps=[1, 3, 2], time_base=Fraction(1, 100), frames=12)
     assert float(probe(made.path).frame_rate) == pytest.approx(50, rel=0.1)

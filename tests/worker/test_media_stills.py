@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from swapped_profile import swapped_profile
+from video_info import video_info
 
 from jobs.errors import ReferenceUndecodable, StorageFull
 from models.base import Matrix
 from models.color import quantize_chroma, quantize_luma, rgb_to_ycbcr
 from worker.media.frames import VideoInfo
-from worker.media.stills import read_image, to_rgb, write_png
+from worker.media.stills import as_shown, read_image, to_rgb, write_png
 
 
 def info(*, bit_depth: int = 8, full_range: bool = False, matrix: Matrix = "bt709") -> VideoInfo:
@@ -58,6 +59,18 @@ def test_a_color_comes_back_from_its_codes(
 def test_without_chroma_a_still_is_gray_over_the_whole_range() -> None:
     luma = np.array([[16, 235], [126, 235]], dtype=np.uint8)
     assert to_rgb(luma, info=info())[..., 0].tolist() == [[0, 255], [128, 255]]
+
+
+def test_a_picture_is_shown_with_square_pixels_and_upright() -> None:
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:24] = 255
+    wide = as_shown(picture, info=video_info(sample_aspect=Fraction(3, 2)))
+    assert wide.shape == (48, 96, 3)
+    assert [int(row) for row in wide[[0, -1], 48, 0]] == [255, 0]
+    upright = as_shown(picture, info=video_info(sample_aspect=Fraction(3, 2), quarter_turns=1))
+    assert upright.shape == (96, 48, 3)
+    assert [int(column) for column in upright[48, [0, -1], 0]] == [255, 0]
+    assert np.array_equal(as_shown(picture, info=video_info(quarter_turns=2)), picture[::-1])
 
 
 def test_a_written_picture_reads_back(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -24,7 +25,7 @@ from models.base import Example, Matrix, ModelDescription, Prediction, Reference
 from models.color import rgb_to_ycbcr
 from worker.canvas import Canvas
 from worker.media.decode import open_video
-from worker.media.stills import write_png
+from worker.media.stills import read_image, write_png
 from worker.pipeline import colorize_video
 from worker.task import ColorizationTask, Limits, ReferenceFile, VariantFile
 
@@ -185,6 +186,20 @@ def test_luma_stays_and_every_variant_is_there(
     with av.open(str(files["video"].path)) as container:
         assert len(container.streams.audio) == 1
         assert (container.streams.video[0].width, container.streams.video[0].height) == (width, height)
+
+
+def test_pictures_of_an_anamorphic_film_have_the_shape_in_which_it_is_shown(
+    make_film: Callable[..., Any], tmp_path: Path
+) -> None:
+    film = make_film(width=96, height=64, aspect=Fraction(3, 2))
+    watcher = Watcher()
+    files = run(task_of(film, tmp_path, film.pictures[0]), watcher=watcher)
+    still = cv2.imdecode(np.frombuffer(watcher.shown[0], np.uint8), cv2.IMREAD_COLOR)
+    assert still is not None
+    assert still.shape == (64, 144, 3)
+    assert read_image(files["preview"].path).shape == (64, 2 * 144, 3)
+    facts = json.loads(files["report_json"].path.read_text())["video"]
+    assert [facts[name] for name in ("width", "height", "display_width", "display_height")] == [96, 64, 144, 64]
 
 
 def test_it_is_seen_while_it_is_made(make_film: Callable[..., Any], tmp_path: Path) -> None:

@@ -204,12 +204,6 @@ def test_a_likeness_that_hardly_changes_is_drawn_nearly_level() -> None:
     assert likeness == pytest.approx([95] * 3, abs=2)
 
 
-@pytest.mark.parametrize(("sample_aspect", "shape"), [(Fraction(1), "64 / 48"), (Fraction(3, 2), "96 / 48")])
-def test_pictures_are_shown_in_the_shape_of_the_film(sample_aspect: Fraction, shape: str) -> None:
-    page = report_page(report_of(journal()), stills=stills(), sample_aspect=sample_aspect)
-    assert page.count(f'style="aspect-ratio: {shape}"') == 2
-
-
 def test_the_page_holds_the_data() -> None:
     report = report_of(journal())
     assert json.loads(read(report_page(report, stills=())).data) == json.loads(report.model_dump_json())

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from jobs.errors import Internal, JobFailure
 from worker.media.decoding_words import HEAD, HEAD_BYTES, INFO, Head, ended_by_force
-from worker.media.frames import VideoInfo
+from worker.media.frames import MOST_SAMPLE_ASPECT, VideoInfo
 from worker.media.limits import refuse_too_much
 from worker.media.probe import Examination
 from worker.media.timeline import Timeline
@@ -160,7 +160,9 @@ def _is_possible(info: VideoInfo, timeline: Timeline) -> bool:
     pts, base = timeline.pts, timeline.time_base
     return (
         min(info.width, info.height) > 0
-        and min(info.frame_rate, info.sample_aspect, base) > 0
+        and min(info.frame_rate, base) > 0
+        and 1 <= info.sample_aspect * MOST_SAMPLE_ASPECT <= MOST_SAMPLE_ASPECT**2
+        and info.quarter_turns in range(4)
         and info.bit_depth in (8, 10)
         and bool((pts[1:] > pts[:-1]).all())
         and info.duration_seconds == float((timeline.end - int(pts[0])) * base)

@@ -15,6 +15,9 @@ Rgb = NDArray[np.uint8]
 """[H, W, 3], nonlinear R'G'B'."""
 
 
+MOST_SAMPLE_ASPECT = 8
+"""A sample is at most so much wider than high, or higher than wide; what says otherwise is not believed."""
+
 FieldOrder = Literal["top", "bottom"]
 """Which field of an interlaced frame is shown first: the lines from the topmost on, or the others."""
 
@@ -41,8 +44,16 @@ class VideoInfo:
     has_audio: bool
     sample_aspect: Fraction = Fraction(1)
     """Width of a sample over its height, as it is shown; 1 where the video does not say."""
+    quarter_turns: int = 0
+    """By 90 degrees counterclockwise, which bring the stored picture upright: 0 to 3."""
     field_order: FieldOrder | None = None
     """None where the frames are progressive."""
+
+    @property
+    def display_size(self) -> tuple[int, int]:
+        """Width and height in which it is shown: with square pixels, and upright."""
+        width = max(1, round(self.width * self.sample_aspect))
+        return (self.height, width) if self.quarter_turns % 2 else (width, self.height)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ import numpy as np
 from jobs.errors import VideoUndecodable, VideoUnsupported
 from models.base import Matrix
 from worker.media.fields import find_order
-from worker.media.frames import VideoInfo
+from worker.media.frames import MOST_SAMPLE_ASPECT, VideoInfo
 from worker.media.limits import refuse_announced, refuse_frames, refuse_too_much
 from worker.media.luma import bit_depth, conversion_note, is_gray, is_rgb
 from worker.media.source import open_source, video_stream
+from worker.media.tags import display_matrix, quarter_turns
 from worker.media.timeline import Timeline, read_timeline
 from worker.task import Limits
 
@@ -102,10 +103,16 @@ def _examine(path: Path, on_packet: Callable[[int], None]) -> Examination:
             full_range=_is_full_range(frame, stream),
             matrix=_matrix(frame, stream),
             has_audio=bool(container.streams.audio),
-            sample_aspect=Fraction(stream.sample_aspect_ratio or 1),
+            sample_aspect=_sample_aspect(stream),
+            quarter_turns=quarter_turns(display_matrix(frame)),
             field_order=find_order(frame, decoding, stated=int(stream.codec_context.field_order)),
         )
     return Examination(info=info, timeline=timeline, warnings=tuple(filter(None, notes)))
+
+
+def _sample_aspect(stream: Any) -> Fraction:
+    stated = Fraction(stream.sample_aspect_ratio or 1)
+    return stated if 1 <= max(stated, 1 / stated) <= MOST_SAMPLE_ASPECT else Fraction(1)
 
 
 def _frame_rate(stream: Any, timeline: Timeline) -> Fraction:

@@ -60,6 +60,17 @@ def _samples(luma: Codes, chroma: Codes | None, *, info: VideoInfo, most: int) -
     return samples
 
 
+def as_shown(rgb: Rgb, *, info: VideoInfo, quarter_turns: int | None = None) -> Rgb:
+    """A frame with square pixels and upright, as players show it; or turned by other `quarter_turns` counterclockwise
+    than those that bring it upright."""
+    height, width = rgb.shape[:2]
+    size = (max(1, round(width * info.sample_aspect)), height)
+    if size[0] != width:
+        interpolation = cv2.INTER_AREA if size[0] < width else cv2.INTER_LINEAR
+        rgb = np.asarray(cv2.resize(rgb, size, interpolation=interpolation), np.uint8)
+    return np.ascontiguousarray(np.rot90(rgb, info.quarter_turns if quarter_turns is None else quarter_turns))
+
+
 def png_of(rgb: Rgb | DeepRgb) -> bytes:
     """A picture as the content of a file."""
     return bytes(cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))[1])

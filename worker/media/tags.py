@@ -34,13 +34,7 @@ class FilmTags:
     @property
     def quarter_turns(self) -> int:
         """Turns counterclockwise by 90 degrees that bring the stored picture upright, 0 to 3."""
-        if self.display_matrix is None:
-            return 0
-        # The first row of the matrix is where the picture's right side points (libavutil's display.h).
-        across, down = self.display_matrix[0], self.display_matrix[1]
-        if abs(across) >= abs(down):
-            return 0 if across >= 0 else 2
-        return 3 if down > 0 else 1
+        return quarter_turns(self.display_matrix)
 
     def upright(self) -> "FilmTags":
         """The tags of the picture once it is turned by `quarter_turns`."""
@@ -55,8 +49,6 @@ def read_tags(path: Path, *, first_time: Fraction) -> FilmTags:
     with open_source(path) as container:
         stream = video_stream(container)
         frame = next(container.decode(stream))
-        side_data: Any = frame.side_data
-        matrix = next((bytes(data) for data in side_data if data.type is SideDataType.DISPLAYMATRIX), None)
         context = stream.codec_context
         origin = min(Fraction(0), first_time)
         if container.format.name.startswith("mpeg"):
@@ -65,12 +57,30 @@ def read_tags(path: Path, *, first_time: Fraction) -> FilmTags:
             origin = min([first_time, *starts])
         return FilmTags(
             sample_aspect_ratio=stream.sample_aspect_ratio or None,
-            display_matrix=None if matrix is None else tuple(int(v) for v in np.frombuffer(matrix, dtype=np.int32)),
+            display_matrix=display_matrix(frame),
             color_primaries=int(frame.color_primaries) or int(context.color_primaries) or _UNSPECIFIED,
             color_trc=int(frame.color_trc) or int(context.color_trc) or _UNSPECIFIED,
             colorspace=int(frame.colorspace),
             origin=origin,
         )
+
+
+def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
+    """As in `FilmTags`, of the film that `frame` is of."""
+    side_data: Any = frame.side_data
+    matrix = next((bytes(data) for data in side_data if data.type is SideDataType.DISPLAYMATRIX), None)
+    return None if matrix is None else tuple(int(v) for v in np.frombuffer(matrix, dtype=np.int32))
+
+
+def quarter_turns(matrix: tuple[int, ...] | None) -> int:
+    """As in `FilmTags`, by its display matrix."""
+    if matrix is None:
+        return 0
+    # The first row of the matrix is where the picture's right side points (libavutil's display.h).
+    across, down = matrix[0], matrix[1]
+    if abs(across) >= abs(down):
+        return 0 if across >= 0 else 2
+    return 3 if down > 0 else 1
 
 
 def matrix_code(matrix: Matrix, *, tagged: int) -> int:

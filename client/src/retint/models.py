@@ -30,6 +30,9 @@ class VideoFacts:
     frame_rate: float
     codec: str
     has_audio: bool
+    display_width: int | None = None
+    """As it is shown, with square pixels and upright; None from a server that does not tell."""
+    display_height: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

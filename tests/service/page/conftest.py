@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +141,9 @@ class Film:
     """Every frame in color, [H, W, 3] uint8, R'G'B'."""
 
 
-def make_film(path: Path, *, shots: int = 3, seed: int = 0) -> Film:
-    """A gray film with sound, of shots that look nothing like each other: blobs of color that move."""
+def make_film(path: Path, *, shots: int = 3, seed: int = 0, aspect: Fraction = Fraction(1)) -> Film:
+    """A gray film with sound, of shots that look nothing like each other: blobs of color that move. Its pixels are
+    `aspect` times as wide as high."""
     width, height = SIZE
     colors = []
     for shot in range(shots):
@@ -152,6 +154,7 @@ def make_film(path: Path, *, shots: int = 3, seed: int = 0) -> Film:
     with av.open(str(path), "w") as container:
         video: Any = container.add_stream("libx264", rate=RATE, options={"crf": "12"})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        video.codec_context.sample_aspect_ratio = aspect
         audio: Any = container.add_stream("aac", rate=16000)
         for color in colors:
             gray = cv2.cvtColor(cv2.cvtColor(color, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)

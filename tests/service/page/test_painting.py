@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import cv2
 import httpx
 import numpy as np
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.service.live_server import Server
-from tests.service.page.conftest import Visitor, make_film, write_picture
+from tests.service.page.conftest import SIZE, Visitor, make_film, write_picture
 from tests.service.page.test_flow import LONG, send_film
 
 
@@ -91,6 +93,56 @@ def test_strokes_become_a_reference_and_are_gone_on_with(
     assert right[0] - right[2] > 8, "blue where it was painted blue"
     colorings = httpx.get(f"http://127.0.0.1:{server.port}/metrics").text
     assert 'retint_jobs_submitted_total{kind="colorings"}' in colorings
+
+
+def shape_of(locator: Locator) -> float:
+    """Width over height."""
+    box = locator.bounding_box()
+    assert box is not None
+    return box["width"] / box["height"]
+
+
+INKED = """(paper) => {
+    const { data, width, height } = paper.getContext("2d").getImageData(0, 0, paper.width, paper.height);
+    const inked = [...Array(width * height).keys()].filter((place) => data[4 * place + 3] > 127);
+    const reach = (places) => Math.max(...places) - Math.min(...places) + 1;
+    return [reach(inked.map((place) => place % width)), reach(inked.map((place) => Math.floor(place / width)))];
+}"""
+"""How far the strokes reach across and down, in the picture's pixels."""
+
+
+def test_an_anamorphic_film_is_seen_and_painted_in_the_shape_in_which_it_is_shown(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "pal.mp4", shots=1, seed=16, aspect=Fraction(64, 45))
+    page = visit(server).open()
+    dialog = opened(page, film)
+    shown = pytest.approx(SIZE[0] * 64 / 45 / SIZE[1], rel=0.01)
+    assert shape_of(paper(dialog)) == shown
+    card = page.get_by_alt_text("Shot 1, frame")
+    assert shape_of(card) == shown
+
+    # A dot is round as it is shown; the strokes have the pixels of the film.
+    dialog.get_by_role("slider", name="Brush").fill("30")
+    dialog.get_by_role("button", name="Red", exact=True).click()
+    stroke(page, dialog, (0.5, 0.5))
+    across, down = paper(dialog).evaluate(INKED)
+    assert (across * 64 / 45, down) == (pytest.approx(30, abs=2), pytest.approx(30, abs=1))
+    expect_colored(dialog)
+    dialog.get_by_role("button", name="Use this frame").click()
+    expect(card).to_have_attribute("src", re.compile("^blob:"))
+    assert card.evaluate("(image) => image.decode().then(() => [image.naturalWidth, image.naturalHeight])") == [*SIZE]
+    assert shape_of(card) == shown
+
+    page.get_by_label("None").check()
+    page.get_by_role("button", name="Start coloring").click()
+    page.get_by_role("button", name="Add a colored frame here").click(timeout=LONG)
+    expect(page.get_by_text("Loading the film")).to_be_hidden()
+    assert shape_of(page.locator("canvas")) == shown
+    picture = page.get_by_role("region", name="One more colored frame").get_by_role("img", name="Frame")
+    expect(picture).to_be_visible(timeout=LONG)
+    assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == round(SIZE[0] * 64 / 45)
+    assert shape_of(picture) == shown
 
 
 def test_it_is_painted_by_keyboard_and_with_a_color_from_a_picture(
