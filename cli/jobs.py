@@ -187,7 +187,8 @@ def show(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = False
     for shot in job.shots:
         gain = f", tuning {gain_in_words(shot.tuning.gain_db)}" if shot.tuning else ""
         confidence = f", confidence {shot.confidence:.2f}" if shot.confidence is not None else ""
-        say(f"  shot {shot.index}: frames {shot.first_frame} to {shot.last_frame}, {shot.reference}{confidence}{gain}")
+        frames = f"frames {shot.first_frame} to {shot.last_frame}"
+        say(f"  shot {shot.index + 1}: {frames}, {shot.reference}{confidence}{gain}")
     for variant in job.variants:
         say(f"  {variant.name}: {variant.media_type}, {format_bytes(variant.bytes)}")
     for warning in job.warnings:

@@ -238,7 +238,7 @@ class PickedFrame(StrictModel):
     time_seconds: float
     """When it is shown."""
     name: str
-    """File name of its picture, in the archive and for a reference made of it."""
+    """File name of its picture, in the archive and for a reference made of it; in it shots are counted from 1."""
 
 
 class Keyframe(PickedFrame):

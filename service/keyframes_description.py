@@ -33,7 +33,7 @@ _FOUND = Keyframes(
             last_frame=239,
             frame=7,
             time_seconds=0.28,
-            name="shot-0000_frame-000007.png",
+            name="shot-0001_frame-000007.png",
             href=f"/v1/keyframes/{_ID}/frames/7",
         )
     ],

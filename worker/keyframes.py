@@ -171,8 +171,9 @@ def _number(option: FrameOptions, reader: VideoReader) -> int:
 
 
 def picture_name(shot: int, frame: int) -> str:
-    """File name of a keyframe: sorts as the film runs, and says where the picture belongs."""
-    return f"shot-{shot:04d}_frame-{frame:06d}.png"
+    """File name of a keyframe: sorts as the film runs, and says where the picture belongs. Both numbers are from 0; in
+    the name, as people count, that of the shot is from 1."""
+    return f"shot-{shot + 1:04d}_frame-{frame:06d}.png"
 
 
 def _about_blank(parts: Sequence[ShotRange]) -> list[str]:

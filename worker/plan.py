@@ -136,9 +136,9 @@ def _best(looks: np.ndarray[tuple[int, ...], np.dtype[np.int8]], reference: Loca
 
 
 def named(plans: Sequence[ShotPlan]) -> str:
-    """Shots for a sentence, such as `Shot 1 (frames 6 to 11)`: their numbers count from 0, which the frames show."""
+    """Shots for a sentence, such as `Shot 2 (frames 6 to 11)`: people count shots from 1."""
     shown = plans[:10]
-    numbers = ", ".join(str(plan.index) for plan in shown)
+    numbers = ", ".join(str(plan.index + 1) for plan in shown)
     frames = ", ".join(f"{plan.shot.first} to {plan.shot.last}" for plan in shown)
     more = f" and {len(plans) - len(shown)} more" if len(plans) > len(shown) else ""
     return f"Shot{'s' if len(plans) > 1 else ''} {numbers} (frames {frames}){more}"

@@ -125,7 +125,7 @@ def _tunings(shots: Sequence[Shot]) -> str:
     for shot in shots:
         if shot.tuning is not None and len(shot.tuning.curve) > 1:
             # Shots that share their references share their tuning.
-            tuned.setdefault(tuple(step.loss for step in shot.tuning.curve), (f"shot {shot.index}", shot.tuning))
+            tuned.setdefault(tuple(step.loss for step in shot.tuning.curve), (f"shot {shot.index + 1}", shot.tuning))
     if not tuned:
         return ""
     figures = [_tuning_figure(name, tuning) for name, tuning in list(tuned.values())[:_SHOWN_CURVES]]
@@ -194,7 +194,7 @@ def _shots(report: Report) -> str:
             hint += "; a reference here would help" if weak.reference_would_help else ""
         rows.append(
             (
-                str(shot.index),
+                str(shot.index + 1),
                 f"{shot.first_frame} to {shot.last_frame}",
                 shot.reference or "none",
                 "" if shot.confidence is None else f"{shot.confidence:.2f}",
@@ -220,7 +220,7 @@ def _references(report: Report) -> str:
         (
             reference.name,
             "none" if reference.frame is None else str(reference.frame),
-            "" if reference.shot is None else str(reference.shot),
+            "" if reference.shot is None else str(reference.shot + 1),
             reference.placed_by,
             reference.note or "",
         )

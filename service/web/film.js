@@ -8,7 +8,7 @@ import { EXAMPLE, UNKNOWN, isGray, isNamed, place, placeWithin, signature } from
 import { paint } from "/page/paint.js";
 import { inShape } from "/page/shape.js";
 import { gray, trouble } from "/page/trouble.js";
-import { clock, facts, inOurWords, left, many, phase, titleOf } from "/page/words.js";
+import { clock, facts, left, many, phase, titleOf } from "/page/words.js";
 
 const OUTPUTS = [
   ["mp4", "MP4, plays everywhere", { container: "mp4" }],
@@ -93,7 +93,7 @@ function prepare(main, draft, record) {
 
   put(main,
     h("div", { class: "head" }, h("div", {}, h("h1", {}, draft.title), h("p", { class: "muted" }, [facts(record.video), many(shots.length, "shot")].join(" · ")))),
-    record.warnings.length ? h("div", { class: "notice" }, record.warnings.map((text) => h("p", {}, inOurWords(text)))) : null,
+    record.warnings.length ? h("div", { class: "notice" }, record.warnings.map((text) => h("p", {}, text))) : null,
     problemPlace,
     h("div", { class: "beside" },
       h("section", { class: "drop-all", "aria-labelledby": "shots-title" },

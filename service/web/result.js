@@ -5,7 +5,7 @@ import { call, get } from "/page/api.js";
 import { button, confirm, h, icon, link, put, show } from "/page/dom.js";
 import * as drafts from "/page/drafts.js";
 import { player } from "/page/player.js";
-import { VARIANTS, bytes, clock, confidence, facts, inOurWords, many, rate, titleOf } from "/page/words.js";
+import { VARIANTS, bytes, clock, confidence, facts, many, rate, titleOf } from "/page/words.js";
 
 const WORTH_IT = 1; // Of a suggested frame: as much as one frame that nobody trusts and then everybody does.
 const MOST_SUGGESTIONS = 12;
@@ -28,7 +28,7 @@ export function result(main, job) {
     h("div", { class: "head row between" },
       h("div", {}, h("h1", {}, title, h("span", { class: "status succeeded" }, "Done")), h("p", { class: "muted" }, [facts(job.video), many(job.shots.length, "shot")].join(" · "))),
       h("div", { class: "row" }, remove, again, film ? h("a", { class: "button main", href: film.href, download: true }, icon("download"), h("span", {}, `Download the color film, ${bytes(film.bytes)}`)) : null)),
-    job.warnings.length ? h("div", { class: "notice" }, job.warnings.map((text) => h("p", {}, inOurWords(text)))) : null,
+    job.warnings.length ? h("div", { class: "notice" }, job.warnings.map((text) => h("p", {}, text))) : null,
     stage, extra, below);
 
   let playing = null;

@@ -80,6 +80,3 @@ export function confidence(value) {
 // says more than an id.
 export const titleOf = (record) =>
   record.options?.metadata?.title || (record.references?.[0] ?? record.options?.references?.[0])?.name || record.id;
-
-// Of the service, which counts shots from 0, in the words of this page, which counts them from 1.
-export const inOurWords = (text) => text.replace(/\b[Ss]hots? \d+(, \d+)*\b/g, (shots) => shots.replace(/\d+/g, (number) => Number(number) + 1));

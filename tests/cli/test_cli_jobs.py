@@ -122,6 +122,7 @@ def test_show_says_why_tuning_gained_nothing(server: FakeServer) -> None:
     shot = {"index": 0, "first_frame": 0, "last_frame": 9, "reference": "a.png", "confidence": 0.5, "tuning": tuning}
     server.answers = [job_answer(status="succeeded", shots=[shot])]
     said = retint(server, "show", "job_1").stdout
+    assert "  shot 1: frames 0 to 9, a.png" in said
     assert "tuning gained nothing that held, so the untuned weights were kept" in said
 
 

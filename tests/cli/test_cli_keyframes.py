@@ -54,7 +54,7 @@ def test_a_folder_of_pictures_is_written_with_what_to_do_next(film: Path) -> Non
     done = retint("keyframes", film, "-o", out)
     assert done.exit_code == 0
     names = sorted(path.name for path in out.glob("*.png"))
-    assert [name[:9] for name in names] == ["shot-0000", "shot-0001", "shot-0002", "shot-0003"]
+    assert [name[:9] for name in names] == ["shot-0001", "shot-0002", "shot-0003", "shot-0004"]
     assert done.stdout.splitlines() == [str(out / name) for name in names]
     listed = json.loads((out / "keyframes.json").read_text())
     assert [one["name"] for one in listed["keyframes"]] == names

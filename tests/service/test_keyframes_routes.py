@@ -18,7 +18,7 @@ Succeed = Callable[[str], bytes]
 
 VIDEO, REFERENCE = job_files()
 STREAM = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
-NAME = "shot-0000_frame-000007.png"
+NAME = "shot-0001_frame-000007.png"
 PICTURE = bytes(range(256)) * 4
 
 

@@ -90,7 +90,7 @@ def test_every_shot_has_one_and_its_picture_is_that_frame(make_film: Callable[..
     for one in found.keyframes:
         assert one.first_frame <= one.frame <= one.last_frame
         assert one.time_seconds == pytest.approx(one.frame / 25)
-        assert one.name == f"shot-{one.shot:04d}_frame-{one.frame:06d}.png"
+        assert one.name == f"shot-{one.shot + 1:04d}_frame-{one.frame:06d}.png"
         picture = read_image(tmp_path / "out" / one.name)
         expected = (film.lumas[one.frame].astype(float) - 16) * 255 / 219
         assert picture.shape == (64, 96, 3)

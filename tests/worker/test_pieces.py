@@ -115,7 +115,7 @@ def test_what_memory_does_not_hold_is_done_smaller_and_said(make_film: Callable[
     files = run(task, model=Cramped(), watcher=watcher)
     report = json.loads(files["report_json"].path.read_text())
     [said] = [warning for warning in report["warnings"] if "Memory did not hold" in warning]
-    assert "shot 0" in said
+    assert "shot 1" in said
     assert "at 67" in said
     assert watcher.frames[-1] == len(film.lumas)
     assert watcher.fractions == sorted(watcher.fractions)

@@ -256,7 +256,7 @@ def test_a_shot_without_a_reference_borrows_one_and_is_less_sure(make_film: Call
     assert second.reference == "0.png"
     assert second.confidence < 0.5
     assert any(
-        warning.startswith("Shot 1 (frames 14 to 23) has no own reference") for warning in watcher.facts["warnings"]
+        warning.startswith("Shot 2 (frames 14 to 23) has no own reference") for warning in watcher.facts["warnings"]
     )
     weakest = json.loads(files["report_json"].path.read_text())["weakest_frames"]
     assert [one["reference_would_help"] for one in weakest] == [False, True]
@@ -358,14 +358,14 @@ def test_why_a_shot_was_not_tuned_is_a_warning(make_film: Callable[..., Any], tm
 
     film, watcher = make_film(), Watcher()
     run(task_of(film, tmp_path, film.pictures[0], tuning="fast"), model=Untaught(), watcher=watcher)
-    assert "Shot 0 (frames 0 to 11) was colored untuned: The model has no weights to tune." in watcher.facts["warnings"]
+    assert "Shot 1 (frames 0 to 11) was colored untuned: The model has no weights to tune." in watcher.facts["warnings"]
 
 
 def test_shots_that_share_a_tuning_share_its_warning(make_film: Callable[..., Any], tmp_path: Path) -> None:
     film, watcher = make_film(scenes=((1, 14), (2, 10))), Watcher()
     run(task_of(film, tmp_path, film.pictures[6], tuning="fast"), model=Rehearsing(), watcher=watcher)
     [warning] = [one for one in watcher.facts["warnings"] if "untuned" in one]
-    assert warning.startswith("Shots 0, 1 (frames 0 to 13, 14 to 23) were colored untuned: What tuning learned ")
+    assert warning.startswith("Shots 1, 2 (frames 0 to 13, 14 to 23) were colored untuned: What tuning learned ")
 
 
 def test_only_the_variants_asked_for_are_made(make_film: Callable[..., Any], tmp_path: Path) -> None:

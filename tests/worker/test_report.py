@@ -204,6 +204,16 @@ def test_a_likeness_that_hardly_changes_is_drawn_nearly_level() -> None:
     assert likeness == pytest.approx([95] * 3, abs=2)
 
 
+def test_the_page_counts_shots_from_one_and_its_data_from_zero() -> None:
+    report = report_of(journal())
+    page = report_page(report, stills=())
+    assert "<td>1</td><td>0 to 11</td>" in page
+    assert "<td>2</td><td>12 to 19</td>" in page
+    assert "<figcaption>shot 1: loss" in page
+    assert "<td>first.png</td><td>0</td><td>1</td>" in page
+    assert ([shot.index for shot in report.shots], report.references[0].shot) == ([0, 1], 0)
+
+
 def test_the_page_holds_the_data() -> None:
     report = report_of(journal())
     assert json.loads(read(report_page(report, stills=())).data) == json.loads(report.model_dump_json())

@@ -75,7 +75,7 @@ def test_a_film_is_colored_from_the_empty_page_to_the_download(
         with page.expect_download() as download:
             page.get_by_role("link", name=f"Download the frame of shot {number + 1}").click()
         name = download.value.suggested_filename
-        frame = int(re.fullmatch(rf"shot-000{number}_frame-(\d+)\.png", name)[1])  # type: ignore[index]
+        frame = int(re.fullmatch(rf"shot-000{number + 1}_frame-(\d+)\.png", name)[1])  # type: ignore[index]
         assert SHOT_FRAMES * number <= frame < SHOT_FRAMES * (number + 1)
         pictures.append(colored(film, frame, tmp_path / name))
     # One has lost its name on the way, and is known by its looks.
@@ -331,7 +331,7 @@ def test_a_shot_that_is_chosen_for_a_picture_does_not_say_which_of_its_frames_it
     looks = colored(film, shown[0], tmp_path / "looks.png")
     page.get_by_label("Add a colored frame to shot 1").set_input_files(looks)
     expect(which(looks)).to_have_value("The frame shown")
-    named = colored(film, shown[0], tmp_path / f"shot-0000_frame-{shown[0]:06}.tiff")
+    named = colored(film, shown[0], tmp_path / f"shot-0001_frame-{shown[0]:06}.tiff")
     page.get_by_label("Add a colored frame to shot 1").set_input_files(named)
     expect(shots.nth(0)).to_contain_text(named.name)
     expect(which(named)).to_have_count(0)
@@ -401,16 +401,6 @@ def test_a_name_that_is_taken_gets_a_number_and_keeps_that_of_its_frame(
         }"""
     )
     assert (name, frame) == ("frame-000240-3.png", 240)
-
-
-def test_shots_are_counted_from_one_in_what_the_service_says_of_them(
-    visit: Callable[..., Visitor], server: Server
-) -> None:
-    said = "Shots 1, 9 (frames 6 to 11, 70 to 80) have no reference. Memory did not hold shot 0; shot-0003.png stays."
-    shown = visit(server).open().evaluate("async (text) => (await import('/page/words.js')).inOurWords(text)", said)
-    assert shown == (
-        "Shots 2, 10 (frames 6 to 11, 70 to 80) have no reference. Memory did not hold shot 1; shot-0003.png stays."
-    )
 
 
 def test_what_a_suggested_frame_may_do_is_told_of_the_mean_of_its_shot(
