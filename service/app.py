@@ -28,6 +28,7 @@ from service.dependencies import Services, get_viewer
 from service.early_answer import EarlyAnswers
 from service.event_hub import EventHub
 from service.exposition import make_registry, make_registry_without_redis
+from service.head import AnswerHead
 from service.log_ids import bind_ids
 from service.openapi import describe
 from service.own_host import OwnHost
@@ -125,6 +126,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = services
     app.openapi = partial(describe, app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     install_problem_handlers(app)
+    app.add_middleware(AnswerHead)
     app.add_middleware(TraceRequests, tracing=services.tracing)
     if answers_to_own_names_alone(settings):
         app.add_middleware(OwnHost)

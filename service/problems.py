@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from starlette.types import Scope
 
 from jobs.connection import REDIS_AWAY
 from jobs.errors import (
@@ -210,15 +211,21 @@ def _answer_http_exception(request: Request, error: Exception) -> JSONResponse:
     answer = answers.get(error.status_code) or InvalidRequest(f"{error.detail}.".replace("..", "."))
     headers = dict(error.headers or {})
     if isinstance(answer, MethodNotAllowed):
-        headers["Allow"] = ", ".join(_methods_of(request))
+        headers["Allow"] = ", ".join(_methods_of(request.scope))
     return problem_response(answer, request_id=request_id_of(request), headers=headers, status=error.status_code)
 
 
-def _methods_of(request: Request) -> list[str]:
+def _methods_of(scope: Scope) -> list[str]:
     """What the path takes. Starlette's own header names the methods of the first route there alone."""
-    routes = request.app.router.routes
     return [
         method
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+        # A path that takes GET takes HEAD too: `service.head`.
+        if takes(method, scope=scope) or (method == "HEAD" and takes("GET", scope=scope))
     ]
+
+
+def takes(method: str, *, scope: Scope) -> bool:
+    """Whether there is a route of `method` for the path of the call `scope`."""
+    routes = scope["app"].router.routes
+    return any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from anyio import to_thread
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from jobs.connection import REDIS_AWAY
@@ -32,10 +32,10 @@ END = "end"
 
 
 async def answer_watch(
-    services: Services, look: Callable[[], Look], *, viewer: str | None, last_event_id: str | None
+    request: Request, services: Services, look: Callable[[], Look], *, viewer: str | None, last_event_id: str | None
 ) -> Response:
-    """The stream, or 204 where the client has seen its end. It ends early where the key `viewer` is revoked: whoever
-    comes back then is refused."""
+    """The stream, or 204 where the client has seen its end; HEAD begins none. It ends early where the key `viewer` is
+    revoked: whoever comes back then is refused."""
     found = await to_thread.run_sync(look)
     if last_event_id == END and found.status in TERMINAL_STATUSES:
         return Response(status_code=204)
@@ -48,7 +48,7 @@ async def answer_watch(
         may_watch=None if viewer is None else partial(services.keys.has, viewer),
     )
     return EventSourceResponse(
-        messages,
+        () if request.method == "HEAD" else messages,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Request, Response
 
 from jobs.errors import InvalidRequest, JobExpired, JobNotFound, Unauthorized
 from service.dependencies import ServicesDep, ViewerDep
@@ -28,8 +28,10 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
         **describe_problems(Unauthorized, JobNotFound, JobExpired, InvalidRequest),
     },
 )
+@router.head("/{job_id}/events", include_in_schema=False)
 async def watch_job(
     job_id: str,
+    request: Request,
     services: ServicesDep,
     viewer: ViewerDep,
     last_event_id: Annotated[
@@ -42,4 +44,4 @@ async def watch_job(
     that is too long ago. Treat ids as names: they tell nothing.
     """
     look = partial(services.repository.look, job_id, kind="jobs", viewer=viewer)
-    return await answer_watch(services, look, viewer=viewer, last_event_id=last_event_id)
+    return await answer_watch(request, services, look, viewer=viewer, last_event_id=last_event_id)

@@ -33,7 +33,7 @@ async def test_a_wrong_method_says_which_are_right(client: httpx.AsyncClient, jo
     response = await client.put(f"/v1/jobs/{job_id}/cancel")
     assert_problem(response, 405, "method_not_allowed")
     assert response.headers["allow"] == "POST"
-    assert (await client.put(f"/v1/jobs/{job_id}")).headers["allow"] == "GET, DELETE"
+    assert (await client.put(f"/v1/jobs/{job_id}")).headers["allow"] == "GET, HEAD, DELETE"
 
 
 async def test_a_request_id_is_made_or_taken_over(client: httpx.AsyncClient) -> None:
