@@ -25,7 +25,8 @@ async function ask(mode, what) {
 }
 
 // draft: { id (of the keyframes), title, created, base (a job that it goes on from), references: [{ name, blob, and
-// where it belongs, as in matching.js }], choices, error (why its shots could not be found) }
+// where it belongs, as in matching.js }], choices, error (why its shots could not be found) }, or
+// { id, created, next (the search that the film was looked through by again) }
 export async function save(draft) {
   memory.set(draft.id, draft);
   await ask("readwrite", (store) => store.put(draft)).catch(() => {});

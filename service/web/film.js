@@ -1,31 +1,24 @@
 // A film before it is colored: its shots, the frames worth coloring, the colored ones, and the choices.
 
 import { Submission, ended, get, isGone, send, waitFor } from "/page/api.js";
+import { choicesForm } from "/page/choices.js";
 import { button, chooser, h, link, put, say, show, tell } from "/page/dom.js";
+import { density } from "/page/density.js";
 import * as drafts from "/page/drafts.js";
 import { dropping } from "/page/dropping.js";
-import { EXAMPLE, UNKNOWN, isGray, isNamed, place, placeWithin, signature } from "/page/matching.js";
+import { EXAMPLE, UNKNOWN, at, isGray, isNamed, place, placeWithin, signature } from "/page/matching.js";
 import { paint } from "/page/paint.js";
 import { inShape } from "/page/shape.js";
 import { gray, trouble } from "/page/trouble.js";
 import { clock, facts, left, many, phase, titleOf } from "/page/words.js";
 
-const OUTPUTS = [
-  ["mp4", "MP4, plays everywhere", { container: "mp4" }],
-  ["mkv", "MKV", { container: "mkv" }],
-  ["ffv1", "MKV, lossless (FFV1), large", { container: "mkv", codec: "ffv1" }],
-  ["prores", "MOV, ProRes, for editing", { container: "mov" }],
-];
-const QUALITIES = [["18", "Visually lossless"], ["23", "Smaller file"], ["0", "Lossless, large"]];
-const TUNINGS = [
-  ["quality", "Best", "Learns your colors thoroughly before it begins."],
-  ["fast", "Quick", "Learns for a moment; good for a first look."],
-  ["off", "None", "Colors at once."],
-];
-
 export async function film(main, id) {
   const leaving = new AbortController();
   const draft = (await drafts.load(id)) ?? { id, title: "", created: Date.now(), references: [], choices: {} };
+  if (draft.next) {
+    location.replace(`#/film/${draft.next}`);
+    return undefined;
+  }
   let record;
   try {
     record = await get(`/v1/keyframes/${id}`);
@@ -70,12 +63,16 @@ export async function film(main, id) {
 }
 
 function prepare(main, draft, record) {
-  const shots = record.keyframes.map((keyframe) => ({ ...keyframe, still: `/v1/keyframes/${draft.id}/stills/${keyframe.frame}` }));
-  for (const shot of shots) {
+  const offered = record.keyframes.map((keyframe) => ({ ...keyframe, still: `/v1/keyframes/${draft.id}/stills/${keyframe.frame}` }));
+  const onlyOne = offered.length === 1;
+  const shotCount = new Set(offered.map((one) => one.shot)).size;
+  for (const one of offered) {
     let look = null;
-    shot.look = () => (look ??= fetch(shot.still).then((answer) => answer.blob()).then(signature));
+    one.look = () => (look ??= fetch(one.still).then((answer) => answer.blob()).then(signature));
+    const alone = offered.every((other) => other === one || other.shot !== one.shot);
+    one.title = `Shot ${one.shot + 1}` + (alone ? "" : `, frame ${one.frame}`);
   }
-  draft.poster = shots[Math.floor((shots.length - 1) / 2)]?.frame;
+  draft.poster = offered[Math.floor((offered.length - 1) / 2)]?.frame;
   const keep = () => drafts.save(draft);
   keep();
 
@@ -89,24 +86,35 @@ function prepare(main, draft, record) {
   const start = button("Start coloring", { kind: "main large", onclick: begin });
   const why = h("p", { class: "muted" });
   const choices = choicesForm(draft, keep);
-  const cards = shots.map((shot) => shotCard(shot));
+  const cards = offered.map(frameCard);
 
   put(main,
-    h("div", { class: "head" }, h("div", {}, h("h1", {}, draft.title), h("p", { class: "muted" }, [facts(record.video), many(shots.length, "shot")].join(" · ")))),
+    h("div", { class: "head" }, h("div", {}, h("h1", {}, draft.title), h("p", { class: "muted" }, [facts(record.video), many(shotCount, "shot")].join(" · ")))),
     record.warnings.length ? h("div", { class: "notice" }, record.warnings.map((text) => h("p", {}, text))) : null,
     problemPlace,
     h("div", { class: "beside" },
       h("section", { class: "drop-all", "aria-labelledby": "shots-title" },
-        h("div", { class: "row between" }, h("div", {}, h("h2", { id: "shots-title" }, shots.length === 1 ? "The frame to color" : "A frame to color from each shot"), counted),
-          h("div", { class: "row" }, link(shots.length === 1 ? "Download it" : "Download all", shots.length === 1 ? picture(shots[0]) : `/v1/keyframes/${draft.id}/content`, { glyph: "download", download: shots.length === 1 ? shots[0].name : `${draft.title}-frames.zip` }), addButton)),
+        h("div", { class: "row between" }, h("div", {}, h("h2", { id: "shots-title" }, onlyOne ? "The frame to color" : offered.length > shotCount ? "Frames to color" : "A frame to color from each shot"), counted),
+          h("div", { class: "row" },
+            density(draft, record, (problem) => put(problemPlace, trouble(problem))),
+            onlyOne
+              ? link("Download it", picture(offered[0]), { glyph: "download", download: offered[0].name })
+              : link("Download all", `/v1/keyframes/${draft.id}/content`, { glyph: "download", download: `${draft.title}-frames.zip` }),
+            addButton)),
         tray, examples, grid),
       h("aside", { class: "panel side", "aria-labelledby": "choices-title" }, h("h2", { id: "choices-title" }, "How"), choices.element, start, why)));
   put(grid, cards.map((card) => card.element));
   dropping(main.querySelector(".drop-all"), (files) => add(files), { wholePage: true });
   refresh();
 
-  function picture(shot) {
-    return `/v1/keyframes/${draft.id}/frames/${shot.frame}`;
+  function picture(keyframe) {
+    return `/v1/keyframes/${draft.id}/frames/${keyframe.frame}`;
+  }
+
+  // Among the frames offered of its shot, the one nearest to where a reference is known to belong.
+  function cardOf({ shot, frame, near }) {
+    const far = (one) => Math.abs(one.frame - (frame ?? near));
+    return offered.filter((one) => one.shot === shot).reduce((best, one) => (best && far(best) <= far(one) ? best : one), undefined);
   }
 
   async function add(files, target = null) {
@@ -119,7 +127,7 @@ function prepare(main, draft, record) {
         without.push(file.name);
         continue;
       }
-      const where = target ? await placeWithin(target, file, file.name) : await place(file, shots);
+      const where = target ? await placeWithin(target, file, file.name) : await place(file, offered);
       // The same file again is a better version of it.
       const before = draft.references.find((one) => one.original === file.name && one.shot === where.shot);
       if (before) draft.references.splice(draft.references.indexOf(before), 1);
@@ -136,13 +144,13 @@ function prepare(main, draft, record) {
   }
 
   // By strokes, in this page; going on with those of an earlier time.
-  async function color(shot) {
-    const before = draft.references.find((one) => one.shot === shot.shot && one.strokes);
+  async function color(keyframe) {
+    const before = draft.references.find((one) => one.frame === keyframe.frame && one.strokes);
     try {
-      const made = await paint({ address: picture(shot), film: record.video, title: `Shot ${shot.shot + 1}, frame ${shot.frame}`, strokes: before?.strokes });
+      const made = await paint({ address: picture(keyframe), film: record.video, title: `Shot ${keyframe.shot + 1}, frame ${keyframe.frame}`, strokes: before?.strokes });
       if (!made) return;
       if (before) draft.references.splice(draft.references.indexOf(before), 1);
-      draft.references.push({ name: freeName(shot.name), original: shot.name, blob: made.blob, strokes: made.strokes, shot: shot.shot, frame: shot.frame });
+      draft.references.push({ name: freeName(keyframe.name), original: keyframe.name, blob: made.blob, strokes: made.strokes, ...at(keyframe) });
       await keep();
       refresh();
     } catch (problem) {
@@ -165,9 +173,9 @@ function prepare(main, draft, record) {
     shelve(examples, draft.references.filter((one) => one.example), "No frames of the film",
       "They color the shots that no colored frame looks like.");
     const done = new Set(draft.references.map((one) => one.shot).filter((shot) => shot !== null)).size;
-    say(counted, draft.references.length ? `${done} of ${many(shots.length, "shot")} ${done === 1 ? "has" : "have"} a colored frame` : shots.length === 1 ? "Color it in any program, keep its name, and drop it back here." : "Color these in any program, keep their names, and drop them back here. A few are enough to begin.");
+    say(counted, draft.references.length ? `${done} of ${many(shotCount, "shot")} ${done === 1 ? "has" : "have"} a colored frame` : onlyOne ? "Color it in any program, keep its name, and drop it back here." : "Color these in any program, keep their names, and drop them back here. A few are enough to begin.");
     start.disabled = draft.references.length === 0;
-    say(why, draft.references.length === 0 ? "Add at least one colored frame first." : done < shots.length && shots.length > 1 ? "Shots without a colored frame take their colors from the others." : "");
+    say(why, draft.references.length === 0 ? "Add at least one colored frame first." : done < shotCount ? "Shots without a colored frame take their colors from the others." : "");
   }
 
   function shelve(section, references, title, explain) {
@@ -175,22 +183,22 @@ function prepare(main, draft, record) {
     put(section, references.length ? [h("h3", {}, title), h("p", { class: "muted" }, explain), h("ul", { class: "refs" }, references.map(referenceItem))] : []);
   }
 
-  function shotCard(shot) {
-    const image = inShape(h("img", { src: shot.still, alt: `Shot ${shot.shot + 1}, frame ${shot.frame}`, loading: "lazy" }), record.video);
+  function frameCard(keyframe) {
+    const image = inShape(h("img", { src: keyframe.still, alt: `Shot ${keyframe.shot + 1}, frame ${keyframe.frame}`, loading: "lazy" }), record.video);
     const tag = h("span", { class: "tag" }, "colored");
     const frame = h("div", { class: "picture" }, image, tag);
     const list = h("ul", { class: "refs" });
-    const element = h("li", { class: "shot", "aria-label": `Shot ${shot.shot + 1}` }, frame,
+    const element = h("li", { class: "shot", "aria-label": keyframe.title }, frame,
       h("div", { class: "shot-body" },
-        h("p", { class: "shot-name" }, h("strong", {}, `Shot ${shot.shot + 1}`), h("span", { class: "muted" }, ` ${clock(shot.time_seconds)} · frame ${shot.frame}`)),
+        h("p", { class: "shot-name" }, h("strong", {}, `Shot ${keyframe.shot + 1}`), h("span", { class: "muted" }, ` ${clock(keyframe.time_seconds)} · frame ${keyframe.frame}`)),
         list,
         h("div", { class: "row tight" },
-          link("Download", picture(shot), { glyph: "download", kind: "small", download: shot.name, "aria-label": `Download the frame of shot ${shot.shot + 1}` }),
-          chooser("Add", { accept: "image/*,.tif,.tiff", glyph: "plus", kind: "small", onfiles: (files) => add(files, shot) }),
-          button("Color it here", { glyph: "brush", kind: "small", "aria-label": `Color it here: the frame of shot ${shot.shot + 1}`, onclick: () => color(shot) }))));
-    element.querySelector("label input").setAttribute("aria-label", `Add a colored frame to shot ${shot.shot + 1}`);
-    dropping(element, (files) => add(files, files.length === 1 ? shot : null));
-    // Moving by hand: a colored frame is dragged from its shot to another.
+          link("Download", picture(keyframe), { glyph: "download", kind: "small", download: keyframe.name, "aria-label": `Download the frame of ${keyframe.title.toLowerCase()}` }),
+          chooser("Add", { accept: "image/*,.tif,.tiff", glyph: "plus", kind: "small", onfiles: (files) => add(files, keyframe) }),
+          button("Color it here", { glyph: "brush", kind: "small", "aria-label": `Color it here: the frame of ${keyframe.title.toLowerCase()}`, onclick: () => color(keyframe) }))));
+    element.querySelector("label input").setAttribute("aria-label", `Add a colored frame to ${keyframe.title.toLowerCase()}`);
+    dropping(element, (files) => add(files, files.length === 1 ? keyframe : null));
+    // Moving by hand: a colored frame is dragged from one card to another.
     element.addEventListener("dragover", (event) => { if (event.dataTransfer.types.includes("text/x-retint")) { event.preventDefault(); element.classList.add("over"); } });
     element.addEventListener("dragleave", () => element.classList.remove("over"));
     element.addEventListener("drop", (event) => {
@@ -199,26 +207,26 @@ function prepare(main, draft, record) {
       if (!name) return;
       event.preventDefault();
       event.stopPropagation();
-      move(draft.references.find((one) => one.name === name), shot);
+      move(draft.references.find((one) => one.name === name), keyframe);
     });
     let shown = null;
     return { element, update() {
-      const mine = draft.references.filter((one) => one.shot === shot.shot);
+      const mine = draft.references.filter((one) => cardOf(one) === keyframe);
       element.classList.toggle("has", mine.length > 0);
-      const blob = mine.findLast((one) => one.frame === shot.frame)?.blob ?? null;
+      const blob = mine.findLast((one) => one.frame === keyframe.frame)?.blob ?? null;
       show(tag, blob !== null);
       if (blob !== shown) {
         if (shown) URL.revokeObjectURL(image.src);
-        image.src = blob ? URL.createObjectURL(blob) : shot.still;
-        image.onerror = () => { image.onerror = null; image.src = shot.still; }; // A kind of picture that browsers do not show.
+        image.src = blob ? URL.createObjectURL(blob) : keyframe.still;
+        image.onerror = () => { image.onerror = null; image.src = keyframe.still; }; // A kind of picture that browsers do not show.
         shown = blob;
       }
       put(list, mine.map(referenceItem));
     } };
   }
 
-  async function move(reference, shot) {
-    if (reference) await settle(reference, await placeWithin(shot, reference.blob, reference.original));
+  async function move(reference, keyframe) {
+    if (reference) await settle(reference, await placeWithin(keyframe, reference.blob, reference.original));
   }
 
   async function settle(reference, where) {
@@ -228,18 +236,18 @@ function prepare(main, draft, record) {
   }
 
   function referenceItem(reference) {
-    const own = shots.find((shot) => shot.shot === reference.shot);
+    const own = cardOf(reference);
     const named = own && isNamed(own, reference.original);
     // Where only the looks say which shot it is of, the service looks for it in the whole film.
     const known = reference.chosen || reference.frame !== null;
     const places = [
       ["Let it be found", () => settle(reference, UNKNOWN)],
-      ...shots.map((shot) => [`Shot ${shot.shot + 1}`, () => move(reference, shot)]),
+      ...offered.map((one) => [one.title, () => move(reference, one)]),
       ["No frame of the film", () => settle(reference, EXAMPLE)],
     ];
     const select = choice(`Where ${reference.name} belongs`, places.map(([words]) => words),
-      reference.example ? places.length - 1 : known ? shots.indexOf(own) + 1 : 0, (chosen) => places[chosen][1]());
-    const within = own && !named && (known || shots.length === 1)
+      reference.example ? places.length - 1 : known ? offered.indexOf(own) + 1 : 0, (chosen) => places[chosen][1]());
+    const within = own && !named && (known || onlyOne)
       ? choice(`Which frame ${reference.name} is`, ["Somewhere in it", "The frame shown"], Number(reference.frame !== null),
         (chosen) => settle(reference, { chosen: true, frame: chosen ? own.frame : null }))
       : null;
@@ -251,7 +259,7 @@ function prepare(main, draft, record) {
         await keep();
         refresh();
       } }),
-      h("div", { class: "ref-place" }, shots.length > 1 || !named ? select : null, within));
+      h("div", { class: "ref-place" }, !onlyOne || !named ? select : null, within));
   }
 
   // A picture that no card shows.
@@ -278,7 +286,7 @@ function prepare(main, draft, record) {
     if (example) return [{ name, is_frame: false }];
     if (frame !== null) return [{ name, frame }];
     if (!chosen) return [];
-    const { first_frame, last_frame } = shots.find((one) => one.shot === shot);
+    const { first_frame, last_frame } = offered.find((one) => one.shot === shot);
     return [{ name, within: [first_frame, last_frame] }];
   }
 
@@ -307,32 +315,4 @@ function prepare(main, draft, record) {
       refresh();
     }
   }
-}
-
-function choicesForm(draft, keep) {
-  const chosen = { tuning: "quality", output: "mp4", quality: "18", model: "retint", ...draft.choices };
-  const set = (name, value) => { chosen[name] = value; draft.choices = chosen; quality.hidden = !["mp4", "mkv"].includes(chosen.output); keep(); };
-  const select = (name, words, entries) => {
-    const field = h("select", { id: `choice-${name}`, onchange: () => set(name, field.value) }, entries.map(([value, text]) => h("option", { value }, text)));
-    field.value = chosen[name];
-    return h("div", { class: "field" }, h("label", { for: `choice-${name}` }, words), field);
-  };
-  const quality = select("quality", "Quality", QUALITIES);
-  quality.hidden = !["mp4", "mkv"].includes(chosen.output);
-  const model = h("div", {});
-  get("/v1/models").then(({ data }) => {
-    const usable = data.filter((one) => one.weights_present);
-    if (usable.length > 1) put(model, select("model", "Model", usable.map((one) => [one.name, one.title])));
-  }, () => {});
-  const element = h("div", { class: "stack" },
-    h("fieldset", { class: "stack" }, h("legend", {}, "Care with the colors"),
-      TUNINGS.map(([value, words, explain]) => h("label", { class: "option" },
-        h("input", { type: "radio", name: "tuning", value, checked: chosen.tuning === value, onchange: () => set("tuning", value) }),
-        h("span", {}, h("strong", {}, words), h("span", { class: "muted" }, explain))))),
-    select("output", "File", OUTPUTS), quality, model);
-  return { element, options() {
-    const output = { ...OUTPUTS.find(([name]) => name === chosen.output)[2] };
-    if (!quality.hidden) output.quality = Number(chosen.quality);
-    return { tuning: chosen.tuning, model: chosen.model, output };
-  } };
 }

@@ -100,7 +100,7 @@ export function home(main) {
 
 // A film that the service could not read has no shots, and never gets a job.
 async function notStarted() {
-  const found = (await drafts.all()).filter((draft) => !draft.started);
+  const found = (await drafts.all()).filter((draft) => !draft.started && !draft.next);
   await Promise.all(found.filter((draft) => draft.poster === undefined && !draft.error).map(async (draft) => {
     const search = await get(`/v1/keyframes/${draft.id}`).catch(() => null);
     if (search?.status !== "failed") return;

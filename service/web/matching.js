@@ -10,10 +10,12 @@ const CHROMA_SIDE = 256;
 const LEAST_CHROMA = 3;
 const MOST_COLORED = 0.995;
 
-// Where a colored picture belongs is { shot, frame, chosen, example }. `shot` and `frame` null: unknown. `frame` null: the
-// service finds it; with `chosen`, as somebody chose the shot, in that shot alone. `example`: it is no frame of the film.
-export const UNKNOWN = { shot: null, frame: null, chosen: false, example: false };
+// Where a colored picture belongs is { shot, frame, near, chosen, example }. `shot` and `frame` null: unknown. `frame` null:
+// the service finds it; with `chosen`, as somebody chose the shot, in that shot alone. `near`: the offered frame that it was
+// put to. `example`: it is no frame of the film.
+export const UNKNOWN = { shot: null, frame: null, near: null, chosen: false, example: false };
 export const EXAMPLE = { ...UNKNOWN, example: true };
+export const at = ({ shot, frame }) => ({ ...UNKNOWN, shot, frame, near: frame });
 
 export function frameInName(name) {
   const found = /frame-(\d+)/.exec(name);
@@ -72,39 +74,39 @@ function likeness(one, two) {
   return sum;
 }
 
-// Where `picture` (a file) belongs among `shots` ({ shot, frame, look: () => Promise of a signature }).
-export async function place(picture, shots) {
-  const own = shots.find((shot) => isNamed(shot, picture.name));
-  if (own) return { ...UNKNOWN, shot: own.shot, frame: own.frame };
+// Where `picture` (a file) belongs among the frames `offered` ({ shot, frame, look: () => Promise of a signature }).
+export async function place(picture, offered) {
+  const own = offered.find((keyframe) => isNamed(keyframe, picture.name));
+  if (own) return at(own);
   let look;
   try {
     look = await signature(picture);
   } catch {
     return UNKNOWN; // A kind of picture that this browser cannot read, such as TIFF: the service can.
   }
-  let best = { score: SAME_SHOT, shot: null, frame: null };
-  for (const shot of shots) {
-    const score = likeness(look, await shot.look());
-    if (score > best.score) best = { score, shot: shot.shot, frame: score >= SAME_FRAME ? shot.frame : null };
+  let best = { score: SAME_SHOT, where: UNKNOWN };
+  for (const keyframe of offered) {
+    const score = likeness(look, await keyframe.look());
+    if (score > best.score) best = { score, where: { ...at(keyframe), ...(score < SAME_FRAME && { frame: null }) } };
   }
-  return { ...UNKNOWN, shot: best.shot, frame: best.frame };
+  return best.where;
 }
 
-// Where `picture` (a file or painted, that had `name`) belongs within `shot`, which somebody chose for it: that says
-// nothing of the frame.
-export async function placeWithin(shot, picture, name) {
-  const isShown = isNamed(shot, name) || (await looksLike(shot, picture));
-  return { ...UNKNOWN, shot: shot.shot, frame: isShown ? shot.frame : null, chosen: true };
+// Where `picture` (a file or painted, that had `name`) belongs in the shot of `keyframe`, which somebody chose for it: that
+// says nothing of the frame.
+export async function placeWithin(keyframe, picture, name) {
+  const isShown = isNamed(keyframe, name) || (await looksLike(keyframe, picture));
+  return { ...at(keyframe), ...(!isShown && { frame: null }), chosen: true };
 }
 
-// Whether a picture has the name that the frame shown of `shot` is downloaded and painted under.
-export function isNamed(shot, name) {
-  return frameInName(name) === shot.frame;
+// Whether a picture has the name that a frame offered is downloaded and painted under.
+export function isNamed(keyframe, name) {
+  return frameInName(name) === keyframe.frame;
 }
 
-async function looksLike(shot, picture) {
+async function looksLike(keyframe, picture) {
   try {
-    return likeness(await signature(picture), await shot.look()) >= SAME_FRAME;
+    return likeness(await signature(picture), await keyframe.look()) >= SAME_FRAME;
   } catch {
     return false; // As above: the service can.
   }

@@ -141,7 +141,9 @@ class Film:
     """Every frame in color, [H, W, 3] uint8, R'G'B'."""
 
 
-def make_film(path: Path, *, shots: int = 3, seed: int = 0, aspect: Fraction = Fraction(1)) -> Film:
+def make_film(
+    path: Path, *, shots: int = 3, seed: int = 0, aspect: Fraction = Fraction(1), rate: int = RATE
+) -> Film:
     """A gray film with sound, of shots that look nothing like each other: blobs of color that move. Its pixels are
     `aspect` times as wide as high."""
     width, height = SIZE
@@ -152,7 +154,7 @@ def make_film(path: Path, *, shots: int = 3, seed: int = 0, aspect: Fraction = F
         picture = cv2.resize(small, (width + SHOT_FRAMES, height), interpolation=cv2.INTER_CUBIC)
         colors += [np.ascontiguousarray(picture[:, step : step + width]) for step in range(SHOT_FRAMES)]
     with av.open(str(path), "w") as container:
-        video: Any = container.add_stream("libx264", rate=RATE, options={"crf": "12"})
+        video: Any = container.add_stream("libx264", rate=rate, options={"crf": "12"})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         video.codec_context.sample_aspect_ratio = aspect
         audio: Any = container.add_stream("aac", rate=16000)
@@ -160,7 +162,7 @@ def make_film(path: Path, *, shots: int = 3, seed: int = 0, aspect: Fraction = F
             gray = cv2.cvtColor(cv2.cvtColor(color, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
             container.mux(video.encode(av.VideoFrame.from_ndarray(gray, format="rgb24")))
         container.mux(video.encode(None))
-        length = 16000 * len(colors) // RATE
+        length = 16000 * len(colors) // rate
         wave = (0.1 * np.sin(np.arange(length) * 0.17)).astype(np.float32)[None]
         for start in range(0, length, 1024):
             sound = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave[:, start : start + 1024]), "fltp", "mono")

@@ -367,6 +367,47 @@ def test_a_shot_that_is_chosen_for_a_picture_does_not_say_which_of_its_frames_it
     }
 
 
+def test_long_shots_may_have_more_frames_to_color(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "slow.mp4", shots=2, seed=7, rate=2)  # of seven seconds each
+    visitor = visit(server)
+    page = visitor.open()
+    send_film(page, film)
+    shots = shots_of(page)
+    expect(shots).to_have_count(2, timeout=LONG)
+    frame = int(re.search(r"frame (\d+)", shots.first.inner_text())[1])  # type: ignore[index]
+    page.get_by_label("Add colored frames").set_input_files(colored(film, frame, tmp_path / "first.png"))
+    expect(shots.first).to_contain_text("first.png")
+
+    density = page.get_by_label("How many")
+    assert density.locator("option").all_inner_texts() == ["One of each shot", "One every 3 seconds"]
+    density.select_option("One every 3 seconds")
+    cards = page.get_by_role("listitem", name=re.compile(r"^Shot [12], frame \d+$"))
+    expect(cards).to_have_count(4, timeout=LONG)
+    visitor.audit(page)
+    expect(page.get_by_role("heading", name="Frames to color")).to_be_visible()
+    expect(page.get_by_text("1 of 2 shots has a colored frame")).to_be_visible()
+    expect(cards.filter(has_text="first.png")).to_have_count(1)
+    # One that is given to a frame by hand stands there, though it is of another one of the same shot.
+    other = colored(film, 15, tmp_path / "second.png")
+    page.get_by_label(re.compile("Add a colored frame to shot 2")).last.set_input_files(other)
+    expect(cards.last).to_contain_text("second.png")
+    expect(page.get_by_label("Where second.png belongs").locator("option:checked")).to_have_text(
+        re.compile("Shot 2, frame")
+    )
+
+    page.close()
+    page = visitor.open()
+    expect(page.get_by_role("link", name="slow.mp4")).to_have_count(1)
+    page.get_by_role("link", name="slow.mp4").click()
+    page.get_by_label("None").check()
+    page.get_by_role("button", name="Start coloring").click()
+    expect(page.get_by_role("region", name="Before and after")).to_be_visible(timeout=LONG)
+    job = server.client.get("/v1/jobs").json()["data"][0]
+    assert {one["name"]: one["frame"] for one in job["references"]} == {"first.png": frame, "second.png": 15}
+
+
 def test_a_picture_that_only_looks_like_a_shot_is_looked_for_in_the_whole_film(
     visit: Callable[..., Visitor], server: Server, tmp_path: Path
 ) -> None:
