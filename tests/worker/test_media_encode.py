@@ -191,6 +191,21 @@ def test_variable_frame_rate_keeps_every_time(make_video: Any, tmp_path: Path) -
     assert times(tmp_path / "out.mp4") == times(made.path) == made.times
 
 
+@pytest.mark.parametrize("steps", [[7], [40] * 20 + [7, 7, 7]])
+@pytest.mark.parametrize(("container", "codec"), [("mp4", "h264"), ("mkv", "h264"), ("mkv", "ffv1"), ("mov", "prores")])
+def test_the_last_frame_stands_as_long_as_it_did(
+    make_video: Any, tmp_path: Path, container: str, codec: str, steps: list[int]
+) -> None:
+    # It is not the last in the file where frames are reordered.
+    made = make_video("in.mkv", codec="ffv1", options={}, steps=steps, time_base=Fraction(1, 1000), frames=24)
+    target = tmp_path / f"out.{container}"
+    recolor(made.path, target, container=container, codec=codec)
+    with open_video(target) as reader:
+        assert reader.timeline.last_duration * reader.timeline.time_base == Fraction(40, 1000)
+    with av.open(str(target)) as out:
+        assert out.duration == (made.times[-1] + Fraction(40, 1000)) * av.time_base
+
+
 @pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(30000, 1001)])
 def test_broadcast_rates_are_exact(make_video: Any, tmp_path: Path, rate: Fraction) -> None:
     made = make_video("in.mp4", rate=rate, frames=30)

@@ -51,7 +51,12 @@ def join_segments(
     boarding = functools.partial(
         Passengers, source, container=container, origin=tags.origin, sound_only=sound_only, warn=warn
     )
-    times = _FilmTimes(timeline, origin=tags.origin, delay=max(_delay(segment) for segment in segments))
+    times = _FilmTimes(
+        timeline,
+        origin=tags.origin,
+        delay=max(_delay(segment) for segment in segments),
+        counts_decoding=container != "mkv",
+    )
     film = _Film(path, container=container, tags=tags, rate=rate, time_base=times.time_base)
     try:
         try:
@@ -77,15 +82,21 @@ def join_segments(
 class _FilmTimes:
     """When each packet is shown, and when it is decoded."""
 
-    def __init__(self, timeline: Timeline, *, origin: Fraction, delay: int) -> None:
-        """`delay`: how many frames are decoded ahead of the first that is shown."""
+    def __init__(self, timeline: Timeline, *, origin: Fraction, delay: int, counts_decoding: bool) -> None:
+        """`delay`: how many frames are decoded ahead of the first that is shown; `counts_decoding`: whether the
+        container holds how far packets are apart in decoding, as MP4 and MOV do, and not how long each is shown."""
         self.time_base = written_time_base(timeline)
         self._delay = delay
+        self._counts_decoding = counts_decoding
         scale = timeline.time_base / self.time_base
         shift = origin / self.time_base
         bounds = [round(int(pts) * scale - shift) for pts in (*timeline.pts, timeline.end)]
         self._starts = np.asarray(bounds[:-1], dtype=np.int64)
         self._durations = np.diff(np.asarray(bounds, dtype=np.int64))
+        # How far decoding is ahead: as far at the start as at the end, at least, where the frames stand longer perhaps.
+        # Else decoding, whose steps readers of MP4 add up (FFmpeg's do), would be over before the film.
+        ahead = min(delay, len(self._starts) - 1)
+        self._lead = max(self._starts[ahead] - self._starts[0], self._starts[-1] - self._starts[-1 - ahead])
 
     def placed(self, segments: Sequence[Path]) -> Iterator[Any]:
         """The packets of all segments, in decoding order."""
@@ -101,7 +112,7 @@ class _FilmTimes:
                     raise ValueError(f"The segments hold more frames than the film's {len(self._starts)}.")
                 shown = done if self._delay == 0 else first + self._rank(packet, between)
                 packet.pts, packet.dts = int(self._starts[shown]), self._decoded_at(done)
-                packet.duration = int(self._durations[shown])
+                packet.duration = self._duration(shown, place=done)
                 packet.time_base = self.time_base
                 yield packet
                 done += 1
@@ -112,13 +123,23 @@ class _FilmTimes:
         """Which of the segment's frames a packet shows."""
         return int(np.searchsorted(between, float(packet.pts * packet.time_base / self.time_base)))
 
+    def _duration(self, shown: int, *, place: int) -> int:
+        """How long a frame stands; of the last packet that counts decoding, until that has taken as long as the film,
+        but no longer than until the film's end."""
+        duration = int(self._durations[shown])
+        if not self._counts_decoding or place < len(self._starts) - 1:
+            return duration
+        end = int(self._starts[-1] + self._durations[-1])
+        decoding = self._decoded_at(place) - self._decoded_at(0)
+        return max(duration, min(end - int(self._starts[0]) - decoding, end - int(self._starts[shown])))
+
     def _decoded_at(self, place: int) -> int:
         """As x264 counts: each packet when the frame is shown that stands `delay` before it in order, and the first
         ones as much earlier as that takes."""
         if place >= self._delay:
             return int(self._starts[place - self._delay])
         last = min(self._delay, len(self._starts) - 1)
-        return int(self._starts[min(place, last)] - (self._starts[last] - self._starts[0])) - (self._delay - last)
+        return int(self._starts[min(place, last)] - self._lead) - (self._delay - last)
 
 
 class _Film:

@@ -142,6 +142,8 @@ def _from_packets(
     )
     if not packets:
         raise VideoUndecodable("The video has no frames; export it again and check that it plays.")
+    if container.format.name.startswith("mov") and pts and pts[-1] != latest:
+        duration = _rest_of(stream, since=int(latest)) or duration
     order = np.unique(np.asarray(pts, dtype=np.int64))
     if missing or len(order) != len(pts):
         return None, announcement
@@ -153,6 +155,14 @@ def _from_packets(
         exact=True,
     )
     return timeline, announcement
+
+
+def _rest_of(stream: Any, *, since: int) -> int:
+    """How long the last frame stands, from `since` on, in an MP4 or MOV where it is not the last packet: what the
+    packet tells is how far the next one is in decoding. 0 where the film's length does not tell either."""
+    if not stream.duration:
+        return 0
+    return max(0, int((stream.start_time or 0) + stream.duration) - since)
 
 
 class _Extent:
