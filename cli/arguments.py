@@ -59,6 +59,7 @@ PLACE_HELP = (
     "the film, such as a postcard. Without, it is found by its looks in the whole film."
 )
 REFERENCE_HELP = f"A colored frame; may be given again. {PLACE_HELP}"
+QUALITY_HELP = "Of H.264 alone, as CRF: 0 (lossless) to 51; default: 18, visually lossless."
 WORKING_SIZE_HELP = "Short side at which color is predicted, 64 to 2160; default: the model's own, 576 of retint."
 
 
@@ -108,7 +109,7 @@ def build_options(
     model: str,
     tuning: str,
     out: Path | None = None,
-    quality: int = 18,
+    quality: int | None = None,
     codec: str | None = None,
     working_size: int | None = None,
     references: Sequence[GivenReference] = (),
@@ -123,7 +124,9 @@ def build_options(
 
     from jobs.options import JobOptions
 
-    output: dict[str, Any] = {"quality": quality, "codec": codec}
+    output: dict[str, Any] = {"codec": codec}
+    if quality is not None:
+        output["quality"] = quality
     if (container := _container(out, codec=codec)) is not None:
         output["container"] = container
     data: dict[str, Any] = {
@@ -136,12 +139,15 @@ def build_options(
     if variants is not None:
         data["variants"] = list(variants)
     try:
-        return JobOptions.model_validate(data)
+        options = JobOptions.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        options = [_OPTION_NAMES[part] for part in first["loc"] if isinstance(part, str) and part in _OPTION_NAMES]
+        names = [_OPTION_NAMES[part] for part in first["loc"] if isinstance(part, str) and part in _OPTION_NAMES]
         message = first["msg"].removeprefix("Value error, ")
-        raise CommandError(f"{options[-1] if options else 'The options'}: {message}, got {first['input']}.") from error
+        raise CommandError(f"{names[-1] if names else 'The options'}: {message}, got {first['input']}.") from error
+    if quality is not None and options.output.resolved_codec != "h264":
+        raise CommandError("--quality is for H.264: ffv1 is lossless, and prores has one quality. Leave it out.")
+    return options
 
 
 _OPTION_NAMES = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.arguments import (
+    QUALITY_HELP,
     REFERENCE_FORM,
     REFERENCE_HELP,
     WORKING_SIZE_HELP,
@@ -37,7 +38,7 @@ def colorize(
     device: Annotated[
         str | None, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`; default: RETINT_DEVICE.")
     ] = None,
-    quality: Annotated[int, typer.Option(help="H.264 CRF, 0 (lossless) to 51.")] = 18,
+    quality: Annotated[int | None, typer.Option(help=QUALITY_HELP)] = None,
     codec: Annotated[str | None, typer.Option(help="`h264`, `ffv1` or `prores`; default: by container.")] = None,
     working_size: Annotated[int | None, typer.Option(help=WORKING_SIZE_HELP)] = None,
     comparison: Annotated[Path | None, typer.Option(help="Also write a side-by-side video here: .mp4.")] = None,

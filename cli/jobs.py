@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from cli.arguments import PLACE_HELP, REFERENCE_FORM, REFERENCE_HELP, WORKING_SIZE_HELP
+from cli.arguments import PLACE_HELP, QUALITY_HELP, REFERENCE_FORM, REFERENCE_HELP, WORKING_SIZE_HELP
 from cli.console import format_bytes, format_seconds, interruptible, say, tell, write_json, write_table
 from cli.errors import CommandError
 
@@ -49,7 +49,7 @@ def submit(
     ] = None,
     model: Annotated[str, typer.Option(help="`retint`, `deepremaster` or `exemplar`.")] = "retint",
     tuning: Annotated[str, typer.Option(help="`off`, `fast`, `quality`, or a number of iterations.")] = "quality",
-    quality: Annotated[int, typer.Option(help="H.264 CRF, 0 (lossless) to 51.")] = 18,
+    quality: Annotated[int | None, typer.Option(help=QUALITY_HELP)] = None,
     codec: Annotated[str | None, typer.Option(help="`h264`, `ffv1` or `prores`; default: by container.")] = None,
     working_size: Annotated[int | None, typer.Option(help=WORKING_SIZE_HELP)] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite OUT.")] = False,

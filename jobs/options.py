@@ -35,6 +35,8 @@ CODECS_BY_CONTAINER: dict[Container, tuple[Codec, ...]] = {
     "mov": ("prores",),
 }
 """Which codecs a container carries; the first is its default."""
+DEFAULT_QUALITY = 18
+"""Of H.264, as a constant rate factor (CRF)."""
 
 
 class StrictModel(BaseModel):
@@ -115,8 +117,14 @@ class OutputOptions(FiniteModel):
     container: Annotated[Container, Field(description="mov carries ProRes, the others H.264; mkv FFV1 too.")] = "mp4"
     codec: Annotated[Codec | None, Field(description="Absent: the container's own (h264, or prores for mov).")] = None
     quality: Annotated[
-        int, Field(ge=0, le=51, description="H.264 CRF: 0 lossless, 18 visually lossless; others ignore it.")
-    ] = 18
+        int,
+        Field(
+            ge=0,
+            le=51,
+            description="H.264 CRF: 0 lossless, 18 visually lossless. Other codecs have no use for it; `warnings` says "
+            "so where it is not the default.",
+        ),
+    ] = DEFAULT_QUALITY
     pixel_format: Annotated[
         Literal["420", "422", "444"] | None,
         Field(description="Chroma subsampling; absent: 420 (ProRes: 422). Bit depth is always the source's."),

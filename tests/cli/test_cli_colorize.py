@@ -208,6 +208,11 @@ def test_where_there_is_no_reference_at_all_that_is_said_first(text: str) -> Non
         ({"tuning": "999"}, "--tuning: Input should be less than or equal to 200, got 999; give off, fast, "),
         ({"quality": 60}, "--quality: Input should be less than or equal to 51, got 60."),
         ({"model": "none"}, "--model: Input should be 'retint', 'deepremaster' or 'exemplar', got none."),
+        (
+            {"quality": 18, "out": Path("a.mov")},
+            "--quality is for H.264: ffv1 is lossless, and prores has one quality.",
+        ),
+        ({"quality": 0, "out": Path("a.mkv"), "codec": "ffv1"}, "--quality is for H.264: ffv1 is lossless, and "),
         ({"working_size": 3}, "--working-size: Input should be greater than or equal to 64, got 3."),
     ],
 )
@@ -227,9 +232,7 @@ def test_an_option_that_does_not_fit_is_named_as_on_the_command_line(change: dic
 
 
 def test_a_codec_without_an_output_chooses_its_container() -> None:
-    options = build_options(
-        model="retint", tuning="off", out=None, quality=18, codec="ffv1", working_size=None, references=[]
-    )
+    options = build_options(model="retint", tuning="off", out=None, codec="ffv1", working_size=None, references=[])
     assert options.output.container == "mkv"
 
 

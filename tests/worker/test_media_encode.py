@@ -117,7 +117,7 @@ def kinds(path: Path) -> list[str]:
 def test_every_container_in_and_out(make_video: Any, tmp_path: Path, name: str, container: str) -> None:
     made = make_video(name, **{"frames": 30, **SOURCES[name]})
     target = tmp_path / f"out.{container}"
-    warnings = recolor(made.path, target, container=container, quality=0)
+    warnings = recolor(made.path, target, container=container, **({} if container == "mov" else {"quality": 0}))
     converted = (name, container) in {("in.mov", "mp4"), ("in.webm", "mov")}
     assert [w.split()[0] for w in warnings] == (["Sound"] if converted else [])
     assert kinds(target) == ["video", "audio"]
@@ -129,6 +129,24 @@ def test_every_container_in_and_out(make_video: Any, tmp_path: Path, name: str, 
     if not converted and name != "in.ts":
         # MPEG-TS frames its AAC with headers that files do not have; PCM is cut into packets as each container likes.
         assert b"".join(sound(target)) == b"".join(sound(made.path))
+
+
+@pytest.mark.parametrize(
+    ("output", "because"),
+    [
+        ({"container": "mkv", "codec": "ffv1"}, "FFV1 is lossless"),
+        ({"container": "mov"}, "ProRes has one quality"),
+        ({"container": "mkv"}, None),
+    ],
+)
+def test_a_quality_that_the_codec_has_no_use_for_is_told(
+    make_video: Any, output: dict[str, Any], because: str | None
+) -> None:
+    made = make_video("in.mkv", frames=2)
+    with opened(made.path, quality=10, **output) as (_, asked), opened(made.path, quality=18, **output) as (_, default):
+        told = [] if because is None else [f"The quality 10 was not used: it is for H.264, and {because}."]
+        assert asked.warnings == told
+        assert default.warnings == []
 
 
 def test_copied_sound_has_the_same_packets(make_video: Any, tmp_path: Path) -> None:

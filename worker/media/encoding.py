@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from jobs.options import OutputOptions
+from jobs.options import DEFAULT_QUALITY, OutputOptions
 from worker.media.frames import FieldOrder, VideoInfo
 
 X264_PRESET = "faster"
@@ -65,6 +65,10 @@ def choose_encoding(info: VideoInfo, *, output: OutputOptions) -> Encoding:
         if full_range:
             warnings.append("ProRes has no full range; the luma was converted to the limited range.")
             full_range = False
+    # The default stands in every job's record, from which clients send it back.
+    if codec != "h264" and output.quality != DEFAULT_QUALITY:
+        because = "FFV1 is lossless" if codec == "ffv1" else "ProRes has one quality"
+        warnings.append(f"The quality {output.quality} was not used: it is for H.264, and {because}.")
     suffix = "10le" if depth == 10 else ""
     across = 1 if subsampling == "444" else 2
     down = 2 if subsampling == "420" else 1
