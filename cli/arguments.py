@@ -123,6 +123,7 @@ def build_options(
     from pydantic import ValidationError
 
     from jobs.options import JobOptions
+    from jobs.wording import in_words
 
     output: dict[str, Any] = {"codec": codec}
     if quality is not None:
@@ -143,8 +144,8 @@ def build_options(
     except ValidationError as error:
         first = error.errors()[0]
         names = [_OPTION_NAMES[part] for part in first["loc"] if isinstance(part, str) and part in _OPTION_NAMES]
-        message = first["msg"].removeprefix("Value error, ")
-        raise CommandError(f"{names[-1] if names else 'The options'}: {message}, got {first['input']}.") from error
+        option = names[-1] if names else "The options"
+        raise CommandError(f"{option}: {in_words(first)}, got {first['input']}.") from error
     if quality is not None and options.output.resolved_codec != "h264":
         raise CommandError("--quality is for H.264: ffv1 is lossless, and prores has one quality. Leave it out.")
     return options
@@ -163,6 +164,7 @@ def _tuning(text: str) -> "str | TuningOptions":
     from pydantic import ValidationError
 
     from jobs.options import TuningOptions, TuningPreset
+    from jobs.wording import in_words
 
     presets = get_args(TuningPreset)
     if text in presets:
@@ -173,7 +175,7 @@ def _tuning(text: str) -> "str | TuningOptions":
     try:
         return TuningOptions(iterations=int(text))
     except ValidationError as error:
-        raise CommandError(f"--tuning: {error.errors()[0]['msg']}, got {text}; {expected}.") from error
+        raise CommandError(f"--tuning: {in_words(error.errors()[0])}, got {text}; {expected}.") from error
 
 
 def _container(out: Path | None, *, codec: str | None) -> "Container | None":

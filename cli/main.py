@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from cli import bench, keys, operator, weights
 from cli import jobs as jobs_commands
@@ -76,11 +77,12 @@ def run() -> None:
     """The entry point."""
     # Before torch is imported: threads that spin while they wait cost a busy machine several times the work itself.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    run_command(app)
+    run_command(lambda: sys.exit(app(standalone_mode=False)))
 
 
 def run_command(command: Callable[[], object]) -> None:
-    """Run it; an error that a user can meet becomes one line and a status of 1, never a traceback."""
+    """Run it; an error that a user can meet becomes one line and a status of 1, or 2 where the command line is at
+    fault; never a traceback."""
     try:
         with unwinding():
             command()
@@ -90,12 +92,16 @@ def run_command(command: Callable[[], object]) -> None:
         line = _line(error)
         if line is None:
             raise
-        tell(f"retint: {line}")
-        sys.exit(1)
+        if line:
+            tell(f"retint: {line}")
+        sys.exit(error.exit_code if isinstance(error, TyperException) else 1)
 
 
 def _line(error: Exception) -> str | None:
-    """The sentence of an error that a user can meet; None for a fault of the program, whose traceback is wanted."""
+    """The sentence of an error that a user can meet, empty where all has been said; None for a fault of the program,
+    whose traceback is wanted."""
+    if isinstance(error, TyperException):
+        return _usage_line(error)
     # Imported here: after a failure a moment does not matter, before every command it would.
     import retint
     from pydantic import ValidationError
@@ -103,6 +109,7 @@ def _line(error: Exception) -> str | None:
     import jobs.errors
     import models.errors
     from jobs.connection import REDIS_AWAY, WritesRefused
+    from jobs.wording import in_words
 
     if isinstance(error, retint.Unauthorized):
         return f"{error} The command sends the key that RETINT_API_KEY holds."
@@ -115,7 +122,25 @@ def _line(error: Exception) -> str | None:
     if isinstance(error, ValidationError) and error.title == "Settings":
         first = error.errors()[0]
         name = "RETINT_" + "_".join(str(part) for part in first["loc"]).upper()
-        return f"{name} cannot be used: {first['msg']}, got {first['input']!r}."
+        return f"{name} cannot be used: {in_words(first)}, got {first['input']!r}."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
     return None
+
+
+def _usage_line(error: TyperException) -> str:
+    """What is wrong with the command line."""
+    from pydantic import ValidationError
+
+    from jobs.wording import in_words
+
+    # Help, which a command without arguments shows, is an error to typer; it is printed by now.
+    message = error.format_message().strip()
+    if not message:
+        return ""
+    if isinstance(error.__cause__, ValidationError):
+        message = message.replace(error.message, in_words(error.__cause__.errors()[0]))
+    context = getattr(error, "ctx", None)
+    command = "retint" if context is None else context.command_path
+    ended = message if message.endswith((".", "?")) else f"{message}."
+    return f"{ended} `{command} --help` says how it is used."

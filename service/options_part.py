@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from jobs.errors import FieldError, InvalidRequest
 from jobs.options import JobOptions, StrictModel
+from jobs.wording import in_words
 from service.form import Options
 from service.problems import json_pointer
 
@@ -60,7 +61,7 @@ def _ended(sentence: str) -> str:
 def _sentence(item: "ErrorDetails", *, of: type[StrictModel]) -> str:
     """What is wrong with one value, without the full stop."""
     if item["type"] != "extra_forbidden":
-        return item["msg"].removeprefix("Value error, ")
+        return in_words(item)
     name = str(item["loc"][-1])
     near = get_close_matches(name, of.model_fields, n=1) if len(item["loc"]) == 1 else []
     return f"There is no field `{name}`; did you mean `{near[0]}`?" if near else f"There is no field `{name}` here"
@@ -73,7 +74,7 @@ def _field_errors(error: ValidationError, data: bytes, *, of: type[StrictModel])
     except (ValueError, RecursionError):
         document = None
     details: dict[str, list[str]] = {}
-    for item in error.errors(include_url=False, include_input=False, include_context=False):
+    for item in error.errors(include_url=False, include_input=False):
         place = _place(item["loc"], document=document, missing=item["type"] in ("missing", "extra_forbidden"))
         details.setdefault(json_pointer(("options", *place)), []).append(_sentence(item, of=of))
     return [FieldError(pointer, _ended("; or: ".join(dict.fromkeys(texts)))) for pointer, texts in details.items()]

@@ -30,6 +30,7 @@ from jobs.errors import (
     UnsupportedMediaType,
 )
 from jobs.options import StrictModel
+from jobs.wording import in_words
 from service.rate_limit import RATE_LIMIT_HEADERS, rate_limit_headers
 
 MEDIA_TYPE = "application/problem+json"
@@ -157,7 +158,7 @@ def as_request_error(error: Exception) -> RequestError:
         return InvalidRequest(
             "A parameter does not fit; `errors` says which and why.",
             errors=[
-                FieldError(pointer=json_pointer(item["loc"]), detail=f"{item['msg']}.".replace("..", "."))
+                FieldError(pointer=json_pointer(item["loc"]), detail=f"{in_words(item)}.".replace("..", "."))
                 for item in error.errors()
             ],
         )

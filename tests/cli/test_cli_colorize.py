@@ -205,15 +205,15 @@ def test_where_there_is_no_reference_at_all_that_is_said_first(text: str) -> Non
         ({"codec": "vp9"}, "--codec: there is no codec `vp9` here; give h264, ffv1 or prores."),
         ({"tuning": "of"}, "--tuning: there is no tuning `of`; give off, fast, quality or a number of iterations."),
         ({"tuning": "-3"}, "--tuning: there is no tuning `-3`; give "),
-        ({"tuning": "999"}, "--tuning: Input should be less than or equal to 200, got 999; give off, fast, "),
-        ({"quality": 60}, "--quality: Input should be less than or equal to 51, got 60."),
-        ({"model": "none"}, "--model: Input should be 'retint', 'deepremaster' or 'exemplar', got none."),
+        ({"tuning": "999"}, "--tuning: expected 200 or less, got 999; give off, fast, "),
+        ({"quality": 60}, "--quality: expected 51 or less, got 60."),
+        ({"model": "none"}, "--model: expected 'retint', 'deepremaster' or 'exemplar', got none."),
         (
             {"quality": 18, "out": Path("a.mov")},
             "--quality is for H.264: ffv1 is lossless, and prores has one quality.",
         ),
         ({"quality": 0, "out": Path("a.mkv"), "codec": "ffv1"}, "--quality is for H.264: ffv1 is lossless, and "),
-        ({"working_size": 3}, "--working-size: Input should be greater than or equal to 64, got 3."),
+        ({"working_size": 3}, "--working-size: expected 64 or more, got 3."),
     ],
 )
 def test_an_option_that_does_not_fit_is_named_as_on_the_command_line(change: dict[str, object], message: str) -> None:

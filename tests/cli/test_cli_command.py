@@ -124,13 +124,40 @@ def test_a_signal_that_comes_much_later_than_the_first_interrupts_what_it_left_h
             signal.signal(number, handler)
 
 
-@pytest.mark.parametrize(("name", "value"), [("PORT", "many"), ("RETRIES", "-1")])
-def test_a_setting_that_cannot_be_used_is_named(name: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "mistake", "command"),
+    [
+        (["colour"], "No such command 'colour'. Did you mean 'colorize'?", ""),
+        (["colorize"], "Missing argument 'video'.", " colorize"),
+        (
+            ["colorize", "a.mkv", "--qualtiy", "3"],
+            "No such option: --qualtiy (Possible options: --quality).",
+            " colorize",
+        ),
+        (["jobs", "list", "--limit", "x"], "Invalid value for '--limit': expected a whole number.", " jobs list"),
+        (["serve", "--workers", "-1"], "Invalid value for '--workers': expected 0 or more.", " serve"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_too(arguments: list[str], mistake: str, command: str) -> None:
+    done = retint(*arguments)
+    told = f"retint: {mistake} `python -m cli{command} --help` says how it is used.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+
+
+def test_a_command_alone_shows_its_help() -> None:
+    done = retint("jobs")
+    assert done.returncode == 2
+    assert "Upload a video" in done.stdout + done.stderr
+    assert "retint: " not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"), [("PORT", "many", "a whole number"), ("RETRIES", "-1", "0 or more")]
+)
+def test_a_setting_that_cannot_be_used_is_named(name: str, value: str, expected: str) -> None:
     done = retint("worker", **{f"RETINT_{name}": value})
     assert done.returncode == 1
-    assert done.stderr.startswith(f"retint: RETINT_{name} cannot be used: ")
-    assert done.stderr.endswith(f"got '{value}'.\n")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr == f"retint: RETINT_{name} cannot be used: expected {expected}, got '{value}'.\n"
 
 
 @pytest.mark.parametrize("command", ["api", "worker", "deliver", "serve"])

@@ -214,8 +214,8 @@ def test_the_device_is_the_setting_unless_one_is_given(
     ("option", "value", "message"),
     [
         ("--tuning", "much", "--tuning: there is no tuning `much`"),
-        ("--tuning", "201", "--tuning: Input should be less than or equal to 200"),
-        ("--model", "none", "--model: Input should be 'retint', 'deepremaster' or 'exemplar'"),
+        ("--tuning", "201", "--tuning: expected 200 or less"),
+        ("--model", "none", "--model: expected 'retint', 'deepremaster' or 'exemplar'"),
         ("--input", "color", "--input: there is no input `color`; give luma or gray."),
     ],
 )

@@ -65,6 +65,25 @@ def test_several_mistakes_come_at_once() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b'{"tuning": "best"}', "expected 'off', 'fast' or 'quality'; or: expected an object."),
+        (b'{"tuning": {"weight_noise": 2}}', "expected 1 or less."),
+        (b'{"output": {"quality": 18.5}}', "expected a whole number."),
+        (b'{"working_size": 10}', "expected 64 or more."),
+        (b'{"references": {}}', "expected a list."),
+        (b'{"references": [{}]}', "it is missing."),
+        (b'{"references": [{"name": ""}]}', "expected 1 or more characters."),
+        (b'{"restore": "yes"}', "expected true or false."),
+        (b'{"metadata": {"a": 1}}', "expected text."),
+        (b'{"output": {"container": "mp4", "codec": "ffv1"}}', "mp4 carries h264, not ffv1."),
+    ],
+)
+def test_what_was_expected_is_said_in_plain_words(data: bytes, expected: str) -> None:
+    assert expected in places(data).values()
+
+
 @pytest.mark.parametrize("data", [b"{", b"\xff", b"[1]", b'"fast"', b"null", b"[" * 100_000])
 def test_what_is_no_json_object_is_an_error_of_the_whole_part(data: bytes) -> None:
     assert list(places(data)) == ["#/options"]
