@@ -60,6 +60,7 @@ PLACE_HELP = (
 )
 REFERENCE_HELP = f"A colored frame; may be given again. {PLACE_HELP}"
 QUALITY_HELP = "Of H.264 alone, as CRF: 0 (lossless) to 51; default: 18, visually lossless."
+PICTURES_HINT = "Of a sequence of pictures make a video first, with ffmpeg for instance."
 WORKING_SIZE_HELP = "Short side at which color is predicted, 64 to 2160; default: the model's own, 576 of retint."
 
 
@@ -74,7 +75,8 @@ def check_files(
     sources = [*videos, *references]
     for source in sources:
         if source.is_dir():
-            raise CommandError(f"{source} is a folder; expected a file.")
+            hint = f" {PICTURES_HINT}" if source in videos else ""
+            raise CommandError(f"{source} is a folder; expected a file.{hint}")
         if not source.is_file():
             raise CommandError(f"There is no file {source}.")
         if source.stat().st_size == 0:

@@ -133,8 +133,10 @@ def test_files_that_are_not_there_are_named(film: Path) -> None:
     folder = film.parent
     with pytest.raises(CommandError, match=r"There is no file none\.png"):
         retint(film, "-r", "none.png", "-o", folder / "color.mp4")
-    with pytest.raises(CommandError, match="is a folder; expected a file"):
+    with pytest.raises(CommandError, match=r"is a folder; expected a file\.$"):
         retint(film, "-r", folder, "-o", folder / "color.mp4")
+    with pytest.raises(CommandError, match=r"expected a file\. Of a sequence of pictures make a video first"):
+        retint(folder, "-r", folder / "frame.png", "-o", folder / "color.mp4")
     with pytest.raises(CommandError, match="is a folder; give the name of a file"):
         retint(film, "-r", folder / "frame.png", "-o", folder)
     with pytest.raises(CommandError, match="There is no folder"):

@@ -69,9 +69,10 @@ def test_range_and_depth(make_video: Any, pix_fmt: str, codec: str, full_range: 
     assert (info.full_range, info.bit_depth) == (full_range, depth)
 
 
-def test_untagged_gray_of_an_archive_codec_is_full_range(make_video: Any, tmp_path: Path) -> None:
-    path = tmp_path / "gray.mkv"
-    write_frames(path, codec="ffv1", pix_fmt="gray", pictures=[np.full((16, 16), 7, np.uint8)])
+@pytest.mark.parametrize(("codec", "ending"), [("ffv1", "mkv"), ("dpx", "mov"), ("tiff", "mov"), ("png", "mov")])
+def test_untagged_gray_of_pictures_and_archives_is_full_range(tmp_path: Path, codec: str, ending: str) -> None:
+    path = tmp_path / f"gray.{ending}"
+    write_frames(path, codec=codec, pix_fmt="gray", pictures=[np.full((16, 16), 7, np.uint8)])
     assert probe(path).full_range
 
 
@@ -132,6 +133,12 @@ def test_more_than_ten_bits_are_rounded_to_ten_and_said(tmp_path: Path, bits: in
         ("list.mkv", b"ffconcat version 1.0\nfile 'secret.mp4'\n", VideoUnsupported, "playlist"),
         ("dash.mp4", b"<?xml version='1.0'?><MPD></MPD>", VideoUnsupported, "playlist"),
         ("noise.mkv", b"\x1aE\xdf\xa3" + bytes(200), VideoUndecodable, "damaged"),
+        (
+            "scan.dpx",
+            b"SDPX" + bytes(2044),
+            VideoUndecodable,
+            "a DPX picture.*Of a sequence of pictures make one first",
+        ),
         ("head.mp4", struct.pack(">I4s", 24, b"ftyp") + b"isom" + bytes(400), VideoUndecodable, "index"),
     ],
 )

@@ -26,7 +26,9 @@ _MATRICES: dict[int, Matrix] = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 
 """FCC (4) differs from BT.601 and SMPTE 240M (7) from BT.709 by less than a code of chroma in ten."""
 _FULL_RANGE = 2
 _LIMITED_RANGE = 1
-_FULL_RANGE_GRAY = frozenset({"ffv1", "rawvideo", "png", "mjpeg", "jpeg2000", "huffyuv", "ffvhuff", "utvideo", "bmp"})
+_FULL_RANGE_GRAY = frozenset(
+    {"ffv1", "rawvideo", "png", "dpx", "tiff", "mjpeg", "jpeg2000", "huffyuv", "ffvhuff", "utvideo", "bmp"}
+)
 """Codecs whose untagged gray is a picture's gray (0..255); elsewhere (H.264, HEVC, AV1) it is video's (16..235)."""
 
 

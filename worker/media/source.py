@@ -25,6 +25,8 @@ _PICTURES = (
     (b"II*\x00", "a TIFF picture"),
     (b"MM\x00*", "a TIFF picture"),
     (b"BM", "a BMP picture"),
+    (b"SDPX", "a DPX picture"),
+    (b"XPDS", "a DPX picture"),
 )
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat version", b"[playlist]", b"<?xml", b"<MPD", b"v=0\r", b"v=0\n")
 
@@ -97,7 +99,10 @@ def _refusal(path: Path) -> JobFailure:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         picture = "a WebP picture"
     if picture is not None:
-        return VideoUndecodable(f"The file is {picture}, not a video; use a video ({ACCEPTED}).")
+        return VideoUndecodable(
+            f"The file is {picture}, not a video; use a video ({ACCEPTED}). Of a sequence of pictures make one "
+            "first, with ffmpeg for instance."
+        )
     if head[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip"):
         return VideoUndecodable(
             "The MP4 or MOV file has no readable index; it is cut off or damaged. Export it again and use that."
