@@ -141,9 +141,7 @@ class Film:
     """Every frame in color, [H, W, 3] uint8, R'G'B'."""
 
 
-def make_film(
-    path: Path, *, shots: int = 3, seed: int = 0, aspect: Fraction = Fraction(1), rate: int = RATE
-) -> Film:
+def make_film(path: Path, *, shots: int = 3, seed: int = 0, aspect: Fraction = Fraction(1), rate: int = RATE) -> Film:
     """A gray film with sound, of shots that look nothing like each other: blobs of color that move. Its pixels are
     `aspect` times as wide as high."""
     width, height = SIZE
