@@ -337,8 +337,8 @@ def _client(server: str) -> "Client":
 
 
 def _title(job: "Job") -> str:
-    """What its sender calls the film, if anything."""
-    return str(job.raw.get("options", {}).get("metadata", {}).get("title", ""))
+    """What its sender calls the film, or else its file; empty where neither has a name."""
+    return str(job.options.get("metadata", {}).get("title") or job.filename or "")
 
 
 def _note(job: "Job") -> str:

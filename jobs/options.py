@@ -277,7 +277,10 @@ class JobOptions(FiniteModel):
         Field(description="Names of references of the job in `reuse` that are left out."),
     ] = []
     metadata: Annotated[
-        dict[str, str], Field(max_length=32, description="Yours; returned with the job. `title` names its downloads.")
+        dict[str, str],
+        Field(
+            max_length=32, description="Yours; returned with the job. `title`, or else `filename`, names its downloads."
+        ),
     ] = {}
     keep_input: Annotated[bool, Field(description="Keep the upload until the job expires.")] = True
 
@@ -319,7 +322,10 @@ class KeyframeOptions(FiniteModel):
     ] = None
     metadata: Annotated[
         dict[str, str],
-        Field(max_length=32, description="Yours; returned with the answer. `title` names the download."),
+        Field(
+            max_length=32,
+            description="Yours; returned with the answer. `title`, or else `filename`, names the download.",
+        ),
     ] = {}
     keep_input: Annotated[bool, Field(description="Keep the upload until the keyframes expire.")] = True
 
@@ -329,7 +335,10 @@ class ColoringOptions(FiniteModel):
 
     metadata: Annotated[
         dict[str, str],
-        Field(max_length=32, description="Yours; returned with the answer. `title` names the download."),
+        Field(
+            max_length=32,
+            description="Yours; returned with the answer. `title`, or else `filename`, names the download.",
+        ),
     ] = {}
     keep_input: Annotated[bool, Field(description="Keep the picture and the strokes until the coloring expires.")] = (
         False

@@ -181,6 +181,9 @@ class TaskRecord(StrictModel):
     id: str
     status: Status
     """The last three are final."""
+    filename: str | None = None
+    """That the video or picture was sent with, by this record or by the one whose video it took; null where it had
+    none."""
     phase: Phase | None = None
     """What is being done; null while it waits and once it has ended, but a failed one says where it failed."""
     progress: Progress = Progress()

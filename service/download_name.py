@@ -12,8 +12,9 @@ _MOST = 120
 
 
 def download_name(record: Record, variant: ResultName, *, suffix: str) -> str:
-    """By the film's title, where `metadata` of its options has one, or else by the record's id: `summer-color.mp4`."""
-    title = record.options.metadata.get("title", "")
+    """By the film's title, where `metadata` of its options has one, or else by its file name, or by the record's id:
+    `summer-color.mp4`."""
+    title = record.options.metadata.get("title") or record.filename or ""
     stem = re.sub(r"\.[A-Za-z0-9]{2,5}$", "", title)
     stem = re.sub(r"[^\w .()-]", "_", stem).strip(" .")[:_MOST]
     return f"{stem}-{KINDS.get(variant, variant)}{suffix}" if stem else f"{record.id}-{variant}{suffix}"

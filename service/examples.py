@@ -12,6 +12,7 @@ from jobs.record_reader import JobPage
 _HALFWAY = Job(
     id="job_5f1c9b2e7a4d60318c2b9e55",
     status="processing",
+    filename="film.mkv",
     phase="colorizing",
     progress=Progress(fraction=0.42, frames_done=101, frames_total=240, fps=6.5, eta_seconds=21.4),
     options=JobOptions(tuning="fast", references=[ReferenceOptions(name="frame.png", frame=0)]),

@@ -38,7 +38,8 @@ NOT_AN_IMAGE = ("video/", "text/", "audio/", "application/json", "application/pd
 class Upload(Generic[Options]):
     """What a whole upload held, beside the files that are in the store by now."""
 
-    video_name: str
+    filename: str | None
+    """Of the video, or the picture; None where it has none."""
     reference_names: tuple[str, ...]
     options: Options
     fingerprint: str
@@ -97,7 +98,8 @@ class Intake(Generic[Options]):
         self._writer: InputWriter | Nowhere | None = None
         self._field = bytearray()
         self._came: set[str] = set()
-        self._video_name: str | None = None
+        self._has_video = False
+        self._filename: str | None = None
         self._reference_names: list[str] = []
         self._options: Options | None = None
 
@@ -131,7 +133,7 @@ class Intake(Generic[Options]):
             self._check_options(options)
         completed = self._complete(options) if self._keep else options
         return Upload(
-            video_name=self._video_name or "",
+            filename=self._filename,
             reference_names=tuple(self._reference_names),
             options=completed,
             # Of what was sent: where the earlier job has references may show only later.
@@ -144,7 +146,7 @@ class Intake(Generic[Options]):
         if isinstance(options, JobOptions) and options.reuse is not None:
             places = self._take_from_earlier_job(options, options.reuse)
         form, missing = self._form, []
-        if self._video_name is None:
+        if not self._has_video:
             missing.append(
                 FieldError(f"#/{form.picture}", f"Send the picture as a file in the part `{form.picture}`.")
                 if form.picture
@@ -198,8 +200,8 @@ class Intake(Generic[Options]):
                 self._require_kind(part, wrong=NOT_AN_IMAGE, expected="an image")
             else:
                 self._require_kind(part, wrong=NOT_A_VIDEO, expected="a video")
-            self._video_name = self._file_name(part)
-            self._begin_file("video", name=self._video_name)
+            self._has_video, self._filename = True, self._file_name(part)
+            self._begin_file("video", name=self._filename)
         else:
             self._field = bytearray()
 
@@ -289,10 +291,10 @@ class Intake(Generic[Options]):
         video_id = self._field.decode(errors="replace").strip()
         if self._fingerprint is not None:
             self._fingerprint.begin("video", video_id)
-        self._video_name = video_id
+        self._has_video = True
         if self._keep:
             with self._space.full_is_told():
-                self._video_name = self._stored.take_video(part, video_id)
+                self._filename = self._stored.take_video(part, video_id)
 
     def _take_from_earlier_job(self, options: JobOptions, reuse: str) -> list[ReferenceOptions]:
         """What the job in `reuse` has and was not sent: the options that name it may come last. Returns where it has
@@ -310,8 +312,9 @@ class Intake(Generic[Options]):
         with self._lock:
             if not self._discarded:
                 with self._space.full_is_told():
-                    self._stored.reuse(reuse, kept, behind=len(sent), with_video=self._video_name is None)
-        self._video_name = self._video_name or reuse
+                    name = self._stored.reuse(reuse, kept, behind=len(sent), with_video=not self._has_video)
+                self._filename = self._filename or name
+        self._has_video = True
         self._reference_names += [reference.name for reference in kept]
         return earlier.places
 

@@ -13,6 +13,7 @@ _ID = "keyframes_5f1c9b2e7a4d60318c2b9e55"
 _FOUND = Keyframes(
     id=_ID,
     status="succeeded",
+    filename="film.mkv",
     progress=Progress(fraction=1, frames_done=240, frames_total=240, fps=160.0, eta_seconds=0),
     options=KeyframeOptions(),
     video=VideoFacts(

@@ -25,33 +25,33 @@ class StoredInputs:
         self._viewer = viewer
         self._job_id = job_id
 
-    def take_video(self, part: str, video_id: str) -> str:
-        """The video that the part `video_upload` or `video_of` names; returns its name.
+    def take_video(self, part: str, video_id: str) -> str | None:
+        """The video that the part `video_upload` or `video_of` names; returns its file name, None where it has none.
 
         Raises:
             InvalidRequest, UploadUnfinished, OSError: see `take_uploaded_video` and `take_kept_video`.
         """
         if part == "video_of":
-            self._take_kept(video_id, pointer=VIDEO_POINTER)
-            return video_id
+            return self._take_kept(video_id, pointer=VIDEO_POINTER)
         return take_uploaded_video(video_id, uploads=self._uploads, viewer=self._viewer, job_id=self._job_id)
 
     def kept_references(self, options: JobOptions, sent: Sequence[str]) -> Kept:
         """See `service.reusing.kept_references`."""
         return kept_references(options, sent, repository=self._repository, viewer=self._viewer)
 
-    def reuse(self, earlier: str, references: Sequence[KeptReference], *, behind: int, with_video: bool) -> None:
-        """Take `references` of the job `earlier`, behind the first `behind`, and its video where that was not sent.
+    def reuse(self, earlier: str, references: Sequence[KeptReference], *, behind: int, with_video: bool) -> str | None:
+        """Take `references` of the job `earlier`, behind the first `behind`, and its video where that was not sent;
+        returns the video's file name then, None where it has none.
 
         Raises:
             InvalidRequest, OSError: see `share_references` and `take_kept_video`.
         """
-        if with_video:
-            self._take_kept(earlier, pointer=REUSE_POINTER)
+        name = self._take_kept(earlier, pointer=REUSE_POINTER) if with_video else None
         share_references(references, of=earlier, store=self._store, with_job=self._job_id, behind=behind)
+        return name
 
-    def _take_kept(self, record_id: str, *, pointer: str) -> None:
-        take_kept_video(
+    def _take_kept(self, record_id: str, *, pointer: str) -> str | None:
+        return take_kept_video(
             record_id,
             repository=self._repository,
             viewer=self._viewer,

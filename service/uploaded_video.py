@@ -4,13 +4,11 @@ from jobs.errors import FieldError, InvalidRequest, UploadExpired, UploadNotFoun
 from jobs.resumable import ResumableUploads
 
 POINTER = "#/video_upload"
-NAMELESS = "video"
-"""Name of a video whose upload gave none."""
 
 
-def take_uploaded_video(upload_id: str, *, uploads: ResumableUploads, viewer: str | None, job_id: str) -> str:
+def take_uploaded_video(upload_id: str, *, uploads: ResumableUploads, viewer: str | None, job_id: str) -> str | None:
     """Make a finished upload the input video of a job or a request for keyframes, whose folder is there; returns the
-    file's name. The upload stays as it is, for others to use, until it expires.
+    file's name, None where the upload gave none. The upload stays as it is, for others to use, until it expires.
 
     Raises:
         InvalidRequest: the viewer has no such upload, or it is empty.
@@ -26,4 +24,4 @@ def take_uploaded_video(upload_id: str, *, uploads: ResumableUploads, viewer: st
     if upload.info.length == 0:
         detail = f"The upload {upload_id} is empty; send a file that is not."
         raise InvalidRequest(detail, errors=[FieldError(POINTER, detail)])
-    return upload.info.filename or NAMELESS
+    return upload.info.filename

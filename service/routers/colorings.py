@@ -68,7 +68,11 @@ async def create_coloring(
             idempotency_key=idempotency_key,
             check_options=lambda _: None,
             make=lambda upload: Coloring(
-                id=record_id, status="queued", options=upload.options, created_at=datetime.now(UTC)
+                id=record_id,
+                status="queued",
+                filename=upload.filename,
+                options=upload.options,
+                created_at=datetime.now(UTC),
             ),
             find=services.repository.get_coloring,
         )

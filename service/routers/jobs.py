@@ -90,7 +90,13 @@ async def create_job(
             record_id=job_id,
             idempotency_key=idempotency_key,
             check_options=check_options,
-            make=lambda upload: Job(id=job_id, status="queued", options=upload.options, created_at=datetime.now(UTC)),
+            make=lambda upload: Job(
+                id=job_id,
+                status="queued",
+                filename=upload.filename,
+                options=upload.options,
+                created_at=datetime.now(UTC),
+            ),
             find=services.repository.get,
         )
     job = submitted.record

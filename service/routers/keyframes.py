@@ -102,7 +102,11 @@ async def create_keyframes(
             idempotency_key=idempotency_key,
             check_options=lambda _: None,
             make=lambda upload: Keyframes(
-                id=record_id, status="queued", options=upload.options, created_at=datetime.now(UTC)
+                id=record_id,
+                status="queued",
+                filename=upload.filename,
+                options=upload.options,
+                created_at=datetime.now(UTC),
             ),
             find=services.repository.get_keyframes,
         )

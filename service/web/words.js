@@ -76,7 +76,7 @@ export function confidence(value) {
   return `${Math.round(value * 100)} %`;
 }
 
-// The page sends a film's name along; what came otherwise, such as by curl, may have none: then its first colored frame
-// says more than an id.
+// The page sends a film's title along; what came otherwise, such as by curl, has the name of its file. Where it has none,
+// its first colored frame says more than an id.
 export const titleOf = (record) =>
-  record.options?.metadata?.title || (record.references?.[0] ?? record.options?.references?.[0])?.name || record.id;
+  record.options?.metadata?.title || record.filename || (record.references?.[0] ?? record.options?.references?.[0])?.name || record.id;

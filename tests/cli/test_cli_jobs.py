@@ -96,6 +96,11 @@ def test_show_names_the_film(server: FakeServer) -> None:
     assert "  film: summer\n" in retint(server, "show", "job_1").stdout
 
 
+def test_a_film_without_a_title_has_the_name_of_its_file(server: FakeServer) -> None:
+    server.answers = [job_answer(filename="summer.mkv", options={"metadata": {}})]
+    assert "  film: summer.mkv\n" in retint(server, "show", "job_1").stdout
+
+
 def test_show_tells_the_size_in_which_an_anamorphic_film_is_shown(server: FakeServer) -> None:
     facts = {"width": 720, "height": 576, "frames": 9, "duration_seconds": 0.36, "frame_rate": 25.0, "codec": "h264"}
     for width, told in ((1024, "720x576, shown as 1024x576, 9 frames"), (720, "720x576, 9 frames")):

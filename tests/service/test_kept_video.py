@@ -1,5 +1,7 @@
 """The video of an earlier job or search, in place of a file."""
 
+import json
+
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -28,6 +30,16 @@ async def test_a_search_and_a_job_hand_their_video_on(client: httpx.AsyncClient,
     assert (await client.delete(f"/v1/keyframes/{search}")).status_code == 204
     frame = await made(client, "/v1/keyframes", kept(job))
     assert services.store.input_video(frame).read_bytes() == b"film"
+
+
+async def test_the_file_name_goes_with_the_video(client: httpx.AsyncClient) -> None:
+    film = ("video", ("C:\\films\\Zwölf\n Uhr.mkv", b"film", "video/x-matroska"))
+    search = await made(client, "/v1/keyframes", film)
+    job = await made(client, "/v1/jobs", kept(search), REFERENCE)
+    again = await made(client, "/v1/jobs", ("options", (None, json.dumps({"reuse": job}).encode(), "application/json")))
+    for address in (f"/v1/keyframes/{search}", f"/v1/jobs/{job}", f"/v1/jobs/{again}"):
+        assert (await client.get(address)).json()["filename"] == "Zwölf Uhr.mkv"
+    assert [one["filename"] for one in (await client.get("/v1/jobs")).json()["data"]] == ["Zwölf Uhr.mkv"] * 2
 
 
 async def test_what_is_not_there_is_refused_and_leaves_nothing(client: httpx.AsyncClient, services: Services) -> None:

@@ -52,6 +52,13 @@ async def test_one_upload_feeds_several_jobs(client: httpx.AsyncClient, services
     assert services.store.input_video(response.json()["id"]).read_bytes() == b"film"
 
 
+async def test_a_job_has_the_file_name_of_its_upload(client: httpx.AsyncClient) -> None:
+    nameless = await client.post("/v1/uploads", content=b"film", headers={**STREAM, "Upload-Length": "4"})
+    for upload_id, name in ((await upload(client), "film.mkv"), (nameless.json()["id"], None)):
+        response = await client.post("/v1/jobs", files=[named(upload_id), REFERENCE])
+        assert response.json()["filename"] == name
+
+
 async def test_a_job_that_goes_leaves_the_upload(client: httpx.AsyncClient) -> None:
     upload_id = await upload(client)
     job_id = (await client.post("/v1/jobs", files=[named(upload_id), REFERENCE])).json()["id"]

@@ -124,6 +124,8 @@ class Task:
     progress: Progress = Progress()
     queue_position: int | None = None
     """How many jobs wait before it; None once it is being worked on."""
+    filename: str | None = None
+    """That the video was sent with; None where it had none."""
     options: Mapping[str, Any] = field(default_factory=dict)
     video: VideoFacts | None = None
     variants: tuple[Variant, ...] = ()

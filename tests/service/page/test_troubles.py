@@ -237,7 +237,7 @@ def test_the_list_is_filtered_and_what_is_deleted_is_gone(
     assert film.path.name not in server.client.get("/v1/jobs").text
 
 
-def test_a_film_that_came_without_a_name_has_that_of_its_first_colored_frame(
+def test_a_film_is_named_by_its_title_its_file_or_its_first_colored_frame(
     visit: Callable[..., Visitor], server: Server
 ) -> None:
     titles = (
@@ -248,11 +248,19 @@ def test_a_film_that_came_without_a_name_has_that_of_its_first_colored_frame(
             [
                 {
                     "id": "a",
+                    "filename": "film.mkv",
                     "options": {"metadata": {"title": "Dawn"}, "references": []},
                     "references": [{"name": "b.png"}],
                 },
                 {
                     "id": "a",
+                    "filename": "film.mkv",
+                    "options": {"metadata": {}, "references": []},
+                    "references": [{"name": "b.png"}],
+                },
+                {
+                    "id": "a",
+                    "filename": None,
                     "options": {"metadata": {}, "references": [{"name": "c.png"}]},
                     "references": [{"name": "b.png"}],
                 },
@@ -261,13 +269,20 @@ def test_a_film_that_came_without_a_name_has_that_of_its_first_colored_frame(
             ],
         )
     )
-    assert titles == ["Dawn", "b.png", "c.png", "a"]
+    assert titles == ["Dawn", "film.mkv", "b.png", "c.png", "a"]
 
 
 def test_a_film_of_which_nothing_has_a_name_yet_is_listed_by_its_id(
     visit: Callable[..., Visitor], server: Server
 ) -> None:
-    submitted = server.client.post("/v1/jobs", files=job_files()).json()["id"]
+    nameless = {
+        "Tus-Resumable": "1.0.0",
+        "Upload-Length": "4",
+        "Content-Type": "application/offset+octet-stream",
+    }
+    upload_id = server.client.post("/v1/uploads", content=b"film", headers=nameless).json()["id"]
+    parts = [("video_upload", (None, upload_id.encode(), "text/plain")), *job_files()[1:]]
+    submitted = server.client.post("/v1/jobs", files=parts).json()["id"]
     page = visit(server, viewport={"width": 360, "height": 800}).open()
     link = page.get_by_role("link", name=submitted, exact=True)
     expect(link).to_be_visible()
