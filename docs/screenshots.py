@@ -69,7 +69,7 @@ def walk(browser: Browser, address: str, *, film: Path, colors: list[Rgb], folde
     paint(page)
     take(page, "painting")
     page.get_by_role("button", name="Close").click()
-    page.get_by_role("button", name="Leave", exact=True).click()
+    page.get_by_role("button", name="Leave without it").click()
     add_colored(page, colors, folder)
     take(page, "frames")
     page.get_by_label("Quick").check()
