@@ -20,6 +20,9 @@ from worker.stretches import LONGEST_STRETCH, Stretch, stretches_of
 
 HELPING_REFERENCES = 2
 """References looked at in one pass at most, the nearest ones: each costs time for every frame."""
+_CONFIDENCE_POWER = 8
+"""How strongly a place is taken from the side that is surer of it, where two references color a frame. On 42 clips for
+training, 29 frames between two references, 0.14 dB better than 1; 12 would gain 0.02 dB more, with more jumps of color."""
 
 
 class FrameSource(Protocol):
@@ -151,11 +154,15 @@ def blend(forward: Prediction, backward: Prediction, *, distance: int, gap: int)
     """
     nearness = 1 - distance / gap
     small = 1e-3  # where both have lost the place, nearness alone decides
-    ahead = nearness * (forward.confidence + small)
-    behind = (1 - nearness) * (backward.confidence.to(ahead.device) + small)
-    share = ahead / (ahead + behind)
-    chroma = share * forward.chroma + (1 - share) * backward.chroma.to(ahead.device)
-    confidence = share * forward.confidence + (1 - share) * backward.confidence.to(ahead.device)
+    # In half precision the power would leave the range.
+    sure = forward.confidence.float() + small
+    ratio = sure / (backward.confidence.to(sure.device).float() + small)
+    # How sure the one side is on the whole fades over a long way, where a power of it would make color jump.
+    usual = ratio.log().mean().exp()
+    trust = usual * (ratio / usual) ** _CONFIDENCE_POWER
+    share = nearness * trust / (nearness * trust + 1 - nearness)
+    chroma = share * forward.chroma + (1 - share) * backward.chroma.to(sure.device)
+    confidence = share * forward.confidence + (1 - share) * backward.confidence.to(sure.device)
     return replace(forward, chroma=chroma, confidence=confidence)
 
 

@@ -298,6 +298,17 @@ def test_a_place_that_one_side_has_lost_is_taken_from_the_other() -> None:
     assert both_lost.chroma.mean() == pytest.approx(0.75 * -0.4 + 0.25 * 0.3, abs=1e-4)
 
 
+def test_where_one_side_is_less_sure_than_elsewhere_the_other_is_believed() -> None:
+    confidence = torch.full((8, 8), 0.6)
+    confidence[0, 0] = 0.4
+    forward = Prediction(chroma=torch.zeros(2, 8, 8), confidence=confidence)
+    backward = Prediction(chroma=torch.ones(2, 8, 8), confidence=torch.full((8, 8), 0.9))
+    behind = blend(forward, backward, distance=1, gap=2).chroma
+    assert (behind[:, 0, 0] > 0.95).all()
+    # A side that has faded as a whole, as it does over a long way, is not given up at once.
+    assert behind[0, 1, 1] == pytest.approx(0.6, abs=0.03)
+
+
 def test_what_is_colored_from_a_frame_is_trusted_no_more_than_that(tmp_path: Path) -> None:
     result = colored(Recorder(), tmp_path, anchors=[(10, 0.5)], longest=5)
     sure = [float(one.prediction.confidence.mean()) for one in result]
