@@ -1,6 +1,7 @@
 """Matching: a picture found in itself, places, bounded memory, several pictures at once."""
 
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -22,6 +23,12 @@ def features(*, seed: int = 0, rows: int = 8, columns: int = 12) -> list[Tensor]
 
 def luma(*, seed: int = 0) -> Tensor:
     return torch.rand(1, 1, 64, 96, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(autouse=True)
+def exact_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products of bfloat16, which some CPUs have, leave room for mistakes."""
+    monkeypatch.setattr(matching, "_fast_products", nullcontext)
 
 
 @pytest.fixture

@@ -74,7 +74,13 @@ async def test_a_new_search_is_queued_and_says_where_it_is(client: httpx.AsyncCl
     assert response.headers["location"] == f"/v1/keyframes/{record['id']}"
     assert int(response.headers["retry-after"]) > 0
     assert (record["status"], record["queue_position"], record["keyframes"]) == ("queued", 0, [])
-    assert record["options"] == {"frames": [], "shots": [40], "metadata": {"reel": "7"}, "keep_input": True}
+    assert record["options"] == {
+        "frames": [],
+        "shots": [40],
+        "every_seconds": None,
+        "metadata": {"reel": "7"},
+        "keep_input": True,
+    }
     assert (await client.get(response.headers["location"])).json() == record
     assert services.store.input_video(record["id"]).read_bytes() == b"film"
     assert services.queue.is_alive(record["id"])

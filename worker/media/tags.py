@@ -67,7 +67,10 @@ def read_tags(path: Path, *, first_time: Fraction) -> FilmTags:
 
 def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     """As in `FilmTags`, of the film that `frame` is of."""
-    side_data: Any = frame.side_data
+    try:
+        side_data: Any = frame.side_data
+    except ValueError:
+        return None  # PyAV gives none of it where it does not know a kind, such as Exif.
     matrix = next((bytes(data) for data in side_data if data.type is SideDataType.DISPLAYMATRIX), None)
     return None if matrix is None else tuple(int(v) for v in np.frombuffer(matrix, dtype=np.int32))
 

@@ -344,7 +344,8 @@ def test_a_training_gives_the_same_weights_again(folder: Path, tmp_path: Path, m
         train(folder, tmp_path / name, monkeypatch)
     one, other = (load_network(tmp_path / name / "network.safetensors") for name in ("one", "other"))
     for weight, again in zip(one.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(weight, again)
+        # Libraries may add in another order where memory lies otherwise; Adam turns that into a part of a step.
+        torch.testing.assert_close(weight, again, atol=1e-4, rtol=1e-4)
 
 
 def test_the_rate_rises_and_falls() -> None:
