@@ -15,7 +15,7 @@ from worker.media.timeline import Timeline
 from worker.pieces import Coloring, Piece
 from worker.plan import ShotPlan
 
-FORMAT = 4
+FORMAT = 5
 """Of the plan and of all that is kept beside it: another one is not read. Raise it too where the pipeline makes other
 colors of what a model gives; what a model itself does is told by `models.base.ModelDescription.revision`."""
 PLAN_NAME = "plan.json"

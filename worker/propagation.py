@@ -21,8 +21,9 @@ from worker.stretches import LONGEST_STRETCH, Stretch, stretches_of
 HELPING_REFERENCES = 2
 """References looked at in one pass at most, the nearest ones: each costs time for every frame."""
 _CONFIDENCE_POWER = 8
-"""How strongly a place is taken from the side that is surer of it, where two references color a frame. On 42 clips for
-training, 29 frames between two references, 0.14 dB better than 1; 12 would gain 0.02 dB more, with more jumps of color."""
+"""How strongly a place between two references is taken from the side that is surer of it than it is elsewhere. On 42
+clips for training, 29 frames between two references, 0.13 dB better than with 1; 12 would gain 0.03 dB more, with more
+jumps of color."""
 
 
 class FrameSource(Protocol):
@@ -152,15 +153,14 @@ def blend(forward: Prediction, backward: Prediction, *, distance: int, gap: int)
     Each side weighs by its nearness and its confidence, so that the color passes over smoothly from the one reference
     to the other, and a place that one side has lost (covered, out of the picture) is taken from the other.
     """
-    nearness = 1 - distance / gap
+    sure = forward.confidence.float()
     small = 1e-3  # where both have lost the place, nearness alone decides
-    # In half precision the power would leave the range.
-    sure = forward.confidence.float() + small
-    ratio = sure / (backward.confidence.to(sure.device).float() + small)
-    # How sure the one side is on the whole fades over a long way, where a power of it would make color jump.
-    usual = ratio.log().mean().exp()
-    trust = usual * (ratio / usual) ** _CONFIDENCE_POWER
-    share = nearness * trust / (nearness * trust + 1 - nearness)
+    surer = (sure + small).log() - (backward.confidence.to(sure.device).float() + small).log()
+    # The one side as a whole fades over a long way: with a power of that, color would jump where that way begins.
+    usual = surer.mean()
+    especially = surer - surer.clamp(usual.clamp(max=0), usual.clamp(min=0))
+    nearer = torch.logit(torch.tensor(1 - distance / gap, device=sure.device))
+    share = torch.sigmoid(nearer + surer + (_CONFIDENCE_POWER - 1) * especially)
     chroma = share * forward.chroma + (1 - share) * backward.chroma.to(sure.device)
     confidence = share * forward.confidence + (1 - share) * backward.confidence.to(sure.device)
     return replace(forward, chroma=chroma, confidence=confidence)

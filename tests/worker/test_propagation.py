@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -307,6 +307,18 @@ def test_where_one_side_is_less_sure_than_elsewhere_the_other_is_believed() -> N
     assert (behind[:, 0, 0] > 0.95).all()
     # A side that has faded as a whole, as it does over a long way, is not given up at once.
     assert behind[0, 1, 1] == pytest.approx(0.6, abs=0.03)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([0.0, 0.001, 0.3, 0.6, 1.0]), min_size=8, max_size=8), st.integers(0, 9))
+def test_a_blend_lies_between_both_sides(confidences: list[float], distance: int) -> None:
+    ahead, behind = torch.tensor(confidences).reshape(2, 2, 2)
+    forward = Prediction(chroma=torch.full((2, 2, 2), -0.4), confidence=ahead)
+    blended = blend(forward, Prediction(torch.full((2, 2, 2), 0.3), behind), distance=distance, gap=10)
+    assert ((blended.chroma >= -0.4) & (blended.chroma <= 0.3)).all()
+    share = (0.3 - blended.chroma[0]) / 0.7
+    # Where both are as sure, nearness alone decides, whatever they are elsewhere.
+    torch.testing.assert_close(share[ahead == behind], torch.full_like(share, 1 - distance / 10)[ahead == behind])
 
 
 def test_what_is_colored_from_a_frame_is_trusted_no_more_than_that(tmp_path: Path) -> None:
