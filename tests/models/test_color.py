@@ -82,7 +82,6 @@ def test_chroma_codes_reach_their_nominal_ends(
     assert codes[0, 0].tolist() == [lowest, gray, highest]
 
 
-@settings(deadline=None)
 @given(bit_depth=bit_depths, full_range=st.booleans(), value=st.floats(-0.5, 0.5, width=32))
 def test_chroma_comes_back_to_within_half_a_code(bit_depth: int, full_range: bool, value: float) -> None:
     chroma = torch.full((2, 1, 1), value)
@@ -93,7 +92,6 @@ def test_chroma_comes_back_to_within_half_a_code(bit_depth: int, full_range: boo
     assert float((back - chroma).abs().max()) <= one_code * (0.501 if value < 0.49 else 1.001)
 
 
-@settings(deadline=None)
 @given(bit_depth=bit_depths, full_range=st.booleans(), value=st.floats(-40, 40, width=32))
 def test_impossible_chroma_is_clipped_and_never_wraps_around(bit_depth: int, full_range: bool, value: float) -> None:
     codes = quantize_chroma(torch.full((2, 1, 1), value), bit_depth=bit_depth, full_range=full_range)
@@ -113,7 +111,6 @@ def test_twelve_bits_are_refused() -> None:
         dequantize_luma(torch.zeros(2, 2), bit_depth=12, full_range=True)
 
 
-@settings(deadline=None)
 @given(matrix=matrices)
 def test_luma_weights_sum_to_one(matrix: Matrix) -> None:
     assert sum(luma_weights(matrix)) == pytest.approx(1, abs=1e-12)
@@ -130,7 +127,6 @@ def test_color_bars_have_their_published_codes() -> None:
     ]
 
 
-@settings(deadline=None)
 @given(rgb=colors, matrix=matrices)
 def test_ycbcr_stays_in_range_and_comes_back(rgb: Tensor, matrix: Matrix) -> None:
     ycbcr = rgb_to_ycbcr(rgb, matrix=matrix)
@@ -160,14 +156,12 @@ def test_lab_comes_back_over_all_of_srgb() -> None:
     assert float((lab_to_rgb(rgb_to_lab(rgb)) - rgb).abs().max()) < 1e-4
 
 
-@settings(deadline=None)
 @given(st.tuples(*[st.floats(-0.5, 1.5, width=32)] * 3))
 def test_colors_outside_of_srgb_come_back_too(color: tuple[float, float, float]) -> None:
     rgb = torch.tensor(color).view(3, 1, 1)
     assert torch.allclose(lab_to_rgb(rgb_to_lab(rgb)), rgb, atol=3e-4)
 
 
-@settings(deadline=None)
 @given(shares)
 def test_grays_have_no_color_and_the_l_of_their_luma(value: float) -> None:
     lab = rgb_to_lab(torch.full((3, 1, 1), value))
@@ -207,7 +201,7 @@ def test_gradients_are_finite_at_black_white_and_the_knees(value: float) -> None
     assert bool((lab.grad[0] > 0).all())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.tuples(*[st.floats(0.0625, 0.99)] * 3))
 def test_lab_gradients_are_right(color: tuple[float, float, float]) -> None:
     rgb = torch.tensor(color, dtype=torch.float64).view(3, 1, 1).requires_grad_()
@@ -222,14 +216,12 @@ def test_chroma_is_found_from_ab_and_luma_over_all_of_srgb(matrix: Matrix) -> No
     assert float((chroma - ycbcr[1:]).abs().max()) < 1e-4
 
 
-@settings(deadline=None)
 @given(luma=st.floats(-0.125, 1.125, width=32), matrix=matrices)
 def test_no_ab_is_no_chroma(luma: float, matrix: Matrix) -> None:
     chroma = lab_to_chroma(torch.full((2, 2), luma), torch.zeros(2, 2, 2), matrix=matrix)
     assert float(chroma.abs().max()) < 1e-5
 
 
-@settings(deadline=None)
 @given(luma=shares, a=st.floats(-128, 128, width=32), b=st.floats(-128, 128, width=32), matrix=matrices)
 def test_impossible_colors_still_give_finite_chroma_and_gradients(
     luma: float, a: float, b: float, matrix: Matrix

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -76,7 +76,6 @@ def test_ciede2000_of_the_published_pairs(first: tuple[float, ...], second: tupl
     assert float(ciede2000_of_lab(b, a)) == pytest.approx(expected, abs=5.1e-5)
 
 
-@settings(deadline=None)
 @given(seeds)
 def test_equal_frames_have_no_difference(seed: int) -> None:
     frame = noise(seed)
@@ -86,7 +85,6 @@ def test_equal_frames_have_no_difference(seed: int) -> None:
     assert ssim(frame, frame) == pytest.approx(1, abs=1e-5)
 
 
-@settings(deadline=None)
 @given(seeds, seeds)
 def test_metrics_do_not_depend_on_the_order(first: int, second: int) -> None:
     a, b = noise(first), noise(second)
@@ -158,7 +156,6 @@ def test_cdc_of_nothing_is_an_error_and_of_one_frame_zero() -> None:
         color_distribution_consistency([])
 
 
-@settings(deadline=None)
 @given(st.integers(0, 255))
 def test_grays_are_not_colorful(value: int) -> None:
     assert colorfulness(plain(value, value, value)) == 0

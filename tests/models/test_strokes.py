@@ -42,7 +42,7 @@ def test_it_is_solved_small_and_keeps_its_edges_at_full_size() -> None:
     assert (found[0, :, 125:] > 0.2).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(1, 12),
     st.integers(1, 12),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -37,7 +37,6 @@ def ab_error(chroma: Tensor, truth: Tensor) -> float:
     return float((rgb_to_lab(found) - rgb_to_lab(truth))[1:].square().mean())
 
 
-@settings(deadline=None)
 @given(seeds, sides, sides, larger_sides, larger_sides)
 def test_resizing_gives_the_size_asked_for_and_stays_in_range(
     seed: int, height: int, width: int, new_height: int, new_width: int
@@ -50,7 +49,6 @@ def test_resizing_gives_the_size_asked_for_and_stays_in_range(
         assert after.max() <= before.max() + 1e-6
 
 
-@settings(deadline=None)
 @given(seeds, larger_sides, larger_sides, st.data())
 def test_shrinking_keeps_the_mean(seed: int, height: int, width: int, data: st.DataObject) -> None:
     luma = random_planes(seed, height, width)
@@ -79,7 +77,6 @@ def test_the_same_size_is_the_same_plane() -> None:
     assert torch.equal(upsample_chroma(chroma, luma_low=luma, luma_high=luma), chroma)
 
 
-@settings(deadline=None)
 @given(seeds, sides, sides, larger_sides, larger_sides)
 def test_upsampling_never_leaves_the_local_range(
     seed: int, height: int, width: int, new_height: int, new_width: int
@@ -105,7 +102,6 @@ def test_upsampling_never_leaves_the_local_range(
             assert bool((value <= near.amax((1, 2)) + 1e-5).all())
 
 
-@settings(deadline=None)
 @given(seeds, st.floats(-0.5, 0.5, width=32))
 def test_chroma_of_one_color_stays_that_color_whatever_the_luma(seed: int, value: float) -> None:
     luma_high = random_planes(seed, 31, 45)
@@ -138,7 +134,6 @@ def test_left_siting_moves_by_a_quarter_sample() -> None:
     assert torch.allclose(site_left(ramp)[..., 2:-1], ramp[..., 2:-1] - 0.25, atol=1e-5)
 
 
-@settings(deadline=None)
 @given(seeds, st.integers(1, 20))
 def test_left_siting_never_overshoots(seed: int, width: int) -> None:
     chroma = random_planes(seed, 2, 3, width)

@@ -1,6 +1,6 @@
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.errors import InvalidRequest, UnsupportedMediaType, UploadIncomplete
@@ -38,7 +38,6 @@ def parts_of(reader: MultipartReader, pieces: list[bytes]) -> list[tuple[str, st
     return found
 
 
-@settings(deadline=None)
 @given(
     contents=st.lists(st.binary(max_size=300) | st.just(b"\r\n--" * 20), min_size=1, max_size=4),
     size=st.integers(1, 64),
@@ -52,7 +51,6 @@ def test_parts_come_out_as_they_went_in_whatever_the_pieces(contents: list[bytes
     ]
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='%"\\'), min_size=1, max_size=40))
 def test_file_names_of_any_script_survive(name: str) -> None:
     boundary, body = encode([("video", (name, b"x", "video/mp4"))])

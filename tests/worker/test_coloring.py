@@ -57,7 +57,7 @@ def frame_of(info: VideoInfo, code: int | None = None) -> LumaFrame:
 sides = st.integers(2, 200)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(width=sides, height=sides, multiple=st.sampled_from([1, 8, 16]), working_size=st.integers(16, 150))
 def test_frames_fit_the_model_and_are_never_enlarged(width: int, height: int, multiple: int, working_size: int) -> None:
     info = facts(width, height)
@@ -74,7 +74,7 @@ def test_frames_fit_the_model_and_are_never_enlarged(width: int, height: int, mu
     assert tuple(canvas.crop(luma).shape) == (canvas.height, canvas.width)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     width=sides,
     height=sides,

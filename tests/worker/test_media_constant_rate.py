@@ -24,7 +24,7 @@ def rounded(rate: Fraction, *, tick: Fraction, frames: int, start: Fraction = Fr
     return timeline(pts, tick=tick, last_duration=round(1 / rate / tick))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rate=st.sampled_from([NTSC_FILM, Fraction(30000, 1001), Fraction(24), Fraction(30), Fraction(50, 3), Fraction(18)]),
     tick=st.sampled_from([MILLISECONDS, Fraction(1, 90_000), Fraction(1, 1_000_000_000)]),

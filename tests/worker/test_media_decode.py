@@ -68,7 +68,7 @@ def test_two_readings_run_side_by_side(make_video: Any) -> None:
             assert late.index - early.index == 20
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.integers(1, 9), min_size=1, max_size=7), start=st.integers(0, 40))
 def test_variable_frame_times_are_kept(make_video: Any, steps: list[int], start: int) -> None:
     made = make_video("vfr.mkv", steps=steps, start=start, time_base=Fraction(1, 1000), frames=15, width=16, height=16)

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -309,7 +309,6 @@ def test_where_one_side_is_less_sure_than_elsewhere_the_other_is_believed() -> N
     assert behind[0, 1, 1] == pytest.approx(0.6, abs=0.03)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([0.0, 0.001, 0.3, 0.6, 1.0]), min_size=8, max_size=8), st.integers(0, 9))
 def test_a_blend_lies_between_both_sides(confidences: list[float], distance: int) -> None:
     ahead, behind = torch.tensor(confidences).reshape(2, 2, 2)
