@@ -17,19 +17,22 @@ class GivenReference:
     """A picture, and what was said of its place."""
 
     path: Path
-    place: dict[str, Any]
-    """Fields of `jobs.options.ReferenceOptions`; empty where nothing was said."""
+    place: dict[str, Any] | None
+    """Fields of `jobs.options.ReferenceOptions`: none of them where it is to be looked for. None where nothing was
+    said."""
 
 
 def parse_reference(text: str) -> GivenReference:
-    """`FILE`, `FILE@FRAME`, `FILE@FIRST-LAST` or `FILE@none`; a file whose own name ends so is taken as it is.
+    """`FILE`, `FILE@FRAME`, `FILE@FIRST-LAST`, `FILE@any` or `FILE@none`; a file whose own name ends so is just a file.
 
     Raises:
         CommandError: what follows its last @ is no place, or there is no such file.
     """
     file, at, place = text.rpartition("@")
     if not at or Path(text).exists():
-        return GivenReference(Path(text), {})
+        return GivenReference(Path(text), None)
+    if file and place == "any":
+        return GivenReference(Path(file), {})
     if file and place == "none":
         return GivenReference(Path(file), {"is_frame": False})
     numbers = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", place)
@@ -44,21 +47,27 @@ def parse_reference(text: str) -> GivenReference:
         raise CommandError(f"There is no file {text}. A frame number, counted from 0, may follow @, as in ref.png@240.")
     raise CommandError(
         f"{text}: what follows @ must be a frame number, counted from 0, as in {file}@240, the first and the last "
-        f"frame to look for it among, as in {file}@240-300, or none, for a picture that is no frame of the film."
+        f"frame to look for it among, as in {file}@240-300, any, to look among all, or none, for a picture that is no "
+        "frame of the film."
     )
 
 
 def places_of(references: Sequence[GivenReference]) -> list[dict[str, Any]]:
     """What was said of places, as the options of the HTTP API have it."""
-    return [{"name": one.path.name, **one.place} for one in references if one.place]
+    return [{"name": one.path.name, **one.place} for one in references if one.place is not None]
 
 
 REFERENCE_FORM = "FILE[@PLACE]"
 PLACE_HELP = (
     "@240 says that it is frame 240, counted from 0; @240-300, that it is one of these; @none, that it is no frame of "
-    "the film, such as a postcard. Without, it is found by its looks in the whole film."
+    "the film, such as a postcard; @any, that it is to be found by its looks in the whole film."
 )
-REFERENCE_HELP = f"A colored frame; may be given again. {PLACE_HELP}"
+REFERENCE_HELP = f"A colored frame; may be given again. {PLACE_HELP} So it is without a place, too."
+REPLACEMENT_HELP = (
+    f"A colored frame more, or in place of one of the same file name; may be given again. {PLACE_HELP} "
+    "Without a place, one in place of another stands where JOB was told that the other does; any other is found by its "
+    "looks."
+)
 QUALITY_HELP = "Of H.264 alone, as CRF: 0 (lossless) to 51; default: 18, visually lossless."
 PICTURES_HINT = "Of a sequence of pictures make a video first, with ffmpeg for instance."
 WORKING_SIZE_HELP = "Short side at which color is predicted, 64 to 2160; default: the model's own, 576 of retint."

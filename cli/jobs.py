@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from cli.arguments import PLACE_HELP, QUALITY_HELP, REFERENCE_FORM, REFERENCE_HELP, WORKING_SIZE_HELP
+from cli.arguments import QUALITY_HELP, REFERENCE_FORM, REFERENCE_HELP, REPLACEMENT_HELP, WORKING_SIZE_HELP
 from cli.console import format_bytes, format_seconds, interruptible, say, tell, write_json, write_table
 from cli.errors import CommandError
 
@@ -90,12 +90,7 @@ def resubmit(
     job_id: JobId,
     reference: Annotated[
         list[str] | None,
-        typer.Option(
-            "--reference",
-            "-r",
-            metavar=REFERENCE_FORM,
-            help=f"A colored frame more, or in place of one of the same file name; may be given again. {PLACE_HELP}",
-        ),
+        typer.Option("--reference", "-r", metavar=REFERENCE_FORM, help=REPLACEMENT_HELP),
     ] = None,
     omit: Annotated[
         list[str] | None,

@@ -171,13 +171,14 @@ def test_a_folder_that_takes_no_files_is_named_before_the_work(film: Path) -> No
 
 
 def test_a_reference_may_name_its_place(tmp_path: Path) -> None:
-    assert parse_reference("a.png") == GivenReference(Path("a.png"), {})
+    assert parse_reference("a.png") == GivenReference(Path("a.png"), None)
     assert parse_reference("a@b.png@12") == GivenReference(Path("a@b.png"), {"frame": 12})
     assert parse_reference("a@b.png@12-30") == GivenReference(Path("a@b.png"), {"within": [12, 30]})
     assert parse_reference("a@b.png@none") == GivenReference(Path("a@b.png"), {"is_frame": False})
-    for name in ("a@3", "a@3-4", "a@none"):
+    assert parse_reference("a@b.png@any") == GivenReference(Path("a@b.png"), {})
+    for name in ("a@3", "a@3-4", "a@none", "a@any"):
         (tmp_path / name).touch()
-        assert parse_reference(f"{tmp_path}/{name}") == GivenReference(tmp_path / name, {})
+        assert parse_reference(f"{tmp_path}/{name}") == GivenReference(tmp_path / name, None)
     with pytest.raises(CommandError, match=r"^a\.png@30-12: the frames after @ run backward; write a\.png@12-30\.$"):
         parse_reference("a.png@30-12")
 

@@ -177,8 +177,8 @@ def test_a_problem_of_the_server_reaches_the_user(server: FakeServer) -> None:
 
 
 def test_resubmit_sends_what_is_to_change_and_no_video(server: FakeServer, tmp_path: Path) -> None:
-    (tmp_path / "frame.png").write_bytes(b"frame")
-    (tmp_path / "postcard.png").write_bytes(b"postcard")
+    for name in ("frame.png", "postcard.png", "moved.png", "kept.png"):
+        (tmp_path / name).write_bytes(b"picture")
 
     def respond(request: Received) -> Answer:
         if request.method == "POST":
@@ -186,15 +186,21 @@ def test_resubmit_sends_what_is_to_change_and_no_video(server: FakeServer, tmp_p
         return job_answer(options={"tuning": "fast"})
 
     server.respond = respond
-    pictures = ("-r", f"{tmp_path}/frame.png@7-9", "-r", f"{tmp_path}/postcard.png@none")
-    done = retint(server, "resubmit", "job_1", *pictures, "--omit", "old.png")
+    pictures = ("frame.png@7-9", "postcard.png@none", "moved.png@any", "kept.png")
+    given = [argument for picture in pictures for argument in ("-r", f"{tmp_path}/{picture}")]
+    done = retint(server, "resubmit", "job_1", *given, "--omit", "old.png")
     assert done.stdout == "job_2\n"
     asked, sent = server.received
     assert asked.path == "/v1/jobs/job_1"
     start = sent.body.index(b"{")
     assert json.loads(sent.body[start : sent.body.index(b"\r\n", start)]) == {
         "tuning": "fast",
-        "references": [{"name": "frame.png", "within": [7, 9]}, {"name": "postcard.png", "is_frame": False}],
+        "references": [
+            {"name": "frame.png", "within": [7, 9]},
+            {"name": "postcard.png", "is_frame": False},
+            # To be looked for, though the earlier job was told where it stands; of the last, that holds.
+            {"name": "moved.png"},
+        ],
         "reuse": "job_1",
         "omit_references": ["old.png"],
     }
