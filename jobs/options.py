@@ -243,8 +243,8 @@ class JobOptions(FiniteModel):
     references: Annotated[
         list[ReferenceOptions],
         Field(
-            description="Where references stand; those not named stand where they stood in the job in `reuse`, or are "
-            "placed by matching luma."
+            description="Where references stand; those not named stand where the job in `reuse` was told that they "
+            "stand, or are placed by matching luma."
         ),
     ] = []
     shots: Shots = "auto"
@@ -268,8 +268,9 @@ class JobOptions(FiniteModel):
         Field(
             max_length=64,
             description="Id of an earlier job of the same video. Its shots are taken over where nothing that they are "
-            "made of has changed; its video where none is sent, and its references where none of their name are. These "
-            "stand where they stood, unless `references` places them.",
+            "made of has changed; its video where none is sent, and its references where none of their name are. What "
+            "it was told of places holds, unless `references` says otherwise; what it found in this video is not "
+            "searched for again.",
         ),
     ] = None
     omit_references: Annotated[

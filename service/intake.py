@@ -136,7 +136,7 @@ class Intake(Generic[Options]):
             filename=self._filename,
             reference_names=tuple(self._reference_names),
             options=completed,
-            # Of what was sent: where the earlier job has references may show only later.
+            # Of what was sent: the earlier job may be gone when it is sent again.
             fingerprint=self._fingerprint.value(options) if self._fingerprint else "",
         )
 
@@ -297,8 +297,8 @@ class Intake(Generic[Options]):
                 self._filename = self._stored.take_video(part, video_id)
 
     def _take_from_earlier_job(self, options: JobOptions, reuse: str) -> list[ReferenceOptions]:
-        """What the job in `reuse` has and was not sent: the options that name it may come last. Returns where it has
-        the references."""
+        """What the job in `reuse` has and was not sent: the options that name it may come last. Returns what was said
+        there of places."""
         sent = tuple(self._reference_names)
         earlier = self._stored.kept_references(options, sent)
         kept = earlier.references

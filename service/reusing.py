@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from jobs.errors import FieldError, InvalidRequest, JobExpired, JobNotFound
 from jobs.options import JobOptions, ReferenceOptions
-from jobs.record import Job
 from jobs.repository import JobRepository
 from jobs.store import Store
 
@@ -28,7 +27,8 @@ class Kept:
 
     references: list[KeptReference]
     places: list[ReferenceOptions]
-    """Where references stand, of which the new job's options say nothing."""
+    """What was said of places, for references of which the new job's options say nothing. What was found is no word of
+    the user's, and holds for the one video: a worker that has that again takes it over."""
 
 
 def require_reuse_for_omissions(options: JobOptions) -> None:
@@ -74,22 +74,8 @@ def kept_references(options: JobOptions, sent: Sequence[str], *, repository: Job
         for index, name in enumerate(names)
         if name not in sent and name not in options.omit_references
     ]
-    return Kept(references, _places(earlier, options, sent=sent, kept=[reference.name for reference in references]))
-
-
-def _places(earlier: Job, options: JobOptions, *, sent: Sequence[str], kept: Sequence[str]) -> list[ReferenceOptions]:
-    """Where the earlier job has references that `options` do not place.
-
-    What was said of a name holds for another picture of that name too; what was found, for the picture alone.
-    """
-    said = {option.name: option for option in earlier.options.references}
-    found = {
-        one.name: ReferenceOptions(name=one.name, frame=one.frame)
-        for one in earlier.references
-        if one.frame is not None and one.name in kept
-    }
-    placed = {option.name for option in options.references}
-    return [option for name, option in (said | found).items() if name in {*sent, *kept} - placed]
+    unplaced = {*sent, *(reference.name for reference in references)} - {option.name for option in options.references}
+    return Kept(references, [option for option in earlier.options.references if option.name in unplaced])
 
 
 def share_references(kept: Sequence[KeptReference], *, of: str, store: Store, with_job: str, behind: int) -> None:

@@ -17,6 +17,7 @@ from worker.analysis import Analysis, analyze
 from worker.canvas import Canvas
 from worker.checkpoints import Checkpoints
 from worker.film_plan import FORMAT, PLAN_NAME, FilmPlan, PlannedReference, key_of, read_plan, write_plan
+from worker.found_places import found_places
 from worker.journal import video_facts
 from worker.media.decode import VideoReader, open_video
 from worker.memory import peak_megabytes
@@ -30,8 +31,8 @@ from worker.signatures import SignatureFile
 from worker.stretches import longest_stretch, stretches_of
 from worker.task import ColorizationTask
 
-ANALYSIS_NAMES = ("signatures-", "shots-")
-"""How the files begin that a look at every frame keeps; the last is kept last."""
+ANALYSIS_NAMES = ("found-", "signatures-", "shots-")
+"""How the files begin that tell what a look at every frame found; the last is kept last."""
 CHUNK_BYTES = 8 * 1024**2
 _ANALYSES = TypeAdapter(Analysis)
 
@@ -93,11 +94,20 @@ class _Planning:
         canvas = Canvas.fit(reader.info, description=description, working_size=task.options.working_size)
         film = self._hash_of_film()
         self.progress.enter("detecting_shots")
-        with self._analyzed(film) as (analysis, signatures):
+        found_name = f"found-{key_of(FORMAT, _version(), film)}.json"
+        with (
+            self._analyzed(film) as (analysis, signatures),
+            found_places(found_name, self.checkpoints, scratch=self.scratch) as found,
+        ):
             pictures = self.scratch / "pictures"
             pictures.mkdir()
             locator = ReferenceLocator(
-                reader, shots=analysis.shots, signatures=signatures, folder=pictures, check=self.progress.check
+                reader,
+                shots=analysis.shots,
+                signatures=signatures,
+                found=found,
+                folder=pictures,
+                check=self.progress.check,
             )
             placement = locator.locate(
                 task.references, options=task.options.references, keep_side=min(canvas.height, canvas.width)

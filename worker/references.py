@@ -13,6 +13,7 @@ from jobs.record import PlacedReference
 from worker.analysis import ShotRange
 from worker.asked_place import frame_asked_for, range_asked_for
 from worker.fitting import Fitting, fittings, require_color
+from worker.found_places import FoundPlace, FoundPlaces, search_key
 from worker.likeness import FRAME_SCORE, SCENE_SCORE
 from worker.media.decode import VideoReader
 from worker.media.frames import Rgb, VideoInfo
@@ -95,10 +96,13 @@ class ReferenceLocator:
         *,
         shots: Sequence[ShotRange],
         signatures: SignatureFile,
+        found: FoundPlaces,
         folder: Path,
         check: Callable[[], None],
     ) -> None:
-        """`folder` is where the pictures go, brought to the video's shape."""
+        """What is in `found` is not searched for, and what is searched for comes into it; `folder` is where the
+        pictures go, brought to the video's shape."""
+        self._found = found
         self._folder = folder
         self._reader = reader
         self._shots = shots
@@ -146,7 +150,7 @@ class ReferenceLocator:
         wanted = None if option is None else frame_asked_for(option, reader=self._reader)
         if wanted is None:
             within = None if option is None else range_asked_for(option, reader=self._reader)
-            candidate, match = self._best_anywhere(file.name, candidates, within, warnings)
+            candidate, match = self._best_anywhere(file, candidates, within, warnings)
         else:
             candidate, match = self._best_there(file.name, candidates, wanted, warnings)
         is_frame = wanted is not None or match.score >= FRAME_SCORE
@@ -199,11 +203,26 @@ class ReferenceLocator:
         return f"It looks like frame {best.frame} (likeness {best.score:.2f}): place it there, or leave the place out."
 
     def _best_anywhere(
-        self, name: str, candidates: Sequence[Candidate], within: range | None, warnings: list[str]
+        self, file: ReferenceFile, candidates: Sequence[Candidate], within: range | None, warnings: list[str]
     ) -> tuple[Candidate, Match]:
         """Among the frames `within`, or else among all."""
-        everywhere = [(candidate, self._search.anywhere(candidate, within=within)) for candidate in candidates]
-        candidate, found = max(everywhere, key=lambda pair: pair[1].best.score)
+        key = search_key(file.path, within=within)
+        if key not in self._found:
+            self._found[key] = self._search_for(file.name, candidates, within)
+        place = self._found[key]
+        candidate, best = self._search.there(candidates, place.frame)
+        if place.rival is not None:
+            warnings.append(
+                f"The reference {file.name} matches frame {place.rival.frame} as well as frame {best.frame} "
+                f"({place.rival.score:.3f} and {best.score:.3f}); frame {best.frame} was taken. Name its frame if that "
+                "is wrong."
+            )
+        return candidate, best
+
+    def _search_for(self, name: str, candidates: Sequence[Candidate], within: range | None) -> FoundPlace:
+        """Raises `ReferenceUnplaced` where nothing looks like it."""
+        everywhere = [self._search.anywhere(candidate, within=within) for candidate in candidates]
+        found = max(everywhere, key=lambda one: one.best.score)
         best = found.best
         if best.score < SCENE_SCORE:
             searched, advice = "no frame of the video", "Use a colored frame of this video, or name its frame."
@@ -215,14 +234,7 @@ class ReferenceLocator:
                 f"({self._reader.timeline.seconds(best.frame):.2f} s) with a likeness of {best.score:.2f}, where at "
                 f"least {SCENE_SCORE} are expected. {advice}"
             )
-        rival = found.rival()
-        if rival is not None:
-            warnings.append(
-                f"The reference {name} matches frame {rival.frame} as well as frame {best.frame} "
-                f"({rival.score:.3f} and {best.score:.3f}); frame {best.frame} was taken. Name its frame if that is "
-                "wrong."
-            )
-        return candidate, best
+        return FoundPlace(best.frame, found.rival())
 
 
 def shot_of(frame: int, shots: Sequence[ShotRange]) -> int:

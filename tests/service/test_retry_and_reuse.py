@@ -123,37 +123,22 @@ async def test_references_stay_where_they_were_said_to_stand_in_a_job_that_has_n
     assert places(services, third) == {name: place for name, place in SAID.items() if name != "framed.png"}
 
 
-async def test_references_stay_where_they_were_found(spacious: httpx.AsyncClient, services: Services) -> None:
-    options = {"references": [{"name": name, **place} for name, place in SAID.items()]}
-    first = await made(spacious, *job_files(references=(*SAID, "found.png", "like.png"), options=options))
-    frames = {
-        "framed.png": 3,
-        "timed.png": 12,
-        "ranged.png": 7,
-        "found.png": 20,
-        "postcard.png": None,
-        "like.png": None,
-    }
-    assert services.repository.claim(first, "e1")
-    placed = [PlacedReference(name=name, frame=frame, shot=0, placed_by="matching") for name, frame in frames.items()]
-    services.repository.update(first, "e1", references=placed)
-    second = await made(spacious, options_part(reuse=first))
-    there = {name: {"frame": frame} for name, frame in frames.items() if frame is not None}
-    assert places(services, second) == {**there, "postcard.png": {"is_frame": False}}
-
-
-async def test_another_picture_of_the_same_name_stands_where_was_said_and_not_where_the_earlier_was_found(
-    spacious: httpx.AsyncClient, services: Services
+@pytest.mark.parametrize("sent", ["nothing", "another video", "other pictures"])
+async def test_what_was_said_of_places_holds_and_what_was_found_is_not_made_the_word_of_a_user(
+    spacious: httpx.AsyncClient, services: Services, sent: str
 ) -> None:
     options = {"references": [{"name": name, **place} for name, place in SAID.items()]}
     first = await made(spacious, *job_files(references=(*SAID, "found.png"), options=options))
+    frames = {"framed.png": 3, "timed.png": 12, "ranged.png": 7, "found.png": 20, "postcard.png": None}
     assert services.repository.claim(first, "e1")
-    placed = [
-        PlacedReference(name=name, frame=20, shot=0, placed_by="matching") for name in ("ranged.png", "found.png")
-    ]
+    placed = [PlacedReference(name=name, frame=frame, shot=0, placed_by="matching") for name, frame in frames.items()]
     services.repository.update(first, "e1", references=placed)
-    better = [reference(name) for name in (*SAID, "found.png")]
-    second = await made(spacious, *better, options_part(reuse=first))
+    files = {
+        "nothing": [],
+        "another video": job_files()[:1],
+        "other pictures": [reference(name, b"better") for name in frames],
+    }
+    second = await made(spacious, *files[sent], options_part(reuse=first))
     assert places(services, second) == SAID
 
 

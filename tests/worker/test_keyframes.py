@@ -147,7 +147,9 @@ def placed(video: Path, folder: Path, pictures: dict[str, Any]) -> dict[str, int
         shots = analyze(
             reader.frames(), info=reader.info, shots="auto", signatures=signatures, on_frame=lambda _: None
         ).shots
-        locator = ReferenceLocator(reader, shots=shots, signatures=signatures, folder=folder, check=lambda: None)
+        locator = ReferenceLocator(
+            reader, shots=shots, signatures=signatures, found={}, folder=folder, check=lambda: None
+        )
         placement = locator.locate(files, options=(), keep_side=480)
     return {reference.record.name: reference.frame for reference in placement.references}
 

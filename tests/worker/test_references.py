@@ -30,7 +30,9 @@ TWO_SHOTS = ((1, 14), (2, 12))
 def locator(path: Path, folder: Path) -> Iterator[ReferenceLocator]:
     with open_video(path) as reader, SignatureFile(folder / "signatures") as signatures:
         found = analyze(reader.frames(), info=reader.info, shots="auto", signatures=signatures, on_frame=lambda _: None)
-        yield ReferenceLocator(reader, shots=found.shots, signatures=signatures, folder=folder, check=lambda: None)
+        yield ReferenceLocator(
+            reader, shots=found.shots, signatures=signatures, found={}, folder=folder, check=lambda: None
+        )
 
 
 def placement(film: Any, folder: Path, *pictures: Picture, options: tuple[ReferenceOptions, ...] = ()) -> Placement:

@@ -42,16 +42,16 @@ def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
     return made
 
 
-@pytest.mark.parametrize("reads", [0, 1, 2])
+@pytest.mark.parametrize("reads", [0, 1, 2, 3])
 def test_a_look_at_every_frame_is_taken_as_far_as_the_earlier_job_is_there(
     folders: tuple[Path, Path, Path], reads: int
 ) -> None:
     earlier, own, scratch = folders
-    for name in ("shots-k.json", "signatures-k", "other"):
+    for name in ("shots-k.json", "signatures-k", "found-k.json", "other"):
         (earlier / name).write_text(name)
     TakingOver(Vanishing(earlier, reads=reads), FolderCheckpoints(own), scratch=scratch).take_analyses()
     # The shots are what a look is found by.
-    assert FolderCheckpoints(own).kept() == sorted(["signatures-k", "shots-k.json"][:reads])
+    assert FolderCheckpoints(own).kept() == sorted(["found-k.json", "signatures-k", "shots-k.json"][:reads])
     assert list(scratch.iterdir()) == []
 
 

@@ -87,8 +87,9 @@ class Client:
         of the same file name, and those named in `omit` are left out. The video is not sent again, and only the shots
         that this changes are made anew.
 
-        The earlier job's options stay, but for its webhook and for those that `options` gives. References stand where
-        they stood in the earlier job, but for those that `references` in `options` places otherwise.
+        The earlier job's options stay, but for its webhook and for those that `options` gives. A reference stands
+        where the earlier job was told that it, or the one that it replaces, stands, unless `references` in `options`
+        says otherwise; with nothing but its `name` there, it is looked for in the whole video.
 
         Raises:
             NotFound: there is no such job.
