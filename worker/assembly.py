@@ -9,9 +9,9 @@ from jobs.record import Phase
 from models.base import ModelDescription
 from worker.film import Film
 from worker.film_plan import FilmPlan
-from worker.journal import STILL_WIDTH, BeforeAfter, Journal, frames_to_show
+from worker.journal import BeforeAfter, Journal, frames_to_show
 from worker.media.frames import Rgb
-from worker.media.stills import as_shown, to_rgb, write_png
+from worker.media.stills import STILL_WIDTH, as_shown, to_rgb, write_png
 from worker.memory import peak_megabytes
 from worker.notes import ColoringNotes, TuningNotes
 from worker.pieces import Coloring, Tuning
@@ -93,20 +93,17 @@ class _Assembly:
         return self._film.checkpoints.fetch_all([*names], check=self._progress.check)
 
     def _pictures(self) -> tuple[BeforeAfter | None, list[BeforeAfter]]:
-        """The preview at full size, and what the report shows."""
+        """The preview, at the film's own size, and what the report shows, small."""
         if not {"preview", "report"} & self._wanted:
             return None, []
         shown, info = frames_to_show(self._plan.shots), self._plan.info
         preview, stills = None, []
         for before in self._film.reader.picked_frames(sorted(shown), check=self._progress.check):
-            still = BeforeAfter(
-                frame=before.index,
-                before=as_shown(to_rgb(before.luma, None, info=info), info=info),
-                after=as_shown(self._colored_picture(before.index), info=info),
-            )
-            stills.append(still.shrunk(STILL_WIDTH))
+            pictures = (to_rgb(before.luma, None, info=info), self._colored_picture(before.index))
+            small = [as_shown(picture, info=info, most_width=STILL_WIDTH) for picture in pictures]
+            stills.append(BeforeAfter(before.index, *small))
             if before.index == shown[0]:
-                preview = still
+                preview = BeforeAfter(before.index, *(as_shown(picture, info=info) for picture in pictures))
         return preview, stills
 
     def _colored_picture(self, frame: int) -> Rgb:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from math import nan
 from typing import Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +18,6 @@ from worker.plan import ShotPlan
 
 SHOWN_SHOTS = 6
 """Shots that the report shows a before and after of, at most."""
-STILL_WIDTH = 480
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +31,6 @@ class BeforeAfter:
     def side_by_side(self) -> Rgb:
         """Before on the left, after on the right."""
         return np.concatenate([self.before, self.after], axis=1)
-
-    def shrunk(self, width: int) -> "BeforeAfter":
-        """Both pictures at most `width` wide."""
-        if self.before.shape[1] <= width:
-            return self
-        size = (width, max(1, round(self.before.shape[0] * width / self.before.shape[1])))
-        before, after = (
-            np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-            for picture in (self.before, self.after)
-        )
-        return BeforeAfter(self.frame, before, after)
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from worker.journal import video_facts
 from worker.keyframe_choice import FrameMeasures, choose
 from worker.media.decode import VideoReader, open_video
 from worker.media.frames import VideoInfo
-from worker.media.stills import as_shown, png_of, still_of, to_rgb
+from worker.media.stills import png_of, still_of, to_rgb
 from worker.observer import Observer
 from worker.signatures import SignatureFile
 from worker.task import Limits
@@ -194,7 +194,7 @@ def _take_pictures(reader: VideoReader, keyframes: Sequence[PickedFrame], *, kee
         picture = to_rgb(frame.luma, info=info)
         # As many pixels as the film has, for a colored one is then used as it is.
         keep(keyframe.name, png_of(np.rot90(picture, turns)))
-        observer.showed(keyframe.frame, still_of(as_shown(picture, info=info, quarter_turns=turns)))
+        observer.showed(keyframe.frame, still_of(picture, info=info, quarter_turns=turns))
         fraction = _ANALYSIS_SHARE + (1 - _ANALYSIS_SHARE) * done / len(keyframes)
         observer.advanced(fraction=fraction, frames_done=total, frames_total=total)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from worker.coloring import FinishedFrame
 from worker.media.frames import VideoInfo
-from worker.media.stills import as_shown, still_of, to_rgb
+from worker.media.stills import still_of, to_rgb
 from worker.plan import ShotPlan
 
 EVENLY = 48
@@ -25,4 +25,4 @@ def frames_to_picture(plans: Sequence[ShotPlan], *, frames: int) -> frozenset[in
 
 def picture_of(finished: FinishedFrame, *, info: VideoInfo) -> bytes:
     """A frame as it will be shown, a small JPEG."""
-    return still_of(as_shown(to_rgb(finished.result.luma, finished.chroma, info=info), info=info))
+    return still_of(to_rgb(finished.result.luma, finished.chroma, info=info), info=info)

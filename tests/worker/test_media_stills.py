@@ -19,7 +19,7 @@ from jobs.errors import ReferenceUndecodable, StorageFull
 from models.base import Matrix
 from models.color import quantize_chroma, quantize_luma, rgb_to_ycbcr
 from worker.media.frames import VideoInfo
-from worker.media.stills import as_shown, read_image, to_rgb, write_png
+from worker.media.stills import as_shown, read_image, still_of, to_rgb, write_png
 
 
 def info(*, bit_depth: int = 8, full_range: bool = False, matrix: Matrix = "bt709") -> VideoInfo:
@@ -65,12 +65,28 @@ def test_a_picture_is_shown_with_square_pixels_and_upright() -> None:
     picture = np.zeros((48, 64, 3), np.uint8)
     picture[:24] = 255
     wide = as_shown(picture, info=video_info(sample_aspect=Fraction(3, 2)))
-    assert wide.shape == (48, 96, 3)
-    assert [int(row) for row in wide[[0, -1], 48, 0]] == [255, 0]
+    assert wide.shape == (32, 64, 3)
+    assert [int(row) for row in wide[[0, -1], 32, 0]] == [255, 0]
     upright = as_shown(picture, info=video_info(sample_aspect=Fraction(3, 2), quarter_turns=1))
-    assert upright.shape == (96, 48, 3)
-    assert [int(column) for column in upright[48, [0, -1], 0]] == [255, 0]
+    assert upright.shape == (64, 32, 3)
+    assert [int(column) for column in upright[32, [0, -1], 0]] == [255, 0]
     assert np.array_equal(as_shown(picture, info=video_info(quarter_turns=2)), picture[::-1])
+
+
+@pytest.mark.parametrize(("aspect", "shape"), [(8, (30, 320)), (Fraction(1, 8), (240, 40))])
+def test_a_picture_is_never_enlarged_to_be_shown(aspect: Fraction, shape: tuple[int, int]) -> None:
+    picture = np.zeros((240, 320, 3), np.uint8)
+    assert as_shown(picture, info=video_info(sample_aspect=Fraction(aspect))).shape[:2] == shape
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+def test_a_small_picture_has_the_shape_of_a_large_one(turns: int) -> None:
+    picture = np.zeros((1440, 1920, 3), np.uint8)
+    info = video_info(sample_aspect=Fraction(4, 3), quarter_turns=turns)
+    small = cv2.imdecode(np.frombuffer(still_of(picture, info=info), np.uint8), cv2.IMREAD_COLOR)
+    assert small is not None
+    assert small.shape[:2] == ((270, 480) if turns == 0 else (853, 480))
+    assert as_shown(picture, info=info).shape[:2] == ((1080, 1920) if turns == 0 else (1920, 1080))
 
 
 def test_a_written_picture_reads_back(tmp_path: Path) -> None:

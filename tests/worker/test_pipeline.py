@@ -196,8 +196,8 @@ def test_pictures_of_an_anamorphic_film_have_the_shape_in_which_it_is_shown(
     files = run(task_of(film, tmp_path, film.pictures[0]), watcher=watcher)
     still = cv2.imdecode(np.frombuffer(watcher.shown[0], np.uint8), cv2.IMREAD_COLOR)
     assert still is not None
-    assert still.shape == (64, 144, 3)
-    assert read_image(files["preview"].path).shape == (64, 2 * 144, 3)
+    assert still.shape == (43, 96, 3)
+    assert read_image(files["preview"].path).shape == (43, 2 * 96, 3)
     facts = json.loads(files["report_json"].path.read_text())["video"]
     assert [facts[name] for name in ("width", "height", "display_width", "display_height")] == [96, 64, 144, 64]
 

@@ -19,6 +19,7 @@ DeepRgb = NDArray[np.uint16]
 """As `Rgb`, with all 16 bits used."""
 
 STILL_WIDTH = 480
+"""Of the small pictures of a film, at most."""
 
 MAX_REFERENCE_PIXELS = 100_000_000
 """A 100-megapixel scan: 600 MB while it is read, 900 MB where it has 16 bits, 300 MB then. Larger than any film frame,
@@ -60,15 +61,22 @@ def _samples(luma: Codes, chroma: Codes | None, *, info: VideoInfo, most: int) -
     return samples
 
 
-def as_shown(rgb: Rgb, *, info: VideoInfo, quarter_turns: int | None = None) -> Rgb:
+def as_shown(rgb: Rgb, *, info: VideoInfo, quarter_turns: int | None = None, most_width: int | None = None) -> Rgb:
     """A frame with square pixels and upright, as players show it; or turned by other `quarter_turns` counterclockwise
-    than those that bring it upright."""
+    than those that bring it upright.
+
+    It is shrunk to that shape, never enlarged, so that no film makes it larger than its stored frames; and until it is
+    at most `most_width` wide.
+    """
+    turns = info.quarter_turns if quarter_turns is None else quarter_turns
     height, width = rgb.shape[:2]
-    size = (max(1, round(width * info.sample_aspect)), height)
-    if size[0] != width:
-        interpolation = cv2.INTER_AREA if size[0] < width else cv2.INTER_LINEAR
-        rgb = np.asarray(cv2.resize(rgb, size, interpolation=interpolation), np.uint8)
-    return np.ascontiguousarray(np.rot90(rgb, info.quarter_turns if quarter_turns is None else quarter_turns))
+    wide, high = width * min(1, info.sample_aspect), height * min(1, 1 / info.sample_aspect)
+    across = high if turns % 2 else wide
+    scale = 1 if most_width is None else min(1, most_width / across)
+    size = (max(1, round(wide * scale)), max(1, round(high * scale)))
+    if size != (width, height):
+        rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.ascontiguousarray(np.rot90(rgb, turns))
 
 
 def png_of(rgb: Rgb | DeepRgb) -> bytes:
@@ -76,13 +84,10 @@ def png_of(rgb: Rgb | DeepRgb) -> bytes:
     return bytes(cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))[1])
 
 
-def still_of(rgb: Rgb) -> bytes:
-    """A picture to look at while more is made, at most `STILL_WIDTH` wide: a JPEG of some 20 KB."""
-    height, width = rgb.shape[:2]
-    if width > STILL_WIDTH:
-        size = (STILL_WIDTH, max(1, round(height * STILL_WIDTH / width)))
-        rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return bytes(cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
+def still_of(rgb: Rgb, *, info: VideoInfo, quarter_turns: int | None = None) -> bytes:
+    """A frame to look at while more is made, as `as_shown` and at most `STILL_WIDTH` wide: a JPEG of some 20 KB."""
+    shown = as_shown(rgb, info=info, quarter_turns=quarter_turns, most_width=STILL_WIDTH)
+    return bytes(cv2.imencode(".jpg", np.ascontiguousarray(shown[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
 
 
 def write_png(path: Path, rgb: Rgb) -> None:

@@ -141,7 +141,10 @@ def test_an_anamorphic_film_is_seen_and_painted_in_the_shape_in_which_it_is_show
     assert shape_of(page.locator("canvas")) == shown
     picture = page.get_by_role("region", name="One more colored frame").get_by_role("img", name="Frame")
     expect(picture).to_be_visible(timeout=LONG)
-    assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == round(SIZE[0] * 64 / 45)
+    assert picture.evaluate("(image) => image.decode().then(() => [image.naturalWidth, image.naturalHeight])") == [
+        SIZE[0],
+        round(SIZE[1] * 45 / 64),
+    ]
     assert shape_of(picture) == shown
 
 
