@@ -92,11 +92,18 @@ def _is_archive(out: Path) -> bool:
 
 
 def _options(shots: str, every: float | None) -> "KeyframeOptions":
+    from pydantic import ValidationError
+
     from jobs.options import KeyframeOptions
+    from jobs.wording import in_words
 
     if shots not in ("auto", "single"):
         raise CommandError(f"--shots: there is no choice `{shots}`; give auto or single.")
-    return KeyframeOptions(shots=cast("Literal['auto', 'single']", shots), every_seconds=every)
+    try:
+        return KeyframeOptions(shots=cast("Literal['auto', 'single']", shots), every_seconds=every)
+    except ValidationError as error:
+        # Of the two, only a number of seconds can still be wrong: typer lets infinity pass.
+        raise CommandError(f"--every: {in_words(error.errors()[0])}, got {every}.") from error
 
 
 def _find(

@@ -128,6 +128,7 @@ def test_what_cannot_be_is_refused_before_the_work(film: Path) -> None:
         ((film, "-o", film), "is a file; give the name of a folder"),
         ((film, "-o", folder / "none" / "out"), "There is no folder"),
         ((film, "-o", folder / "out", "--shots", "two"), "give auto or single"),
+        ((film, "-o", folder / "out", "--every", "1e400"), "--every: expected a finite number, got inf"),
     ):
         with pytest.raises(CommandError, match=sentence):
             retint("keyframes", *arguments)
