@@ -4,7 +4,8 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from traceback import walk_tb
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
@@ -140,7 +141,13 @@ def _usage_line(error: TyperException) -> str:
         return ""
     if isinstance(error.__cause__, ValidationError):
         message = message.replace(error.message, in_words(error.__cause__.errors()[0]))
-    context = getattr(error, "ctx", None)
+    context = getattr(error, "ctx", None) or _innermost_context(error)
     command = "retint" if context is None else context.command_path
     ended = message if message.endswith((".", "?")) else f"{message}."
     return f"{ended} `{command} --help` says how it is used."
+
+
+def _innermost_context(error: TyperException) -> Any:
+    """That of the command whose line was being read: an option without its value comes without one."""
+    contexts = [frame.f_locals["ctx"] for frame, _ in walk_tb(error.__traceback__) if "ctx" in frame.f_locals]
+    return contexts[-1] if contexts else None

@@ -134,6 +134,8 @@ def test_a_signal_that_comes_much_later_than_the_first_interrupts_what_it_left_h
             "No such option: --qualtiy (Possible options: --quality).",
             " colorize",
         ),
+        (["colorize", "a.mkv", "--quality"], "Option '--quality' requires an argument.", " colorize"),
+        (["jobs", "list", "--limit"], "Option '--limit' requires an argument.", " jobs list"),
         (["jobs", "list", "--limit", "x"], "Invalid value for '--limit': expected a whole number.", " jobs list"),
         (["serve", "--workers", "-1"], "Invalid value for '--workers': expected 0 or more.", " serve"),
     ],
