@@ -179,9 +179,21 @@ def picture_name(shot: int, frame: int) -> str:
 def _about_blank(parts: Sequence[ShotRange]) -> list[str]:
     if not parts:
         return []
-    told = ", ".join(f"{part.first} to {part.last}" for part in parts[:10])
-    more = f" and {len(parts) - 10} more stretches" if len(parts) > 10 else ""
+    stretches = _joined(parts)
+    told = ", ".join(f"{stretch.first} to {stretch.last}" for stretch in stretches[:10])
+    more = f" and {len(stretches) - 10} more stretches" if len(stretches) > 10 else ""
     return [f"Nothing is to be seen, and so to be colored, in the frames {told}{more}."]
+
+
+def _joined(parts: Sequence[ShotRange]) -> list[ShotRange]:
+    """`parts`, in order, those that adjoin as one."""
+    joined: list[ShotRange] = []
+    for part in parts:
+        if joined and joined[-1].last + 1 == part.first:
+            joined[-1] = ShotRange(joined[-1].first, part.last)
+        else:
+            joined.append(part)
+    return joined
 
 
 def _take_pictures(reader: VideoReader, keyframes: Sequence[PickedFrame], *, keep: Keep, observer: Observer) -> None:

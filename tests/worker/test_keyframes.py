@@ -246,6 +246,13 @@ def test_leader_has_no_keyframe(make_film: Callable[..., Any], tmp_path: Path) -
     assert found.warnings == ["Nothing is to be seen, and so to be colored, in the frames 0 to 11."]
 
 
+def test_of_blank_parts_that_adjoin_one_stretch_is_told(make_film: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_film(scenes=((1, 80), (2, 60)), black=80)
+    found = found_in(film.path, tmp_path / "out", every_seconds=1)
+    assert [one.first_frame for one in found.keyframes] == [80, 80]
+    assert found.warnings == ["Nothing is to be seen, and so to be colored, in the frames 0 to 79."]
+
+
 def test_that_the_end_of_the_film_may_be_missing_is_told(make_video: Callable[..., Any], tmp_path: Path) -> None:
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(make_video("long.mkv", width=16, height=16, frames=400, rate=2).path.read_bytes()[:-2200])
