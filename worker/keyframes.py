@@ -18,6 +18,7 @@ from worker.keyframe_choice import FrameMeasures, choose
 from worker.media.decode import VideoReader, open_video
 from worker.media.frames import VideoInfo
 from worker.media.stills import png_of, still_of, to_rgb
+from worker.media.timeline import Timeline
 from worker.observer import Observer
 from worker.signatures import SignatureFile
 from worker.task import Limits
@@ -105,7 +106,7 @@ def _look(task: KeyframesTask, reader: VideoReader, observer: Observer) -> Found
             (index, shot, choice)
             for index, shot in enumerate(analysis.shots)
             for choice in choose(
-                shot, count=_parts(shot, task.options, reader.info), measures=measures, signatures=signatures
+                shot, count=_parts(shot, task.options, reader.timeline), measures=measures, signatures=signatures
             )
         ]
     seen_something = any(not choice.blank for _, _, choice in choices)
@@ -130,11 +131,11 @@ def _look(task: KeyframesTask, reader: VideoReader, observer: Observer) -> Found
     )
 
 
-def _parts(shot: ShotRange, options: KeyframeOptions, info: VideoInfo) -> int:
+def _parts(shot: ShotRange, options: KeyframeOptions, timeline: Timeline) -> int:
     """How many frames of `shot` are to be colored."""
     if options.every_seconds is None:
         return 1
-    return max(1, round(len(shot) / float(info.frame_rate) / options.every_seconds))
+    return max(1, round(timeline.seconds_of(shot.first, shot.last) / options.every_seconds))
 
 
 def _asked_for(task: KeyframesTask, reader: VideoReader) -> FoundKeyframes:

@@ -231,6 +231,13 @@ def test_a_long_shot_may_have_several(make_film: Callable[..., Any], tmp_path: P
     assert len({path.name for path in (tmp_path / "out").glob("*.png")}) == len(parts)
 
 
+def test_a_shot_is_as_long_as_its_frames_stand(make_video: Callable[..., Any], tmp_path: Path) -> None:
+    """Twelve frames of 40 ms, then twelve of 200 ms: 0.5 and 2.4 seconds; by the average rate both would be 1.4."""
+    film = make_video(frames=24, steps=[1] * 12 + [5] * 12, time_base=Fraction(1, 25))
+    found = found_in(film.path, tmp_path / "out", shots=[12], every_seconds=1)
+    assert [one.first_frame for one in found.keyframes] == [0, 12, 12]
+
+
 def test_an_empty_shot_is_told(make_video: Callable[..., Any], tmp_path: Path) -> None:
     black = tmp_path / "black.mkv"
     write_black(black)

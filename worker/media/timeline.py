@@ -75,6 +75,10 @@ class Timeline:
         """Time of a frame after the first frame."""
         return float(int(self.pts[index] - self.pts[0]) * self.time_base)
 
+    def seconds_of(self, first: int, last: int) -> float:
+        """From the start of one frame to the end of another."""
+        return float((int(self.pts[last] - self.pts[first]) + self.duration_of(last)) * self.time_base)
+
 
 def read_timeline(path: Path, *, on_packet: Callable[[int], None] = lambda _: None) -> tuple[Timeline, str | None]:
     """Read the place of every frame of the film in `path`; one pass over the file, a few bytes per frame in memory.
