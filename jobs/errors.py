@@ -45,6 +45,8 @@ RetintError
 │   ├── ReferenceUnplaced        reference_unplaced
 │   ├── PictureUndecodable       picture_undecodable
 │   ├── StrokesUnusable          strokes_unusable
+│   ├── FrameNotFound            frame_not_found
+│   ├── TooManyFrames            too_many_frames
 │   ├── WeightsMissing           weights_missing
 │   ├── WeightsDiffer            weights_differ
 │   ├── OutOfMemory              out_of_memory
@@ -284,6 +286,10 @@ class StrokesUnusable(JobFailure):
 
 class FrameNotFound(JobFailure):
     code, title = "frame_not_found", "The video has no such frame"
+
+
+class TooManyFrames(JobFailure):
+    code, title = "too_many_frames", "More frames to color than one search finds"
 
 
 class WeightsMissing(JobFailure):

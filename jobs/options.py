@@ -304,6 +304,10 @@ class FrameOptions(FiniteModel):
         return self
 
 
+MOST_PARTS = 1000
+"""That one film is divided into by `every_seconds`: the pictures of so many parts of a 4K film are some 10 GB."""
+
+
 class KeyframeOptions(FiniteModel):
     """Everything has a default here too."""
 
@@ -318,7 +322,8 @@ class KeyframeOptions(FiniteModel):
         Field(
             ge=1,
             description="Long shots get more than one frame: they are divided into parts of about so many seconds, and "
-            "each part gets one. Absent: one frame a shot.",
+            f"each part gets one. Absent: one frame a shot. If a film is more than {MOST_PARTS} times as long, the "
+            "search fails with `too_many_frames`. Not together with `frames`.",
         ),
     ] = None
     metadata: Annotated[
@@ -329,6 +334,12 @@ class KeyframeOptions(FiniteModel):
         ),
     ] = {}
     keep_input: Annotated[bool, Field(description="Keep the upload until the keyframes expire.")] = True
+
+    @model_validator(mode="after")
+    def searched_or_named(self) -> Self:
+        if self.frames and self.every_seconds is not None:
+            raise ValueError("give `frames` or `every_seconds`: where frames are named, none is searched")
+        return self
 
 
 class ColoringOptions(FiniteModel):

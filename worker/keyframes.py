@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from jobs.errors import FrameNotFound
-from jobs.options import FrameOptions, KeyframeOptions, StrictModel
+from jobs.errors import FrameNotFound, TooManyFrames
+from jobs.options import MOST_PARTS, FrameOptions, KeyframeOptions, StrictModel
 from jobs.record import PickedFrame, VideoFacts
 from worker.analysis import ShotRange, analyze
 from worker.failures import failures_for_users
@@ -72,6 +73,7 @@ def find_keyframes(task: KeyframesTask, *, keep: Keep, observer: Observer) -> Fo
         observer.check()
         observer.entered("probing")
         with open_video(task.video, limits=task.limits, on_packet=counted) as reader:
+            _refuse_too_many(task.options, reader.info)
             observer.learned(video=video_facts(reader.info))
             observer.advanced(fraction=0.0, frames_done=0, frames_total=reader.info.frames)
             found = _asked_for(task, reader) if task.options.frames else _look(task, reader, observer)
@@ -79,6 +81,18 @@ def find_keyframes(task: KeyframesTask, *, keep: Keep, observer: Observer) -> Fo
             _take_pictures(reader, found.keyframes, keep=keep, observer=observer)
         keep(LIST_NAME, (found.model_dump_json(indent=2) + "\n").encode())
     return found
+
+
+def _refuse_too_many(options: KeyframeOptions, info: VideoInfo) -> None:
+    """Before all frames of the film are looked at, which may take an hour."""
+    seconds, every = info.duration_seconds, options.every_seconds
+    if every is None or seconds <= MOST_PARTS * every:
+        return
+    raise TooManyFrames(
+        f"A frame for every {every:g} s of a film of {seconds:.0f} s is too many: one search divides a film into "
+        f"{MOST_PARTS} parts at most. Ask for one for every {ceil(seconds / MOST_PARTS)} s or more, or cut the film "
+        "into several and search each."
+    )
 
 
 def _look(task: KeyframesTask, reader: VideoReader, observer: Observer) -> FoundKeyframes:

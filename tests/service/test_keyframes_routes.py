@@ -101,6 +101,7 @@ async def test_an_upload_is_taken_for_the_video(client: httpx.AsyncClient, servi
         ([VIDEO, REFERENCE], "#/references"),
         ([VIDEO, options('{"tuning": "fast"}')], "#/options/tuning"),
         ([VIDEO, options('{"shots": "two"}')], "#/options/shots"),
+        ([VIDEO, options('{"frames": [{"frame": 7}], "every_seconds": 3}')], "#/options"),
         ([VIDEO, VIDEO], "#/video"),
     ],
 )

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from jobs.errors import FrameNotFound, JobCanceled, StorageFull, VideoTooLong, VideoUndecodable
+from jobs.errors import FrameNotFound, JobCanceled, StorageFull, TooManyFrames, VideoTooLong, VideoUndecodable
 from jobs.options import FrameOptions, KeyframeOptions
 from worker.analysis import analyze
 from worker.keyframes import LIST_NAME, FoundKeyframes, KeyframesTask, find_keyframes
@@ -236,6 +236,24 @@ def test_a_shot_is_as_long_as_its_frames_stand(make_video: Callable[..., Any], t
     film = make_video(frames=24, steps=[1] * 12 + [5] * 12, time_base=Fraction(1, 25))
     found = found_in(film.path, tmp_path / "out", shots=[12], every_seconds=1)
     assert [one.first_frame for one in found.keyframes] == [0, 12, 12]
+
+
+def test_a_film_is_not_divided_into_too_many_parts(make_video: Callable[..., Any], tmp_path: Path) -> None:
+    film = make_video(frames=101, rate=Fraction(1, 10), width=16, height=16).path
+    watching = Watching()
+    with pytest.raises(TooManyFrames, match=r"every 1 s of a film of 1010 s .* Ask for one for every 2 s or more"):
+        found_in(film, tmp_path / "out", every_seconds=1, observer=watching)
+    assert watching.phases == ["probing"]
+    assert len(found_in(film, tmp_path / "out", shots="single", every_seconds=20).keyframes) == 50
+
+
+@pytest.mark.parametrize("every_seconds", [None, 1])
+def test_a_film_may_have_more_shots_than_that(
+    make_video: Callable[..., Any], tmp_path: Path, every_seconds: float | None
+) -> None:
+    film = make_video(frames=1010, width=16, height=16).path
+    found = found_in(film, tmp_path / "out", shots=list(range(1, 1010)), every_seconds=every_seconds)
+    assert len(found.keyframes) == 1010
 
 
 def test_an_empty_shot_is_told(make_video: Callable[..., Any], tmp_path: Path) -> None:
