@@ -276,6 +276,22 @@ def test_a_job_is_made_of_the_video_of_an_earlier_one(client: Any, server: FakeS
     assert told[-1] == (1000, 1000)
 
 
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [({}, {"shots": "auto", "metadata": {}}), ({"shots": (40,), "every_seconds": 3}, {"shots": [40], "metadata": {}})],
+)
+def test_a_search_asks_only_for_what_is_given(
+    client: Any, server: FakeServer, frame: Path, given: dict[str, Any], options: dict[str, Any]
+) -> None:
+    """A server that does not know `every_seconds` yet would refuse it."""
+    uploads = UploadServer()
+    server.respond = uploads
+    client.find_keyframes(frame, **given)
+    (form,) = uploads.forms.values()
+    seconds = {name: value for name, value in given.items() if name == "every_seconds"}
+    assert json.dumps({**options, **seconds}).encode() in form
+
+
 def test_an_earlier_job_that_is_not_there_is_told_at_once(client: Any, server: FakeServer, frame: Path) -> None:
     server.answers = [problem(404, "job_not_found")]
     with pytest.raises(retint.NotFound):

@@ -77,11 +77,13 @@ def search_keyframes(
     patience: float,
 ) -> Steps[Keyframes]:
     """Raises as `_submit` does."""
-    options = {
+    options: dict[str, Any] = {
         "shots": shots if isinstance(shots, str) else [*shots],
-        "every_seconds": every_seconds,
         "metadata": dict(metadata or {}),
     }
+    # An older server refuses the field.
+    if every_seconds is not None:
+        options["every_seconds"] = every_seconds
     return _submit(KEYFRAMES, video, [], options=options, on_upload=on_upload, patience=patience)
 
 
