@@ -33,6 +33,31 @@ def test_get_reads_the_job_and_ignores_fields_of_later_versions(client: Any, ser
     assert not job.finished
 
 
+STORED: dict[str, Any] = {
+    "width": 720,
+    "height": 576,
+    "frames": 9,
+    "duration_seconds": 0.36,
+    "frame_rate": 25.0,
+    "codec": "h264",
+    "has_audio": False,
+}
+
+
+def test_what_a_server_tells_of_the_film_is_read(client: Any, server: FakeServer) -> None:
+    server.answers = [job_answer(filename="film.mkv", video={**STORED, "display_width": 1024, "display_height": 576})]
+    job = client.get("job_1")
+    assert job.filename == "film.mkv"
+    assert (job.video.width, job.video.display_width, job.video.display_height) == (720, 1024, 576)
+
+
+def test_what_an_older_server_does_not_tell_of_the_film_is_none(client: Any, server: FakeServer) -> None:
+    server.answers = [job_answer(video=STORED)]
+    job = client.get("job_1")
+    assert job.filename is None
+    assert (job.video.display_width, job.video.display_height) == (None, None)
+
+
 def test_every_call_carries_the_key(client: Any, server: FakeServer) -> None:
     server.answers = [job_answer()]
     client.get("job_1")
