@@ -19,6 +19,7 @@ from worker.media.decode import VideoReader, open_video
 from worker.media.encode import VideoOutput
 from worker.media.matroska import UnknownLayout
 from worker.media.passengers import Passengers
+from worker.media.probe import examine
 from worker.media.source import demux
 
 
@@ -377,6 +378,20 @@ def test_the_shape_of_pixels_is_told_by_the_container_and_by_the_stream(
         assert stream.sample_aspect_ratio == Fraction(16, 11)
         if codec == "h264":
             assert stream.codec_context.sample_aspect_ratio == Fraction(16, 11)
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "mov"])
+def test_a_shape_of_pixels_that_is_not_believed_is_not_written(make_video: Any, tmp_path: Path, container: str) -> None:
+    made = make_video("in.mp4", aspect=Fraction(10), frames=4)
+    examination = examine(made.path)
+    assert examination.info.sample_aspect == 1
+    assert examination.warnings == (
+        "The video says that its pixels are 10:1 in shape, which no film is; they are taken for square.",
+    )
+    target = tmp_path / f"out.{container}"
+    assert recolor(made.path, target, container=container) == []
+    with av.open(str(target)) as out:
+        assert out.streams.video[0].sample_aspect_ratio in (None, 1)
 
 
 def test_a_shape_of_pixels_that_cannot_be_written_is_told(

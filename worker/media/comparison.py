@@ -33,11 +33,10 @@ class ComparisonOutput:
     def __init__(self, *, source: Path, info: VideoInfo, timeline: Timeline) -> None:
         """`info` and `timeline` describe `source`."""
         self._timeline, self._rate = exact_times(timeline, stated=info.frame_rate)
-        tags = read_tags(source, first_time=self._timeline.first_time)
         self._source = source
         self._info = info
-        self._tags = tags.upright()
-        self._turns = tags.quarter_turns
+        self._tags = read_tags(source, first_time=self._timeline.first_time).upright()
+        self._turns = info.quarter_turns
         height, width = (info.width, info.height) if self._turns % 2 else (info.height, info.width)
         scale = min(1.0, LARGEST_HALF / width)
         self._half = (_even(height * scale), _even(width * scale))

@@ -12,11 +12,11 @@ import numpy as np
 from jobs.errors import VideoUndecodable, VideoUnsupported
 from models.base import Matrix
 from worker.media.fields import find_order
-from worker.media.frames import MOST_SAMPLE_ASPECT, VideoInfo
+from worker.media.frames import VideoInfo
 from worker.media.limits import refuse_announced, refuse_frames, refuse_too_much
 from worker.media.luma import bit_depth, conversion_note, is_gray, is_rgb
 from worker.media.source import open_source, video_stream
-from worker.media.tags import display_matrix, quarter_turns
+from worker.media.tags import display_matrix, quarter_turns, sample_aspect
 from worker.media.timeline import Timeline, read_timeline
 from worker.task import Limits
 
@@ -92,7 +92,7 @@ def _examine(path: Path, on_packet: Callable[[int], None]) -> Examination:
             ) from error
         if frame is None:
             raise VideoUndecodable("The video has no frames; export it again and check that it plays.")
-        notes = (missing, conversion_note(frame.format))
+        notes = (missing, conversion_note(frame.format), _about_shape(stream))
         info = VideoInfo(
             width=frame.width,
             height=frame.height,
@@ -105,16 +105,21 @@ def _examine(path: Path, on_packet: Callable[[int], None]) -> Examination:
             full_range=_is_full_range(frame, stream),
             matrix=_matrix(frame, stream),
             has_audio=bool(container.streams.audio),
-            sample_aspect=_sample_aspect(stream),
+            sample_aspect=sample_aspect(stream) or Fraction(1),
             quarter_turns=quarter_turns(display_matrix(frame)),
             field_order=find_order(frame, decoding, stated=int(stream.codec_context.field_order)),
         )
     return Examination(info=info, timeline=timeline, warnings=tuple(filter(None, notes)))
 
 
-def _sample_aspect(stream: Any) -> Fraction:
-    stated = Fraction(stream.sample_aspect_ratio or 1)
-    return stated if 1 <= max(stated, 1 / stated) <= MOST_SAMPLE_ASPECT else Fraction(1)
+def _about_shape(stream: Any) -> str | None:
+    stated = stream.sample_aspect_ratio
+    if not stated or sample_aspect(stream) is not None:
+        return None
+    return (
+        f"The video says that its pixels are {stated.numerator}:{stated.denominator} in shape, which no film is; "
+        "they are taken for square."
+    )
 
 
 def _frame_rate(stream: Any, timeline: Timeline) -> Fraction:

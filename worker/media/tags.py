@@ -10,7 +10,8 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 
 from models.base import Matrix
-from worker.media.source import open_source, video_stream
+from worker.media.frames import MOST_SAMPLE_ASPECT
+from worker.media.source import VideoStream, open_source, video_stream
 
 _MATRIX_CODES: dict[Matrix, tuple[int, ...]] = {"bt601": (6, 5, 4), "bt709": (1, 7), "bt2020": (9, 10)}
 """Codes of ITU-T H.273 that mean each matrix; the first is written where the source has none of them."""
@@ -22,6 +23,7 @@ class FilmTags:
     """Tags of the film as the source has them, to be written again."""
 
     sample_aspect_ratio: Fraction | None
+    """Width of a sample over its height; None where the film does not say, or not believably."""
     display_matrix: tuple[int, ...] | None
     """Nine numbers in FFmpeg's layout: rotation and flips; None where the picture stands upright."""
     color_primaries: int
@@ -31,15 +33,10 @@ class FilmTags:
     origin: Fraction
     """Seconds that all timestamps are moved back by, so that the film starts at or after zero."""
 
-    @property
-    def quarter_turns(self) -> int:
-        """Turns counterclockwise by 90 degrees that bring the stored picture upright, 0 to 3."""
-        return quarter_turns(self.display_matrix)
-
     def upright(self) -> "FilmTags":
         """The tags of the picture once it is turned by `quarter_turns`."""
         aspect = self.sample_aspect_ratio
-        if aspect is not None and self.quarter_turns % 2:
+        if aspect is not None and quarter_turns(self.display_matrix) % 2:
             aspect = 1 / aspect
         return replace(self, display_matrix=None, sample_aspect_ratio=aspect)
 
@@ -56,7 +53,7 @@ def read_tags(path: Path, *, first_time: Fraction) -> FilmTags:
             starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base]
             origin = min([first_time, *starts])
         return FilmTags(
-            sample_aspect_ratio=stream.sample_aspect_ratio or None,
+            sample_aspect_ratio=sample_aspect(stream),
             display_matrix=display_matrix(frame),
             color_primaries=int(frame.color_primaries) or int(context.color_primaries) or _UNSPECIFIED,
             color_trc=int(frame.color_trc) or int(context.color_trc) or _UNSPECIFIED,
@@ -75,8 +72,14 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     return None if matrix is None else tuple(int(v) for v in np.frombuffer(matrix, dtype=np.int32))
 
 
+def sample_aspect(stream: VideoStream) -> Fraction | None:
+    """As in `FilmTags`, of the film in `stream`."""
+    stated = stream.sample_aspect_ratio
+    return stated if stated and 1 <= max(stated, 1 / stated) <= MOST_SAMPLE_ASPECT else None
+
+
 def quarter_turns(matrix: tuple[int, ...] | None) -> int:
-    """As in `FilmTags`, by its display matrix."""
+    """Turns counterclockwise by 90 degrees that bring the stored picture upright, 0 to 3, by its display matrix."""
     if matrix is None:
         return 0
     # The first row of the matrix is where the picture's right side points (libavutil's display.h).
