@@ -9,6 +9,18 @@ from jobs.options import JobOptions, ReferenceOptions
 from jobs.record import Job, PlacedReference, Progress, Shot, ShotTuning, VideoFacts
 from jobs.record_reader import JobPage
 
+FILM = VideoFacts(
+    width=720,
+    height=576,
+    display_width=1024,
+    display_height=576,
+    frames=240,
+    duration_seconds=9.6,
+    frame_rate=25.0,
+    codec="h264",
+    has_audio=True,
+)
+
 _HALFWAY = Job(
     id="job_5f1c9b2e7a4d60318c2b9e55",
     status="processing",
@@ -16,17 +28,7 @@ _HALFWAY = Job(
     phase="colorizing",
     progress=Progress(fraction=0.42, frames_done=101, frames_total=240, fps=6.5, eta_seconds=21.4),
     options=JobOptions(tuning="fast", references=[ReferenceOptions(name="frame.png", frame=0)]),
-    video=VideoFacts(
-        width=720,
-        height=576,
-        display_width=1024,
-        display_height=576,
-        frames=240,
-        duration_seconds=9.6,
-        frame_rate=25.0,
-        codec="h264",
-        has_audio=True,
-    ),
+    video=FILM,
     references=[PlacedReference(name="frame.png", frame=0, shot=0, placed_by="user")],
     shots=[
         Shot(

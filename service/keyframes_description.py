@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobs.options import KeyframeOptions
-from jobs.record import Keyframe, Keyframes, Progress, Variant, VideoFacts
-from service.examples import content_of
+from jobs.record import Keyframe, Keyframes, Progress, Variant
+from service.examples import FILM, content_of
 from service.video_part import ONE_VIDEO, video_properties
 
 _ID = "keyframes_5f1c9b2e7a4d60318c2b9e55"
@@ -16,17 +16,7 @@ _FOUND = Keyframes(
     filename="film.mkv",
     progress=Progress(fraction=1, frames_done=240, frames_total=240, fps=160.0, eta_seconds=0),
     options=KeyframeOptions(),
-    video=VideoFacts(
-        width=720,
-        height=576,
-        display_width=1024,
-        display_height=576,
-        frames=240,
-        duration_seconds=9.6,
-        frame_rate=25.0,
-        codec="h264",
-        has_audio=True,
-    ),
+    video=FILM,
     keyframes=[
         Keyframe(
             shot=0,
