@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from cli.errors import CommandError
+from jobs.errors import OF_PICTURES
 
 if TYPE_CHECKING:
     from jobs.options import Container, JobOptions, TuningOptions
@@ -69,7 +70,6 @@ REPLACEMENT_HELP = (
     "looks."
 )
 QUALITY_HELP = "Of H.264 alone, as CRF: 0 (lossless) to 51; default: 18, visually lossless."
-PICTURES_HINT = "Of a sequence of pictures make a video first, with ffmpeg for instance."
 WORKING_SIZE_HELP = "Short side at which color is predicted, 64 to 2160; default: the model's own, 576 of retint."
 
 
@@ -84,7 +84,7 @@ def check_files(
     sources = [*videos, *references]
     for source in sources:
         if source.is_dir():
-            hint = f" {PICTURES_HINT}" if source in videos else ""
+            hint = f" {OF_PICTURES}" if source in videos else ""
             raise CommandError(f"{source} is a folder; expected a file.{hint}")
         if not source.is_file():
             raise CommandError(f"There is no file {source}.")

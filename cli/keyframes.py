@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from cli.arguments import PICTURES_HINT
 from cli.console import interruptible, say, tell, write_json
 from cli.errors import CommandError
 from cli.placing import place, work_folder
+from jobs.errors import OF_PICTURES
 
 if TYPE_CHECKING:
     from jobs.options import KeyframeOptions
@@ -69,7 +69,7 @@ def keyframes(
 
 def _check(video: Path, out: Path, *, force: bool) -> None:
     if video.is_dir():
-        raise CommandError(f"{video} is a folder; expected a video. {PICTURES_HINT}")
+        raise CommandError(f"{video} is a folder; expected a video. {OF_PICTURES}")
     if not video.is_file():
         raise CommandError(f"There is no file {video}.")
     if not out.absolute().parent.is_dir():

@@ -69,6 +69,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+OF_PICTURES = "Of a sequence of pictures make a video first: docs/films.md has the commands of FFmpeg."
+"""What to do where pictures are given as the film."""
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:

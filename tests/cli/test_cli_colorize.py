@@ -135,7 +135,9 @@ def test_files_that_are_not_there_are_named(film: Path) -> None:
         retint(film, "-r", "none.png", "-o", folder / "color.mp4")
     with pytest.raises(CommandError, match=r"is a folder; expected a file\.$"):
         retint(film, "-r", folder, "-o", folder / "color.mp4")
-    with pytest.raises(CommandError, match=r"expected a file\. Of a sequence of pictures make a video first"):
+    with pytest.raises(
+        CommandError, match=r"expected a file\. Of a sequence of pictures make a video first: docs/films\.md"
+    ):
         retint(folder, "-r", folder / "frame.png", "-o", folder / "color.mp4")
     with pytest.raises(CommandError, match="is a folder; give the name of a file"):
         retint(film, "-r", folder / "frame.png", "-o", folder)

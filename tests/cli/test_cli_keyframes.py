@@ -124,7 +124,7 @@ def test_what_cannot_be_is_refused_before_the_work(film: Path) -> None:
     folder = film.parent
     for arguments, sentence in (
         ((folder / "none.mp4", "-o", folder / "out"), "There is no file"),
-        ((folder, "-o", folder / "out"), "is a folder; expected a video"),
+        ((folder, "-o", folder / "out"), r"is a folder; expected a video\. Of a sequence .* docs/films\.md"),
         ((film, "-o", film), "is a file; give the name of a folder"),
         ((film, "-o", folder / "none" / "out"), "There is no folder"),
         ((film, "-o", folder / "out", "--shots", "two"), "give auto or single"),

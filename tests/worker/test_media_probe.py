@@ -137,7 +137,7 @@ def test_more_than_ten_bits_are_rounded_to_ten_and_said(tmp_path: Path, bits: in
             "scan.dpx",
             b"SDPX" + bytes(2044),
             VideoUndecodable,
-            "a DPX picture.*Of a sequence of pictures make one first",
+            r"a DPX picture.*Of a sequence of pictures make a video first: docs/films\.md has",
         ),
         ("head.mp4", struct.pack(">I4s", 24, b"ftyp") + b"isom" + bytes(400), VideoUndecodable, "index"),
     ],

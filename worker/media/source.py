@@ -7,7 +7,7 @@ from typing import Any
 import av
 from av.container import InputContainer
 
-from jobs.errors import JobFailure, VideoUndecodable, VideoUnsupported
+from jobs.errors import OF_PICTURES, JobFailure, VideoUndecodable, VideoUnsupported
 
 DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mxf,ogg,flv"
 """The only demuxers that may open an upload. None of them is a playlist, so that no upload can make the worker read
@@ -99,10 +99,7 @@ def _refusal(path: Path) -> JobFailure:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         picture = "a WebP picture"
     if picture is not None:
-        return VideoUndecodable(
-            f"The file is {picture}, not a video; use a video ({ACCEPTED}). Of a sequence of pictures make one "
-            "first, with ffmpeg for instance."
-        )
+        return VideoUndecodable(f"The file is {picture}, not a video; use a video ({ACCEPTED}). {OF_PICTURES}")
     if head[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip"):
         return VideoUndecodable(
             "The MP4 or MOV file has no readable index; it is cut off or damaged. Export it again and use that."
