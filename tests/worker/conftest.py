@@ -238,6 +238,7 @@ def make_film(tmp_path: Path) -> MakeFilm:
         depth: int = 8,
         sound: bool = False,
         aspect: Fraction | None = None,
+        rotation: int = 0,
         bars: tuple[int, int] = (0, 0),
         black: int = 0,
     ) -> MadeFilm:
@@ -250,6 +251,8 @@ def make_film(tmp_path: Path) -> MakeFilm:
             stream.codec_context.color_range, stream.codec_context.colorspace = 1, 6
             if aspect is not None:
                 stream.codec_context.sample_aspect_ratio = aspect
+            if rotation:
+                stream.set_display_rotation(rotation)
             tone: Any = out.add_stream("aac", rate=48000) if sound else None
             if tone is not None:
                 tone.codec_context.layout = "stereo"

@@ -1,7 +1,9 @@
 """A whole job: files in, files out, and nothing else left behind."""
 
 import json
+import re
 import zipfile
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -188,18 +190,29 @@ def test_luma_stays_and_every_variant_is_there(
         assert (container.streams.video[0].width, container.streams.video[0].height) == (width, height)
 
 
+@pytest.mark.parametrize(
+    ("rotation", "shape", "display"), [(0, (43, 96), [144, 64]), (90, (96, 43), [64, 144])], ids=["level", "turned"]
+)
 def test_pictures_of_an_anamorphic_film_have_the_shape_in_which_it_is_shown(
-    make_film: Callable[..., Any], tmp_path: Path
+    make_film: Callable[..., Any], tmp_path: Path, rotation: int, shape: tuple[int, int], display: list[int]
 ) -> None:
-    film = make_film(width=96, height=64, aspect=Fraction(3, 2))
+    film = make_film("film.mp4", width=96, height=64, aspect=Fraction(3, 2), rotation=rotation)
     watcher = Watcher()
     files = run(task_of(film, tmp_path, film.pictures[0]), watcher=watcher)
     still = cv2.imdecode(np.frombuffer(watcher.shown[0], np.uint8), cv2.IMREAD_COLOR)
     assert still is not None
-    assert still.shape == (43, 96, 3)
-    assert read_image(files["preview"].path).shape == (43, 2 * 96, 3)
+    assert still.shape[:2] == shape
+    preview = read_image(files["preview"].path)
+    assert preview.shape[:2] == (shape[0], 2 * shape[1])
+    # Of the middle frame; a display rotation of 90 turns counterclockwise.
+    upright = np.rot90(cv2.resize(film.lumas[5], (96, 43), interpolation=cv2.INTER_AREA), rotation // 90)
+    assert np.abs(preview[:, : shape[1], 0] - (upright.astype(float) - 16) * 255 / 219).max() <= 2
+    shown = re.findall(r"data:image/[a-z]+;base64,([^\"]+)", files["report"].path.read_text())
+    pictures = [cv2.imdecode(np.frombuffer(b64decode(data), np.uint8), cv2.IMREAD_COLOR) for data in shown]
+    assert [picture.shape[:2] for picture in pictures if picture is not None] == [shape] * 2
     facts = json.loads(files["report_json"].path.read_text())["video"]
-    assert [facts[name] for name in ("width", "height", "display_width", "display_height")] == [96, 64, 144, 64]
+    assert [facts[name] for name in ("width", "height")] == [96, 64]
+    assert [facts[name] for name in ("display_width", "display_height")] == display
 
 
 def test_it_is_seen_while_it_is_made(make_film: Callable[..., Any], tmp_path: Path) -> None:
