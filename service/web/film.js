@@ -128,8 +128,8 @@ function prepare(main, draft, record) {
         continue;
       }
       const where = target ? await placeWithin(target, file, file.name) : await place(file, offered);
-      // The same file again is a better version of it.
-      const before = draft.references.find((one) => one.original === file.name && one.shot === where.shot);
+      // The same file again is a better version of it; elsewhere it may be another one of that name.
+      const before = draft.references.find((one) => one.original === file.name && cardOf(one) === cardOf(where));
       if (before) draft.references.splice(draft.references.indexOf(before), 1);
       draft.references.push({ name: freeName(file.name), original: file.name, blob: file, ...where });
     }

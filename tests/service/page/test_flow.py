@@ -396,6 +396,15 @@ def test_long_shots_may_have_more_frames_to_color(
     expect(page.get_by_label("Where second.png belongs").locator("option:checked")).to_have_text(
         re.compile("Shot 2, frame")
     )
+    # Another picture of that name to another frame is another one; to the same frame, a better one.
+    (folder := tmp_path / "other").mkdir()
+    namesake = colored(film, 16, folder / "second.png")
+    page.get_by_label(re.compile("Add a colored frame to shot 2")).first.set_input_files(namesake)
+    expect(cards.nth(2)).to_contain_text("second-2.png")
+    expect(cards.last).to_contain_text("second.png")
+    page.get_by_role("button", name="Remove second-2.png").click()
+    page.get_by_label(re.compile("Add a colored frame to shot 2")).last.set_input_files(other)
+    expect(page.get_by_role("button", name="Remove second")).to_have_count(1)
 
     page.close()
     page = visitor.open()
