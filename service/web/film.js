@@ -167,7 +167,8 @@ function prepare(main, draft, record) {
   }
 
   function refresh() {
-    cards.forEach((card) => card.update());
+    const placedOn = Map.groupBy(draft.references, cardOf);
+    cards.forEach((card) => card.update(placedOn.get(card.keyframe) ?? []));
     shelve(tray, draft.references.filter((one) => one.shot === null && !one.example), "Place not known yet",
       "The service looks through the whole film for them when it begins. You can also say where they belong.");
     shelve(examples, draft.references.filter((one) => one.example), "No frames of the film",
@@ -210,8 +211,7 @@ function prepare(main, draft, record) {
       move(draft.references.find((one) => one.name === name), keyframe);
     });
     let shown = null;
-    return { element, update() {
-      const mine = draft.references.filter((one) => cardOf(one) === keyframe);
+    return { element, keyframe, update(mine) {
       element.classList.toggle("has", mine.length > 0);
       const blob = mine.findLast((one) => one.frame === keyframe.frame)?.blob ?? null;
       show(tag, blob !== null);

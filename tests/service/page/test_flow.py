@@ -417,6 +417,55 @@ def test_long_shots_may_have_more_frames_to_color(
     assert {one["name"]: one["frame"] for one in job["references"]} == {"first.png": frame, "second.png": 15}
 
 
+def test_of_many_frames_none_is_looked_at_more_than_once_for_each_reference(
+    visit: Callable[..., Visitor], server: Server
+) -> None:
+    frames, references = 600, 10
+    video = {"width": 192, "height": 112, "display_width": 192, "display_height": 112, "quarter_turns": 0}
+    record = {
+        "id": "keyframes_many",
+        "status": "succeeded",
+        "video": {**video, "frames": frames, "duration_seconds": frames, "frame_rate": 1, "has_audio": False},
+        "options": {"metadata": {"title": "many.mp4"}},
+        "warnings": [],
+        "keyframes": [
+            {"shot": n, "first_frame": n, "last_frame": n, "frame": n, "time_seconds": n, "name": f"frame-{n}.png"}
+            for n in range(frames)
+        ],
+    }
+    visitor = visit(server)
+    visitor.expected.append("the server responded with a status of 404")  # no picture is there
+    page = visitor.open()
+    page.route("**/v1/keyframes/keyframes_many", lambda route: route.fulfill(json=record))
+    page.evaluate(
+        """async (references) => {
+            const drafts = await import("/page/drafts.js");
+            const placed = Array.from({ length: references }, (_, shot) => {
+                const name = `ref-${shot}.png`;
+                return { name, original: name, shot, frame: null, near: shot, blob: new Blob() };
+            });
+            await drafts.save({ id: "keyframes_many", title: "many.mp4", created: 0, choices: {}, references: placed });
+            location.hash = "#/film/keyframes_many";
+        }""",
+        references,
+    )
+    expect(page.get_by_text("10 of 600 shots have a colored frame")).to_be_visible()
+    page.evaluate(
+        """() => {
+            const { filter } = Array.prototype;
+            window.looked = 0;
+            Array.prototype.filter = function (...rest) {
+                window.looked += this.length;
+                return filter.apply(this, rest);
+            };
+        }"""
+    )
+    page.get_by_role("button", name="Remove ref-3.png").click()
+    expect(page.get_by_text("9 of 600 shots have a colored frame")).to_be_visible()
+    assert page.evaluate("looked") < 5 * frames * references
+    page.evaluate("import('/page/drafts.js').then(({ remove }) => remove('keyframes_many'))")
+
+
 def test_a_picture_that_only_looks_like_a_shot_is_looked_for_in_the_whole_film(
     visit: Callable[..., Visitor], server: Server, tmp_path: Path
 ) -> None:
