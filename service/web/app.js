@@ -4,8 +4,8 @@ import { Problem, call, isGone, onKeyWanted } from "/page/api.js";
 import { button, h, put } from "/page/dom.js";
 import { dropAnywhere } from "/page/dropping.js";
 import { home } from "/page/home.js";
-import { film } from "/page/film.js";
 import { job } from "/page/job.js";
+import { film } from "/page/search.js";
 import { sending } from "/page/sending.js";
 import { trouble } from "/page/trouble.js";
 

@@ -1,4 +1,4 @@
-// How many frames of a long shot are offered for coloring: another choice is another search, and the draft goes along.
+// How many frames of a long shot are offered for coloring: another choice is another search (search.js waits for it).
 
 import { send } from "/page/api.js";
 import { h } from "/page/dom.js";
@@ -17,7 +17,8 @@ export function density(draft, record, onproblem) {
     const [every] = useful[select.selectedIndex];
     select.disabled = true;
     try {
-      location.hash = `#/film/${await searchAgain(draft, record, every)}`;
+      await searchAgain(draft, record, every);
+      if (select.isConnected) dispatchEvent(new HashChangeEvent("hashchange")); // The view begins anew, and waits.
     } catch (problem) {
       select.selectedIndex = useful.findIndex(([one]) => one === now);
       select.disabled = false;
@@ -33,9 +34,6 @@ async function searchAgain(draft, record, every) {
   const { shots, metadata } = record.options;
   form.append("video_of", draft.id);
   form.append("options", JSON.stringify({ shots, metadata, every_seconds: every }));
-  const { id } = JSON.parse((await send("/v1/keyframes", { method: "POST", body: form })).responseText);
-  await drafts.save({ ...draft, id, poster: undefined });
-  // A job that was started from the earlier search finds its frames by it.
-  await drafts.save({ id: draft.id, created: draft.created, next: id });
-  return id;
+  draft.next = JSON.parse((await send("/v1/keyframes", { method: "POST", body: form })).responseText).id;
+  await drafts.save(draft);
 }

@@ -25,8 +25,8 @@ async function ask(mode, what) {
 }
 
 // draft: { id (of the keyframes), title, created, base (a job that it goes on from), references: [{ name, blob, and
-// where it belongs, as in matching.js }], choices, error (why its shots could not be found) }, or
-// { id, created, next (the search that the film was looked through by again) }
+// where it belongs, as in matching.js }], choices, error (why its shots could not be found), started (whether it is with a
+// job now), job (the last one that was started from it), next (a search that looks through the film again) }
 export async function save(draft) {
   memory.set(draft.id, draft);
   await ask("readwrite", (store) => store.put(draft)).catch(() => {});
@@ -47,6 +47,17 @@ export async function all() {
 export async function reopen(id) {
   const draft = await load(id);
   if (draft) await save({ ...draft, started: undefined });
+}
+
+// The search `next` has succeeded: the draft goes on as that one's. What a job was started from stays as it was, for who
+// comes from that job. Returns the id of the earlier search where nothing needs it any more.
+export async function goOn(draft) {
+  const before = { ...draft, references: draft.references.map((one) => ({ ...one })), started: true, next: undefined };
+  Object.assign(draft, { id: draft.next, job: undefined, next: undefined, poster: undefined });
+  await save(draft);
+  if (before.job) await save(before);
+  else await remove(before.id);
+  return before.job ? null : before.id;
 }
 
 export async function remove(id) {

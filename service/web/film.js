@@ -1,6 +1,6 @@
-// A film before it is colored: its shots, the frames worth coloring, the colored ones, and the choices.
+// A film whose frames to color are found: its shots, those frames, the colored ones, and the choices.
 
-import { Submission, ended, get, isGone, send, waitFor } from "/page/api.js";
+import { Submission, send } from "/page/api.js";
 import { choicesForm } from "/page/choices.js";
 import { button, chooser, h, link, put, say, show, tell } from "/page/dom.js";
 import { density } from "/page/density.js";
@@ -10,59 +10,10 @@ import { EXAMPLE, UNKNOWN, at, isGray, isNamed, place, placeWithin, signature } 
 import { paint } from "/page/paint.js";
 import { inShape } from "/page/shape.js";
 import { gray, trouble } from "/page/trouble.js";
-import { clock, facts, left, many, phase, titleOf } from "/page/words.js";
+import { clock, facts, many } from "/page/words.js";
 
-export async function film(main, id) {
-  const leaving = new AbortController();
-  const draft = (await drafts.load(id)) ?? { id, title: "", created: Date.now(), references: [], choices: {} };
-  if (draft.next) {
-    location.replace(`#/film/${draft.next}`);
-    return undefined;
-  }
-  let record;
-  try {
-    record = await get(`/v1/keyframes/${id}`);
-  } catch (problem) {
-    if (isGone(problem)) await drafts.remove(id); // It has expired, or was deleted elsewhere.
-    throw problem;
-  }
-  draft.title ||= titleOf(record);
-  document.title = `${draft.title} · retint`;
-  if (ended(record)) present(record);
-  else waiting();
-  return { close() { leaving.abort(); } };
-
-  function present(found) {
-    if (found.status === "succeeded") prepare(main, draft, found);
-    else put(main, failed(found));
-  }
-
-  async function waiting() {
-    const bar = h("progress", { max: 1, "aria-label": "How far the search is" });
-    const figures = h("p", { class: "figures" });
-    put(main, h("section", { class: "panel narrow" }, h("h1", {}, draft.title),
-      h("p", { class: "muted" }, "The film is here. Now its shots are found, and in each the frame that is best to color."),
-      bar, figures));
-    try {
-      const found = await waitFor(`/v1/keyframes/${id}`, { signal: leaving.signal, onchange: (now) => {
-        bar.value = now.progress.fraction;
-        const waits = now.status === "queued" ? "Waiting for its turn" + (now.queue_position ? `: ${many(now.queue_position, "film")} before it` : "") : phase(now.phase);
-        say(figures, [waits, now.status === "processing" ? left(now.progress.eta_seconds) : ""].filter(Boolean).join(" · "));
-      } });
-      present(found);
-    } catch (problem) {
-      if (problem.name !== "AbortError") put(main, trouble(problem));
-    }
-  }
-
-  function failed(found) {
-    const error = found.error ?? { title: "The search was canceled", detail: "Send the film again to begin anew." };
-    return h("div", { class: "notice bad", role: "alert" }, h("h1", {}, error.title), h("p", {}, error.detail),
-      h("div", { class: "row" }, h("a", { class: "button main", href: "#/" }, "Choose another film")));
-  }
-}
-
-function prepare(main, draft, record) {
+// `problem`: why there are no other ones, which were asked for (density.js).
+export function prepare(main, draft, record, problem = null) {
   const offered = record.keyframes.map((keyframe) => ({ ...keyframe, still: `/v1/keyframes/${draft.id}/stills/${keyframe.frame}` }));
   const onlyOne = offered.length === 1;
   const shotCount = new Set(offered.map((one) => one.shot)).size;
@@ -76,7 +27,7 @@ function prepare(main, draft, record) {
   const keep = () => drafts.save(draft);
   keep();
 
-  const problemPlace = h("div", {});
+  const problemPlace = h("div", {}, problem && trouble(problem));
   const submission = new Submission();
   const grid = h("ol", { class: "shots" });
   const tray = h("section", { class: "tray", "aria-label": "Colored frames whose place is not known yet" });
@@ -306,9 +257,10 @@ function prepare(main, draft, record) {
     try {
       const answer = await send("/v1/jobs", { method: "POST", body: form, headers: { "Idempotency-Key": key },
         onprogress: (sent, total) => say(why, `Sending the colored frames: ${Math.floor((100 * sent) / total)} %`) });
-      draft.started = JSON.parse(answer.responseText).id;
+      draft.job = JSON.parse(answer.responseText).id;
+      draft.started = true;
       await keep();
-      location.hash = `#/job/${draft.started}`;
+      location.hash = `#/job/${draft.job}`;
     } catch (problem) {
       put(problemPlace, trouble(problem));
       problemPlace.scrollIntoView({ block: "center" });

@@ -100,7 +100,7 @@ export function home(main) {
 
 // A film that the service could not read has no shots, and never gets a job.
 async function notStarted() {
-  const found = (await drafts.all()).filter((draft) => !draft.started && !draft.next);
+  const found = (await drafts.all()).filter((draft) => !draft.started);
   await Promise.all(found.filter((draft) => draft.poster === undefined && !draft.error).map(async (draft) => {
     const search = await get(`/v1/keyframes/${draft.id}`).catch(() => null);
     if (search?.status !== "failed") return;
@@ -179,8 +179,9 @@ function draftRow(draft, reload) {
       h("p", {}, h("a", { class: "name", href }, draft.title), status), meta),
     button(`Delete ${draft.title}`, { glyph: "bin", only: true, kind: "quiet", onclick: async () => {
       if (!(await confirm(`Delete ${draft.title}?`, { explain: "The film and its colored frames are removed; no film in color was made of them yet.", action: "Delete" }))) return;
+      const { next } = (await drafts.load(draft.id)) ?? {};
       await drafts.remove(draft.id);
-      await call(`/v1/keyframes/${draft.id}`, { method: "DELETE" }).catch(() => {});
+      for (const search of [draft.id, next]) if (search) await call(`/v1/keyframes/${search}`, { method: "DELETE" }).catch(() => {});
       element.remove();
       reload();
     } }));

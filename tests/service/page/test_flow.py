@@ -10,9 +10,9 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.service.live_server import Server
+from tests.service.live_server import Server, eventually
 from tests.service.page.conftest import RATE, SHOT_FRAMES, Film, Visitor, make_film, write_picture
 
 LONG = 120_000
@@ -382,9 +382,12 @@ def test_long_shots_may_have_more_frames_to_color(
 
     density = page.get_by_label("How many")
     assert density.locator("option").all_inner_texts() == ["One of each shot", "One every 3 seconds"]
+    first = search_of(page)
     density.select_option("One every 3 seconds")
-    cards = page.get_by_role("listitem", name=re.compile(r"^Shot [12], frame \d+$"))
+    cards = frames_of(page)
     expect(cards).to_have_count(4, timeout=LONG)
+    second = search_of(page)
+    assert eventually(lambda: not is_there(server, first)), "nothing needs it any more"
     visitor.audit(page)
     expect(page.get_by_role("heading", name="Frames to color")).to_be_visible()
     expect(page.get_by_text("1 of 2 shots has a colored frame")).to_be_visible()
@@ -415,6 +418,116 @@ def test_long_shots_may_have_more_frames_to_color(
     expect(page.get_by_role("region", name="Before and after")).to_be_visible(timeout=LONG)
     job = server.client.get("/v1/jobs").json()["data"][0]
     assert {one["name"]: one["frame"] for one in job["references"]} == {"first.png": frame, "second.png": 15}
+
+    # The frames that a job was started from stay for it, however many are offered then.
+    again = page.get_by_role("link", name="Color it again with other settings")
+    again.click()
+    page.get_by_label("How many").select_option("One of each shot")
+    expect(shots_of(page)).to_have_count(2, timeout=LONG)
+    third = search_of(page)
+    page.get_by_role("button", name="Remove second.png").click()
+    page.get_by_role("link", name="retint").click()
+    row = page.get_by_role("listitem").filter(has_text="slow.mp4").filter(has_text="Not started")
+    delete(row)
+    assert eventually(lambda: not is_there(server, third))
+    page.get_by_role("link", name="slow.mp4").click()
+    again.click()
+    expect(frames_of(page)).to_have_count(4)
+    expect(frames_of(page).last).to_contain_text("second.png")
+    assert search_of(page) == second
+
+
+def frames_of(page: Page) -> Locator:
+    """Where a shot has several."""
+    return page.get_by_role("listitem", name=re.compile(r"^Shot \d+, frame \d+$"))
+
+
+def search_of(page: Page) -> str:
+    """The id of the search whose frames are shown."""
+    return page.url.rpartition("/")[2]
+
+
+def is_there(server: Server, search: str) -> bool:
+    return server.client.get(f"/v1/keyframes/{search}").is_success
+
+
+def delete(row: Locator) -> None:
+    row.get_by_role("button", name=re.compile("Delete")).click()
+    row.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(row).to_have_count(0)
+
+
+def test_where_no_more_frames_are_found_those_that_are_there_stay(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "stay.mp4", shots=2, seed=17, rate=2)
+    visitor = visit(server)
+    page = visitor.open()
+    send_film(page, film)
+    shots = shots_of(page)
+    expect(shots).to_have_count(2, timeout=LONG)
+    page.get_by_label("Add colored frames").set_input_files(colored(film, 20, tmp_path / "mine.tiff"))
+    tray = page.get_by_role("region", name="Colored frames whose place is not known yet")
+    expect(tray).to_contain_text("mine.tiff")
+    first = search_of(page)
+    told: dict[str, Any] = {}
+    waited_for = re.compile(r"/v1/keyframes/\w+\?wait")
+    page.route(waited_for, lambda route: route.fulfill(json={**route.fetch().json(), **told}))
+
+    def look_again() -> str:
+        with page.expect_response("**/v1/keyframes") as answer:
+            page.get_by_label("How many").select_option("One every 3 seconds")
+        made: str = answer.value.json()["id"]
+        return made
+
+    told |= {"status": "failed", "error": {"code": "worker_lost", "title": "It is lost", "detail": "Begin again."}}
+    failed = look_again()
+    expect(page.get_by_role("alert")).to_contain_text("It is lost")
+    expect(shots).to_have_count(2)
+    expect(tray).to_contain_text("mine.tiff")
+    expect(page.get_by_label("How many").locator("option:checked")).to_have_text("One of each shot")
+    assert eventually(lambda: not is_there(server, failed))
+
+    # It goes on while other views are shown, until somebody stops it.
+    def cancel(route: Route) -> None:
+        told["status"] = "canceled"
+        route.fulfill(json={})
+
+    page.route("**/cancel", cancel)
+    told |= {"status": "processing", "error": None}
+    stopped = look_again()
+    stop = page.get_by_role("button", name="Keep the frames as they were")
+    expect(stop).to_be_visible()
+    page.get_by_role("link", name="retint").click()
+    page.get_by_role("link", name="stay.mp4").click()
+    expect(stop).to_be_visible()
+    visitor.audit(page)
+    stop.click()
+    expect(shots).to_have_count(2)
+    expect(tray).to_contain_text("mine.tiff")
+    assert eventually(lambda: not is_there(server, stopped))
+
+    # Who comes back late finds the first frames expired; the others are there.
+    told["status"] = "processing"
+    second = look_again()
+    expect(stop).to_be_visible()
+    page.get_by_role("link", name="retint").click()
+    visitor.expected.append("the server responded with a status of 404")
+    server.client.delete(f"/v1/keyframes/{first}").raise_for_status()
+    assert eventually(lambda: bool(server.client.get(f"/v1/keyframes/{second}").json()["keyframes"]), seconds=60)
+    page.get_by_role("link", name="stay.mp4").click()
+    expect(frames_of(page)).to_have_count(4)
+    expect(tray).to_contain_text("mine.tiff")
+    assert search_of(page) == second
+
+    # What is deleted is gone, with the search under way.
+    with page.expect_response("**/v1/keyframes") as answer:
+        page.get_by_label("How many").select_option("One of each shot")
+    expect(stop).to_be_visible()
+    page.get_by_role("link", name="retint").click()
+    delete(page.get_by_role("listitem").filter(has_text="stay.mp4"))
+    for search in (second, answer.value.json()["id"]):
+        assert eventually(lambda search=search: not is_there(server, search))  # type: ignore[misc]
 
 
 def test_of_many_frames_none_is_looked_at_more_than_once_for_each_reference(
