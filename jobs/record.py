@@ -39,6 +39,8 @@ class VideoFacts(StrictModel):
     """In square pixels, as it is shown: by the sample aspect ratio and the rotation that the video states."""
     display_height: int = Field(default_factory=lambda facts: facts["height"])
     """In square pixels, as it is shown."""
+    quarter_turns: int = Field(default=0, ge=0, le=3)
+    """Quarter turns counterclockwise in which it is shown."""
     frames: int
     """How many there are."""
     duration_seconds: float

@@ -107,6 +107,7 @@ def video_facts(info: VideoInfo) -> VideoFacts:
         height=info.height,
         display_width=display_width,
         display_height=display_height,
+        quarter_turns=info.quarter_turns,
         frames=info.frames,
         duration_seconds=info.duration_seconds,
         frame_rate=float(info.frame_rate),

@@ -5,13 +5,15 @@ import { h } from "/page/dom.js";
 import * as drafts from "/page/drafts.js";
 
 const DENSITIES = [[null, "One of each shot"], [10, "One every 10 seconds"], [5, "One every 5 seconds"], [3, "One every 3 seconds"]];
+const MOST = 400; // Frames that a page of cards can show, and somebody may color.
 
 // The choice; nothing where no shot is so long that any would offer more.
 export function density(draft, record, onproblem) {
   const now = record.options.every_seconds ?? null;
   const seconds = record.video.duration_seconds / record.video.frames;
   const longest = seconds * Math.max(...record.keyframes.map((one) => one.last_frame - one.first_frame + 1));
-  const useful = DENSITIES.filter(([every]) => every === null || every === now || Math.round(longest / every) > 1);
+  const isUseful = (every) => Math.round(longest / every) > 1 && record.video.duration_seconds / every <= MOST;
+  const useful = DENSITIES.filter(([every]) => every === null || every === now || isUseful(every));
   if (useful.length === 1) return null;
   const select = h("select", { id: "density", onchange: async () => {
     const [every] = useful[select.selectedIndex];

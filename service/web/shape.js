@@ -5,8 +5,10 @@ const SAME_SHAPE = 0.03; // Difference, relative, that is rounding: that of the 
 
 // Width over height in which a picture of `width` and `height` is shown. `film`: the `video` of a record.
 export function shapeOf(width, height, film) {
-  const turned = film.display_height !== film.height;
-  const stored = turned ? film.height / film.width : film.width / film.height;
+  const lying = film.width / film.height;
+  // As worker/keyframes.py turns the pictures of a film that lies on its side, unless it is nearly square.
+  const turned = film.quarter_turns % 2 === 1 && Math.max(lying, 1 / lying) >= 1 + 2 * SAME_SHAPE;
+  const stored = turned ? 1 / lying : lying;
   const own = width / height;
   return Math.abs(own / stored - 1) <= SAME_SHAPE ? film.display_width / film.display_height : own;
 }

@@ -199,6 +199,7 @@ def test_of_an_anamorphic_film_pictures_to_color_are_as_stored_and_those_to_look
         assert still is not None
         assert still.shape[1::-1] == shown
         assert (found.video.display_width, found.video.display_height) == display
+        assert found.video.quarter_turns == rotation // 90
 
 
 def test_pictures_that_would_not_be_turned_back_stay_as_stored(make_video: Callable[..., Any], tmp_path: Path) -> None:

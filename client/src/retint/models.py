@@ -33,6 +33,8 @@ class VideoFacts:
     display_width: int | None = None
     """As it is shown, with square pixels and upright; None from a server that does not tell."""
     display_height: int | None = None
+    quarter_turns: int | None = None
+    """Counterclockwise, in which it is shown; None from a server that does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

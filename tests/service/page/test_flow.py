@@ -579,6 +579,26 @@ def test_of_many_frames_none_is_looked_at_more_than_once_for_each_reference(
     page.evaluate("import('/page/drafts.js').then(({ remove }) => remove('keyframes_many'))")
 
 
+def test_pictures_of_a_film_that_is_shown_turned_are_known_by_their_pixels(
+    visit: Callable[..., Visitor], server: Server
+) -> None:
+    page = visit(server).open()
+
+    def shape_of(width: int, height: int, *, film: Sequence[int]) -> float:
+        names = ("width", "height", "display_width", "display_height", "quarter_turns")
+        found: float = page.evaluate(
+            "async ([picture, film]) => (await import('/page/shape.js')).shapeOf(...picture, film)",
+            [(width, height), dict(zip(names, film, strict=True))],
+        )
+        return found
+
+    turned = (480, 640, 640, 640, 1)  # its pixels are four thirds as wide as high
+    assert shape_of(640, 480, film=turned) == 1
+    assert shape_of(640, 360, film=turned) == 640 / 360
+    assert shape_of(640, 480, film=(640, 480, 640, 480, 2)) == 640 / 480
+    assert shape_of(500, 490, film=(500, 490, 490, 600, 3)) == 490 / 600, "too nearly square to be turned"
+
+
 def test_a_picture_that_only_looks_like_a_shot_is_looked_for_in_the_whole_film(
     visit: Callable[..., Visitor], server: Server, tmp_path: Path
 ) -> None:
