@@ -29,9 +29,9 @@ SCENES = ((1, 12), (2, 12), (3, 12))
 SLOW = {"slow": {"colorizing": 0.12}}
 """A piece lasts long enough to be met, and the film no longer than that takes."""
 
-KEPT = 3 * 3 + 1 + 1 + 2
+KEPT = 3 * 3 + 1 + 1 + 3
 """Files of such a film: of each piece the film, the comparison and the notes; the picture of the reference, the plan,
-and two of what was seen."""
+two of what was seen, and where the reference was found."""
 
 
 class RedisServer:
