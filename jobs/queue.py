@@ -84,7 +84,7 @@ class JobQueue:
     def _put_anew(self, entry: str, function: str, args: tuple[str | int, ...], *, first: bool) -> None:
         former = self._fetch(entry)
         if former is not None:
-            former.delete()
+            self._delete(former)
         else:
             # A worker that was just beginning what was taken out has written into it, and RQ would call it a duplicate.
             self._redis.delete(QueuedJob.key_for(entry))
@@ -129,7 +129,7 @@ class JobQueue:
             if queued.worker_name and queued.get_status(refresh=False) == JobStatus.STARTED:
                 send_stop_job_command(self._redis, entry, serializer=SERIALIZER)
             elif queued.get_status(refresh=False) in _ALIVE:
-                queued.delete()
+                self._delete(queued)
         except (InvalidJobOperation, NoSuchJobError):
             return
 
@@ -153,7 +153,7 @@ class JobQueue:
             if self.is_lost(entry):
                 queued = self._fetch(entry)
                 if queued is not None:
-                    queued.delete()
+                    self._delete(queued)
 
     def recover_abandoned(self) -> None:
         """Queue the jobs of dead workers again, or give them up where they have no retries left.
@@ -184,6 +184,14 @@ class JobQueue:
 
     def _pieces(self, job_id: str) -> str:
         return RecordKeys(self._queue.name).pieces_in_queue(job_id)
+
+    def _delete(self, queued: QueuedJob) -> None:
+        try:
+            queued.delete()
+        except ValueError:
+            # Of a worker that died an execution is listed longer than its record lives; RQ stumbles over that.
+            self._redis.delete(queued.execution_registry.key)
+            queued.delete()
 
     def _fetch(self, entry: str) -> QueuedJob | None:
         try:

@@ -373,6 +373,21 @@ def test_whoever_finds_what_a_killed_worker_left_tells_of_it_once(
     ]
 
 
+def test_a_job_whose_worker_died_is_stopped_though_the_record_of_that_has_expired(
+    queue: JobQueue, redis: Redis, settings: Settings
+) -> None:
+    queue.enqueue("job_1")
+    take_and_die(redis, settings, "job_1")
+    queue.recover_abandoned()
+    for key in redis.scan_iter("rq:execution:*"):
+        redis.delete(key)
+    assert queue.is_alive("job_1")
+    queue.stop("job_1")
+    assert not queue.is_alive("job_1")
+    queue.enqueue("job_1")
+    assert queue.waiting_ids() == ["job_1"]
+
+
 def test_work_folders_of_ended_jobs_go(repository: JobRepository, store: FolderStore, make_job: MakeJob) -> None:
     job = make_job()
     store.create(job.id)
