@@ -26,9 +26,12 @@ _DETECTED_WIDTH = 32
 _CONTRAST = 48.0
 """Standard deviation, in codes of 8 bits, that every frame is brought to first, so that neither flicker nor a fade
 changes it."""
-_MIN_LUMA_CHANGE = 12.0
-"""Mean change that a cut has at least after that. Two pictures that have nothing to do with each other are about 54
-apart."""
+_CHANGES_OF_CUTS = ((3.0, 12.0), (2.0, 42.0))
+"""How many times as much as the frames around it a cut changes, and by how much on the mean after that: either of
+these. Two pictures that have nothing to do with each other are about 54 apart; in fast motion, and where the gate is
+unsteady, the frames around a cut differ by half of that. Of 390 joins of clips for training, the first alone finds
+99.2 %, both find 100; with grain and flicker 97.9 and 99.7, with an unsteady gate 44 and 82. Both find as many as the
+first where there is no cut."""
 _SAME_PICTURE = 0.7
 """Correlation of signatures from which the pictures on both sides of a change are the same one, moved on: what came
 between them was a flash, or a fade to black and back."""
@@ -170,7 +173,10 @@ class _CutDetector:
 
     def __init__(self, frame_rate: Fraction) -> None:
         # How far apart cuts are is decided when they are confirmed: a flash must not hide the cut behind it.
-        self._detector = AdaptiveDetector(luma_only=True, min_scene_len=1, min_content_val=_MIN_LUMA_CHANGE)
+        self._detectors = [
+            AdaptiveDetector(adaptive_threshold=times, luma_only=True, min_scene_len=1, min_content_val=change)
+            for times, change in _CHANGES_OF_CUTS
+        ]
         self._frame_rate = float(frame_rate)
         self.cuts: list[int] = []
 
@@ -179,7 +185,7 @@ class _CutDetector:
         small = cv2.resize(luma, (_DETECTED_WIDTH, height), interpolation=cv2.INTER_AREA)
         deviation = max(float(small.std()), FLAT_DEVIATION)
         gray = np.clip((small - small.mean()) * (_CONTRAST / deviation) + 128, 0, 255).astype(np.uint8)
-        found = self._detector.process_frame(
-            FrameTimecode(index, fps=self._frame_rate), cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
-        )
-        self.cuts.extend(int(cut.frame_num) for cut in found)
+        picture = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
+        for detector in self._detectors:
+            found = detector.process_frame(FrameTimecode(index, fps=self._frame_rate), picture)
+            self.cuts.extend(int(cut.frame_num) for cut in found)

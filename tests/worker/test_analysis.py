@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -163,6 +164,16 @@ def test_old_film_is_cut_where_it_was_cut_and_nowhere_else(
     spoiled: Callable[[Sequence[NDArray[Any]]], Sequence[NDArray[Any]]], tmp_path: Path
 ) -> None:
     assert found_cuts(spoiled([*scene(1, 60), *scene(2, 60)]), tmp_path) == [60]
+
+
+def test_a_cut_in_fast_motion_is_found(tmp_path: Path) -> None:
+    """Every frame differs from the next by nearly half as much as two scenes do."""
+
+    def fast(seed: int) -> list[NDArray[Any]]:
+        wide = cv2.resize(np.random.default_rng(seed).random((9, 100)), (1600, 72), interpolation=cv2.INTER_CUBIC)
+        return [wide[:, 6 * step : 6 * step + 128] for step in range(40)]
+
+    assert found_cuts([*fast(1), *fast(2)], tmp_path) == [40]
 
 
 @pytest.mark.parametrize("shots", [2, 3, 6])
