@@ -1,10 +1,10 @@
-"""What `retint colorize` and `retint jobs submit` are given, checked before the work rather than after it."""
+"""What the commands that work on a film are given, checked before the work rather than after it."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from cli.errors import CommandError
 from jobs.errors import OF_PICTURES
@@ -73,6 +73,32 @@ QUALITY_HELP = "Of H.264 alone, as CRF: 0 (lossless) to 51; default: 18, visuall
 WORKING_SIZE_HELP = "Short side at which color is predicted, 64 to 2160; default: the model's own, 576 of retint."
 
 
+SHOTS_FORM = "SHOTS"
+SHOTS_HELP = (
+    "`auto` finds the cuts, between shots of 8 frames or more; `single` takes the video for one shot; 90,270 says that "
+    "shots begin at these frames, counted from 0, and at frame 0."
+)
+
+
+def parse_shots(text: str) -> "Literal['auto', 'single'] | list[int]":
+    """As the HTTP API has it: `auto`, `single`, or the first frames of all shots but the first.
+
+    Raises:
+        CommandError: it is neither.
+    """
+    if text in ("auto", "single"):
+        return cast("Literal['auto', 'single']", text)
+    if re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", text) is None:
+        raise CommandError(
+            f"--shots: there is no choice `{text}`; give auto, single, or the first frames of the shots but the first, "
+            "as in 90,270."
+        )
+    frames = [int(number) for number in text.split(",")]
+    if 0 in frames:
+        raise CommandError(f"--shots: the first shot begins at frame 0 in any case, got {text}; leave the 0 out.")
+    return frames
+
+
 def check_files(
     videos: Sequence[Path], *, references: Sequence[Path] = (), targets: Sequence[Path] = (), force: bool = False
 ) -> None:
@@ -124,6 +150,7 @@ def build_options(
     codec: str | None = None,
     working_size: int | None = None,
     references: Sequence[GivenReference] = (),
+    shots: str = "auto",
     variants: Sequence[str] | None = None,
 ) -> "JobOptions":
     """The options of the HTTP API from those of the command line, checked by the same model.
@@ -146,6 +173,7 @@ def build_options(
         "tuning": _tuning(tuning),
         "working_size": working_size,
         "references": places_of(references),
+        "shots": parse_shots(shots),
         "output": output,
     }
     if variants is not None:

@@ -10,6 +10,8 @@ from cli.arguments import (
     QUALITY_HELP,
     REFERENCE_FORM,
     REFERENCE_HELP,
+    SHOTS_FORM,
+    SHOTS_HELP,
     WORKING_SIZE_HELP,
     build_options,
     check_files,
@@ -41,6 +43,7 @@ def colorize(
     quality: Annotated[int | None, typer.Option(help=QUALITY_HELP)] = None,
     codec: Annotated[str | None, typer.Option(help="`h264`, `ffv1` or `prores`; default: by container.")] = None,
     working_size: Annotated[int | None, typer.Option(help=WORKING_SIZE_HELP)] = None,
+    shots: Annotated[str, typer.Option(metavar=SHOTS_FORM, help=SHOTS_HELP)] = "auto",
     comparison: Annotated[Path | None, typer.Option(help="Also write a side-by-side video here: .mp4.")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write the report here: .html or .json.")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that exist.")] = False,
@@ -51,10 +54,7 @@ def colorize(
         ),
     ] = False,
 ) -> None:
-    """Colorize VIDEO by one or more colored frames of it; no server needed.
-
-    Cuts are found between shots of 8 frames or more.
-    """
+    """Colorize VIDEO by one or more colored frames of it; no server needed."""
     from jobs.settings import Settings
 
     require_ending(comparison, endings=[".mp4"], option="--comparison")
@@ -71,6 +71,7 @@ def colorize(
         codec=codec,
         working_size=working_size,
         references=references,
+        shots=shots,
         variants=list(wanted),
     )
     settings = Settings()

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from cli.arguments import QUALITY_HELP, REFERENCE_FORM, REFERENCE_HELP, REPLACEMENT_HELP, WORKING_SIZE_HELP
+from cli.arguments import (
+    QUALITY_HELP,
+    REFERENCE_FORM,
+    REFERENCE_HELP,
+    REPLACEMENT_HELP,
+    SHOTS_FORM,
+    SHOTS_HELP,
+    WORKING_SIZE_HELP,
+)
 from cli.console import format_bytes, format_seconds, interruptible, say, tell, write_json, write_table
 from cli.errors import CommandError
 
@@ -52,6 +60,7 @@ def submit(
     quality: Annotated[int | None, typer.Option(help=QUALITY_HELP)] = None,
     codec: Annotated[str | None, typer.Option(help="`h264`, `ffv1` or `prores`; default: by container.")] = None,
     working_size: Annotated[int | None, typer.Option(help=WORKING_SIZE_HELP)] = None,
+    shots: Annotated[str, typer.Option(metavar=SHOTS_FORM, help=SHOTS_HELP)] = "auto",
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite OUT.")] = False,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
@@ -71,6 +80,7 @@ def submit(
         codec=codec,
         working_size=working_size,
         references=references,
+        shots=shots,
     )
     with _client(server) as client:
         with interruptible(UNSENT), ProgressBar(enabled=not as_json) as bar:
@@ -96,6 +106,9 @@ def resubmit(
         list[str] | None,
         typer.Option(metavar="NAME", help="File name of a reference to leave out; may be given again."),
     ] = None,
+    shots: Annotated[
+        str | None, typer.Option(metavar=SHOTS_FORM, help=f"{SHOTS_HELP} Without it, what JOB was given holds.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Wait, and download the result here, in the format that JOB asked for."),
@@ -104,17 +117,22 @@ def resubmit(
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
-    """Color the video of a job again with other references: only the shots that they touch are made anew."""
+    """Color the video of a job again with other references or cuts: only the shots that they touch are made anew."""
     from retint import InvalidRequest
 
-    from cli.arguments import check_files, parse_reference, places_of
+    from cli.arguments import check_files, parse_reference, parse_shots, places_of
     from cli.progress_bar import ProgressBar
 
     references = [parse_reference(text) for text in reference or ()]
     paths, omitted = [one.path for one in references], omit or []
     check_files([], references=paths, targets=[out] if out else [], force=force)
-    if not paths and not omitted:
-        raise CommandError("Nothing is to change: give a reference with -r, or leave one out with --omit.")
+    options: dict[str, object] = {"references": places_of(references)}
+    if shots is not None:
+        options["shots"] = parse_shots(shots)
+    if not paths and not omitted and shots is None:
+        raise CommandError(
+            "Nothing is to change: give a reference with -r, leave one out with --omit, or give shots with --shots."
+        )
     with _client(server) as client:
         with interruptible(UNSENT), ProgressBar(enabled=not as_json) as bar:
             try:
@@ -122,7 +140,7 @@ def resubmit(
                     job_id,
                     paths,
                     omit=omitted,
-                    options={"references": places_of(references)},
+                    options=options,
                     on_upload=lambda done, total: bar.transferred("uploading", done=done, total=total),
                 )
             except InvalidRequest as error:

@@ -2,10 +2,11 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.arguments import SHOTS_FORM, SHOTS_HELP, parse_shots
 from cli.console import interruptible, say, tell, write_json
 from cli.errors import CommandError
 from cli.placing import place, work_folder
@@ -24,12 +25,7 @@ def keyframes(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The folder to write to, made where there is none; or a .zip file.")
     ],
-    shots: Annotated[
-        str,
-        typer.Option(
-            help="`auto` finds the cuts, between shots of 8 frames or more; `single` takes the video for one shot."
-        ),
-    ] = "auto",
+    shots: Annotated[str, typer.Option(metavar=SHOTS_FORM, help=SHOTS_HELP)] = "auto",
     every: Annotated[
         float | None,
         typer.Option(
@@ -64,7 +60,7 @@ def keyframes(
     if as_json:
         write_json({"archive" if _is_archive(out) else "folder": str(out), **found.model_dump(mode="json")})
     else:
-        _tell(found, video=video, out=out)
+        _tell(found, video=video, out=out, shots=shots)
 
 
 def _check(video: Path, out: Path, *, force: bool) -> None:
@@ -97,10 +93,9 @@ def _options(shots: str, every: float | None) -> "KeyframeOptions":
     from jobs.options import KeyframeOptions
     from jobs.wording import in_words
 
-    if shots not in ("auto", "single"):
-        raise CommandError(f"--shots: there is no choice `{shots}`; give auto or single.")
+    given = parse_shots(shots)
     try:
-        return KeyframeOptions(shots=cast("Literal['auto', 'single']", shots), every_seconds=every)
+        return KeyframeOptions(shots=given, every_seconds=every)
     except ValidationError as error:
         # Of the two, only a number of seconds can still be wrong: typer lets infinity pass.
         raise CommandError(f"--every: {in_words(error.errors()[0])}, got {every}.") from error
@@ -124,7 +119,7 @@ def _find(
         return archive_keyframes(task, into=archive, pictures=pictures, observer=TerminalObserver(bar))
 
 
-def _tell(found: "FoundKeyframes", *, video: Path, out: Path) -> None:
+def _tell(found: "FoundKeyframes", *, video: Path, out: Path, shots: str) -> None:
     for warning in found.warnings:
         tell(f"Note: {warning}")
     folder = out.with_suffix("") if _is_archive(out) else out
@@ -136,4 +131,5 @@ def _tell(found: "FoundKeyframes", *, video: Path, out: Path) -> None:
     rest = "" if len(shown) == len(found.keyframes) else " (and one -r for every further picture that you color)"
     unpack = f"Unpack it into {folder}; then color" if _is_archive(out) else "Color"
     tell(f"{unpack} them, keep their names, then{rest}:")
-    tell(f"  retint colorize {shlex.quote(str(video))} {references} -o {shlex.quote(str(target))}")
+    cuts = "" if shots == "auto" else f" --shots {shots}"
+    tell(f"  retint colorize {shlex.quote(str(video))} {references}{cuts} -o {shlex.quote(str(target))}")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from cli.arguments import GivenReference, build_options, parse_reference
+from cli.arguments import GivenReference, build_options, parse_reference, parse_shots
 from cli.errors import CommandError
 from cli.main import app
 from jobs.errors import ReferenceNotColor, VideoTooLong
@@ -58,6 +58,8 @@ def test_a_film_is_colorized_without_a_server(film: Path) -> None:
         out,
         "--tuning",
         "off",
+        "--shots",
+        "4",
         "--report",
         report,
         "--device",
@@ -69,6 +71,7 @@ def test_a_film_is_colorized_without_a_server(film: Path) -> None:
     assert outcome["files"] == {"video": str(out), "report_json": str(report)}
     assert outcome["video"]["frames"] == 6
     assert outcome["references"][0]["frame"] == 0
+    assert [(one["first_frame"], one["last_frame"]) for one in outcome["shots"]] == [(0, 3), (4, 5)]
     assert json.loads(report.read_text())
     assert sorted(path.name for path in folder.iterdir()) == ["color.mkv", "film.mp4", "frame.png", "report.json"]
     with av.open(str(out)) as container:
@@ -183,6 +186,21 @@ def test_a_reference_may_name_its_place(tmp_path: Path) -> None:
         assert parse_reference(f"{tmp_path}/{name}") == GivenReference(tmp_path / name, None)
     with pytest.raises(CommandError, match=r"^a\.png@30-12: the frames after @ run backward; write a\.png@12-30\.$"):
         parse_reference("a.png@30-12")
+
+
+def test_shots_are_found_or_begin_where_it_is_said() -> None:
+    assert [parse_shots(text) for text in ("auto", "single", "270", "90,270")] == ["auto", "single", [270], [90, 270]]
+
+
+@pytest.mark.parametrize("text", ["two", "", "-3", "90,", "90-270", "90, 270", "1.5", "9" * 5000])
+def test_what_names_no_shots_is_refused(text: str) -> None:
+    with pytest.raises(CommandError, match=f"^--shots: there is no choice `{text}`; give auto, single, or the first "):
+        parse_shots(text)
+
+
+def test_shots_are_named_without_the_first() -> None:
+    with pytest.raises(CommandError, match=r"^--shots: the first shot begins at frame 0 in any case, got 0,90; leave "):
+        parse_shots("0,90")
 
 
 @pytest.mark.parametrize("frame", ["x", "-1", "1-", "1-2-3", "1.5", "", "b.png"])

@@ -42,9 +42,8 @@ def test_submit_uploads_and_prints_the_id(server: FakeServer, tmp_path: Path) ->
     (tmp_path / "frame.png").write_bytes(b"frame")
     uploads = UploadServer()
     server.respond = uploads
-    done = retint(
-        server, "submit", f"{tmp_path}/film.mp4", "-r", f"{tmp_path}/frame.png@7", "--tuning", "12", "--quality", "20"
-    )
+    choices = ("--tuning", "12", "--quality", "20", "--shots", "270")
+    done = retint(server, "submit", f"{tmp_path}/film.mp4", "-r", f"{tmp_path}/frame.png@7", *choices)
     assert done.exit_code == 0
     assert done.stdout == "job_1\n"
     assert list(uploads.uploads.values()) == [b"film"]
@@ -54,6 +53,7 @@ def test_submit_uploads_and_prints_the_id(server: FakeServer, tmp_path: Path) ->
     options = json.loads(form[start : form.index(b"\r\n", start)])
     assert options["references"] == [{"name": "frame.png", "frame": 7}]
     assert options["tuning"] == {"iterations": 12}
+    assert options["shots"] == [270]
     assert options["output"] == {"quality": 20}
     assert options["metadata"] == {"title": "film.mp4"}
 
@@ -183,7 +183,7 @@ def test_resubmit_sends_what_is_to_change_and_no_video(server: FakeServer, tmp_p
     def respond(request: Received) -> Answer:
         if request.method == "POST":
             return json_answer({"id": "job_2", "status": "queued", "created_at": "2026-01-02T03:04:05Z"}, status=202)
-        return job_answer(options={"tuning": "fast"})
+        return job_answer(options={"tuning": "fast", "shots": [90]})
 
     server.respond = respond
     pictures = ("frame.png@7-9", "postcard.png@none", "moved.png@any", "kept.png")
@@ -195,6 +195,7 @@ def test_resubmit_sends_what_is_to_change_and_no_video(server: FakeServer, tmp_p
     start = sent.body.index(b"{")
     assert json.loads(sent.body[start : sent.body.index(b"\r\n", start)]) == {
         "tuning": "fast",
+        "shots": [90],
         "references": [
             {"name": "frame.png", "within": [7, 9]},
             {"name": "postcard.png", "is_frame": False},
@@ -205,6 +206,16 @@ def test_resubmit_sends_what_is_to_change_and_no_video(server: FakeServer, tmp_p
         "omit_references": ["old.png"],
     }
     assert b'filename="frame.png"' in sent.body
+
+
+@pytest.mark.parametrize(("text", "shots"), [("90,270", [90, 270]), ("auto", "auto")])
+def test_resubmit_corrects_the_cuts_alone(server: FakeServer, text: str, shots: object) -> None:
+    created = json_answer({"id": "job_2", "status": "queued", "created_at": "2026-01-02T03:04:05Z"}, status=202)
+    server.answers = [job_answer(options={"shots": "single"}), created]
+    assert retint(server, "resubmit", "job_1", "--shots", text).stdout == "job_2\n"
+    sent = server.received[1].body
+    start = sent.index(b"{")
+    assert json.loads(sent[start : sent.index(b"\r\n", start)])["shots"] == shots
 
 
 def test_resubmit_says_that_no_reference_is_left(server: FakeServer) -> None:

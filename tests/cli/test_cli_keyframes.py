@@ -101,6 +101,14 @@ def test_single_takes_the_film_for_one_shot(film: Path) -> None:
     assert [(one["first_frame"], one["last_frame"]) for one in outcome["keyframes"]] == [(0, 47)]
 
 
+def test_shots_begin_where_it_is_said_and_so_they_do_in_what_to_do_next(film: Path) -> None:
+    out = film.parent / "out"
+    done = retint("keyframes", film, "-o", out, "--shots", "30,20")
+    listed = json.loads((out / "keyframes.json").read_text())
+    assert [(one["first_frame"], one["last_frame"]) for one in listed["keyframes"]] == [(0, 19), (20, 29), (30, 47)]
+    assert " --shots 30,20 -o " in done.stderr
+
+
 def test_a_frame_for_every_second_is_found(film: Path) -> None:
     command = ["keyframes", film, "-o", film.parent / "out", "--shots", "single", "--every", "1", "--json"]
     outcome = json.loads(retint(*command).stdout)
@@ -127,7 +135,7 @@ def test_what_cannot_be_is_refused_before_the_work(film: Path) -> None:
         ((folder, "-o", folder / "out"), r"is a folder; expected a video\. Of a sequence .* docs/films\.md"),
         ((film, "-o", film), "is a file; give the name of a folder"),
         ((film, "-o", folder / "none" / "out"), "There is no folder"),
-        ((film, "-o", folder / "out", "--shots", "two"), "give auto or single"),
+        ((film, "-o", folder / "out", "--shots", "two"), "give auto, single, or the first frames"),
         ((film, "-o", folder / "out", "--every", "1e400"), "--every: expected a finite number, got inf"),
     ):
         with pytest.raises(CommandError, match=sentence):
