@@ -316,6 +316,8 @@ def _await_result(client: "Client", job: "Job", *, out: Path | None, as_json: bo
     if as_json:
         write_json(job.raw)
     else:
+        for warning in job.warnings:
+            tell(f"Note: {warning}")
         say(str(out) if out is not None else job.id)
 
 

@@ -58,6 +58,31 @@ def test_submit_uploads_and_prints_the_id(server: FakeServer, tmp_path: Path) ->
     assert options["metadata"] == {"title": "film.mp4"}
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("command", ["submit", "resubmit"])
+def test_with_an_output_warnings_are_told_as_colorize_tells_them(
+    server: FakeServer, tmp_path: Path, command: str, as_json: bool
+) -> None:
+    for name in ("film.mp4", "frame.png"):
+        (tmp_path / name).write_bytes(b"data")
+    uploads = UploadServer()
+
+    def respond(request: Received) -> Answer:
+        if request.path == "/content":
+            return Answer(200, CONTENT)
+        if request.path.startswith("/v1/jobs/job_1"):
+            return job_answer(status="succeeded", variants=[VARIANT], warnings=["Shot 2 is far from it."])
+        return job_answer() if command == "resubmit" else uploads(request)
+
+    server.respond = respond
+    what = f"{tmp_path}/film.mp4" if command == "submit" else "job_1"
+    out = f"{tmp_path}/color.mp4"
+    done = retint(server, command, what, "-r", f"{tmp_path}/frame.png", "-o", out, *(["--json"] if as_json else []))
+    assert ("Note: Shot 2 is far from it.\n" in done.stderr) != as_json
+    assert "Note: " not in done.stdout
+    assert as_json or done.stdout == f"{out}\n"
+
+
 def test_submit_with_an_output_waits_and_downloads(server: FakeServer, tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"film")
     (tmp_path / "frame.png").write_bytes(b"frame")
