@@ -99,10 +99,10 @@ def _nothing_to_do(
     parameters: Sequence[nn.Parameter], references: Sequence[Reference], *, settings: TuningSettings
 ) -> str | None:
     if settings.iterations <= 0:
-        return "Tuning is off."
+        return "tuning is off."
     if not references:
-        return "There is no reference to tune on."
-    return None if parameters else "The model has no weights to tune."
+        return "there is no reference to tune on."
+    return None if parameters else "the model has no weights to tune."
 
 
 def _untouched(note: str, *, started: float) -> TuningReport:
@@ -118,7 +118,7 @@ def _tune(run: TuningRun, *, on_step: Callable[[TuningStep], None], started: flo
         examples = run.measured_examples()
         untuned = best = run.measure(examples)
         if not untuned.is_finite:
-            return _untouched("What the model predicts for its reference is not finite.", started=started)
+            return _untouched("what the model predicts for its reference is not finite.", started=started)
         untuned_weights = best_weights = run.weights()
     best_step, curve = 0, [_point(0, untuned)]
     on_step(curve[0])
@@ -134,7 +134,7 @@ def _tune(run: TuningRun, *, on_step: Callable[[TuningStep], None], started: flo
             if obstacle is not None:
                 if step == 1:
                     run.put_back(best_weights)
-                    return _untouched(f"The objective {settings.objective!r} {obstacle}.", started=started)
+                    return _untouched(f"the objective {settings.objective!r} {obstacle}.", started=started)
                 stopped_early = True
                 break
             optimizer.step()
@@ -157,7 +157,7 @@ def _tune(run: TuningRun, *, on_step: Callable[[TuningStep], None], started: flo
         if not holds:
             run.put_back(untuned_weights)
             best = untuned
-            note = "What tuning learned of the reference did not help enough in a run through the video and back."
+            note = "what it learned did not help enough in a trial run on the film, so little or nothing is lost."
     return TuningReport(
         iterations=len(curve) - 1,
         gain_db=best.ab_db - untuned.ab_db,

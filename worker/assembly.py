@@ -163,7 +163,7 @@ def _about_tuning(plan: FilmPlan, notes: Sequence[TuningNotes | ColoringNotes]) 
     for piece, note in zip(plan.pieces, notes, strict=True):
         if isinstance(note, TuningNotes) and isinstance(piece.work, Tuning) and note.note is not None:
             shots = [shot for shot in plan.shots if shot.tuned_on == piece.work.references]
-            told.append(f"{named(shots)} {'were' if len(shots) > 1 else 'was'} colored untuned: {note.note}")
+            told.append(f"{named(shots)} {'were' if len(shots) > 1 else 'was'} colored without tuning: {note.note}")
     return told
 
 

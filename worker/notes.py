@@ -15,7 +15,7 @@ class TuningNotes(StrictModel):
     kind: Literal["tuning"] = "tuning"
     record: ShotTuning
     note: str | None
-    """Why nothing was learned, or what was is not used, as a sentence."""
+    """Why nothing was learned, or what was is not used, as it reads after a colon, with its full stop."""
     weights: str
     """Name of the kept file; so are those below."""
     seconds: float

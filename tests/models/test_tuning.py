@@ -228,7 +228,7 @@ def test_steps_that_lose_all_measure_are_taken_back_and_not_reported() -> None:
     model.ab.data.fill_(math.nan)
     report = tune(model, [picture(1)], matrix="bt601", settings=settings())
     assert report.iterations == 0
-    assert report.note == "What the model predicts for its reference is not finite."
+    assert report.note == "what the model predicts for its reference is not finite."
 
 
 def test_an_observer_may_end_it() -> None:

@@ -371,14 +371,18 @@ def test_why_a_shot_was_not_tuned_is_a_warning(make_film: Callable[..., Any], tm
 
     film, watcher = make_film(), Watcher()
     run(task_of(film, tmp_path, film.pictures[0], tuning="fast"), model=Untaught(), watcher=watcher)
-    assert "Shot 1 (frames 0 to 11) was colored untuned: The model has no weights to tune." in watcher.facts["warnings"]
+    told = "Shot 1 (frames 0 to 11) was colored without tuning: the model has no weights to tune."
+    assert told in watcher.facts["warnings"]
 
 
 def test_shots_that_share_a_tuning_share_its_warning(make_film: Callable[..., Any], tmp_path: Path) -> None:
     film, watcher = make_film(scenes=((1, 14), (2, 10))), Watcher()
     run(task_of(film, tmp_path, film.pictures[6], tuning="fast"), model=Rehearsing(), watcher=watcher)
-    [warning] = [one for one in watcher.facts["warnings"] if "untuned" in one]
-    assert warning.startswith("Shots 1, 2 (frames 0 to 13, 14 to 23) were colored untuned: What tuning learned ")
+    [warning] = [one for one in watcher.facts["warnings"] if "without tuning" in one]
+    assert warning == (
+        "Shots 1, 2 (frames 0 to 13, 14 to 23) were colored without tuning: what it learned did not help enough in a "
+        "trial run on the film, so little or nothing is lost."
+    )
 
 
 def test_only_the_variants_asked_for_are_made(make_film: Callable[..., Any], tmp_path: Path) -> None:
