@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jobs.options import KeyframeOptions
     from worker.keyframes import FoundKeyframes
 
-SHOWN_PICTURES = 3
+SHOWN_PICTURES = 20
 """References spelled out in the command to go on with."""
 
 

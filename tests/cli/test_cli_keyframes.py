@@ -58,10 +58,18 @@ def test_a_folder_of_pictures_is_written_with_what_to_do_next(film: Path) -> Non
     assert done.stdout.splitlines() == [str(out / name) for name in names]
     listed = json.loads((out / "keyframes.json").read_text())
     assert [one["name"] for one in listed["keyframes"]] == names
-    first = listed["keyframes"][0]
-    assert "one -r for every further picture" in done.stderr
-    assert f"retint colorize '{film}' -r '{out / names[0]}'@{first['frame']} " in done.stderr
+    references = " ".join(f"-r '{out / one['name']}'@{one['frame']}" for one in listed["keyframes"])
+    assert f"keep their names, then:\n  retint colorize '{film}' {references} -o " in done.stderr
     assert {path.name for path in film.parent.iterdir()} == {film.name, out.name}
+
+
+def test_of_more_than_twenty_pictures_the_rest_is_left_to_the_reader(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mp4", scenes=1, frames=22)
+    cuts = ",".join(str(frame) for frame in range(1, 22))
+    done = retint("keyframes", film, "-o", tmp_path / "out", "--shots", cuts)
+    assert len(done.stdout.splitlines()) == 22
+    assert "keep their names, then (and one -r for every further picture that you color):" in done.stderr
+    assert done.stderr.count(" -r ") - 1 == 20
 
 
 def test_the_colored_pictures_color_the_film(film: Path) -> None:
