@@ -73,6 +73,7 @@ export function prepare(main, draft, record, problem = null) {
     const pictures = files.filter((file) => file.type.startsWith("image/") || /\.(tiff?|png|jpe?g|webp|bmp)$/i.test(file.name));
     if (pictures.length < files.length) tell(`${many(files.length - pictures.length, "file")} left out: only pictures can be colored frames.`);
     const without = [];
+    const replaced = [];
     for (const file of pictures) {
       if (await isGray(file)) {
         without.push(file.name);
@@ -80,8 +81,7 @@ export function prepare(main, draft, record, problem = null) {
       }
       const where = target ? await placeWithin(target, file, file.name) : await place(file, offered);
       // The same file again is a better version of it; elsewhere it may be another one of that name.
-      const before = draft.references.find((one) => one.original === file.name && cardOf(one) === cardOf(where));
-      if (before) draft.references.splice(draft.references.indexOf(before), 1);
+      replaced.push(...remove((one) => isOnFrame(one, where.frame) || (one.original === file.name && cardOf(one) === cardOf(where))));
       draft.references.push({ name: freeName(file.name), original: file.name, blob: file, ...where });
     }
     await keep();
@@ -91,7 +91,23 @@ export function prepare(main, draft, record, problem = null) {
       problemPlace.scrollIntoView({ block: "center" });
     }
     const added = pictures.length - without.length;
-    if (added) tell(added === 1 ? "Added." : `${many(added, "frame")} added.`);
+    if (added) tell(`${added === 1 ? "Added" : `${many(added, "frame")} added`}${inPlaceOf(replaced)}.`);
+  }
+
+  // Of two pictures of one frame, only one can color the film.
+  function isOnFrame(reference, frame) {
+    return frame !== null && reference.frame === frame;
+  }
+
+  // Take out of the draft those that are `unwanted`; returns them.
+  function remove(unwanted) {
+    const { true: gone = [], false: stay = [] } = Object.groupBy(draft.references, unwanted);
+    draft.references = stay;
+    return gone;
+  }
+
+  function inPlaceOf(replaced) {
+    return replaced.length ? ` in place of ${replaced.map((one) => one.name).join(", ")}` : "";
   }
 
   // By strokes, in this page; going on with those of an earlier time.
@@ -100,10 +116,11 @@ export function prepare(main, draft, record, problem = null) {
     try {
       const made = await paint({ address: picture(keyframe), film: record.video, title: `Shot ${keyframe.shot + 1}, frame ${keyframe.frame}`, strokes: before?.strokes });
       if (!made) return;
-      if (before) draft.references.splice(draft.references.indexOf(before), 1);
+      const replaced = remove((one) => isOnFrame(one, keyframe.frame));
       draft.references.push({ name: freeName(keyframe.name), original: keyframe.name, blob: made.blob, strokes: made.strokes, ...at(keyframe) });
       await keep();
       refresh();
+      if (replaced.some((one) => !one.strokes)) tell(`Added${inPlaceOf(replaced)}.`);
     } catch (problem) {
       put(problemPlace, trouble(problem));
     }
@@ -181,9 +198,11 @@ export function prepare(main, draft, record, problem = null) {
   }
 
   async function settle(reference, where) {
+    const replaced = remove((one) => one !== reference && isOnFrame(one, where.frame));
     Object.assign(reference, where);
     await keep();
     refresh();
+    if (replaced.length) tell(`Put${inPlaceOf(replaced)}.`);
   }
 
   function referenceItem(reference) {
