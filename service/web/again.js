@@ -3,8 +3,9 @@
 
 import { Problem, Submission, call, isGone, send, waitFor } from "/page/api.js";
 import { button, chooser, h, link, put, say } from "/page/dom.js";
+import * as drafts from "/page/drafts.js";
 import { dropping } from "/page/dropping.js";
-import { isGray } from "/page/matching.js";
+import { freeName, isGray } from "/page/matching.js";
 import { paint } from "/page/paint.js";
 import { inShape } from "/page/shape.js";
 import { gray, trouble } from "/page/trouble.js";
@@ -102,6 +103,8 @@ export function addFrame(job, place, { onclose }) {
       form.append("references", made.blob, name);
       try {
         const answer = await send("/v1/jobs", { method: "POST", body: form, headers: { "Idempotency-Key": submission.nameFor(made.blob) } });
+        const shot = job.shots.findIndex((one) => one.first_frame <= keyframe.frame && keyframe.frame <= one.last_frame);
+        if (metadata.keyframes) await drafts.addFrame(metadata.keyframes, { ...made, name, shot, frame: keyframe.frame });
         location.hash = `#/job/${JSON.parse(answer.responseText).id}`;
       } catch (problem) {
         put(problemPlace, await inWords(problem));
@@ -109,11 +112,4 @@ export function addFrame(job, place, { onclose }) {
       }
     }
   }
-}
-
-// `name`, or where that is taken, with a number behind it; the number of the frame stays in it.
-export function freeName(name, taken) {
-  let free = name;
-  for (let number = 2; taken.includes(free); number++) free = name.replace(/\.png$/, `-${number}.png`);
-  return free;
 }

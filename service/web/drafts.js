@@ -1,5 +1,8 @@
 // What was prepared and not started yet, in this browser: which film, and the colored frames that go with it.
 
+import { call } from "/page/api.js";
+import { at, freeName } from "/page/matching.js";
+
 const NAME = "retint";
 const STORE = "drafts";
 let opened = null;
@@ -43,10 +46,24 @@ export async function all() {
   return [...found.values()].sort((one, two) => two.created - one.created);
 }
 
+// Whether the colored frames that go with search `id` are in this browser, and the service still has its frames, which expire.
+export async function isThere(id) {
+  return Boolean(await load(id)) && call(`/v1/keyframes/${id}`).then(() => true, () => false);
+}
+
 // It was started, and is to be started once more.
 export async function reopen(id) {
   const draft = await load(id);
   if (draft) await save({ ...draft, started: undefined });
+}
+
+// A job that goes on from one of draft `id` was given one more colored frame, of frame `frame` in shot `shot`.
+export async function addFrame(id, { name, shot, frame, ...made }) {
+  const draft = await load(id);
+  if (!draft) return;
+  const others = draft.references.filter((one) => one.frame !== frame);
+  const added = { ...made, name: freeName(name, others.map((one) => one.name)), original: name, ...at({ shot, frame }) };
+  await save({ ...draft, references: [...others, added] });
 }
 
 // The search `next` has succeeded: the draft goes on as that one's. What a job was started from stays as it was, for who

@@ -6,7 +6,7 @@ import { button, chooser, h, link, put, say, show, tell } from "/page/dom.js";
 import { density } from "/page/density.js";
 import * as drafts from "/page/drafts.js";
 import { dropping } from "/page/dropping.js";
-import { EXAMPLE, UNKNOWN, at, isGray, isNamed, place, placeWithin, signature } from "/page/matching.js";
+import { EXAMPLE, UNKNOWN, at, freeName, isGray, isNamed, place, placeWithin, signature } from "/page/matching.js";
 import { paint } from "/page/paint.js";
 import { inShape } from "/page/shape.js";
 import { gray, trouble } from "/page/trouble.js";
@@ -82,7 +82,7 @@ export function prepare(main, draft, record, problem = null) {
       const where = target ? await placeWithin(target, file, file.name) : await place(file, offered);
       // The same file again is a better version of it; elsewhere it may be another one of that name.
       replaced.push(...remove((one) => isOnFrame(one, where.frame) || (one.original === file.name && cardOf(one) === cardOf(where))));
-      draft.references.push({ name: freeName(file.name), original: file.name, blob: file, ...where });
+      draft.references.push({ name: freeName(file.name, names()), original: file.name, blob: file, ...where });
     }
     await keep();
     refresh();
@@ -106,6 +106,10 @@ export function prepare(main, draft, record, problem = null) {
     return gone;
   }
 
+  function names() {
+    return draft.references.map((one) => one.name);
+  }
+
   function inPlaceOf(replaced) {
     return replaced.length ? ` in place of ${replaced.map((one) => one.name).join(", ")}` : "";
   }
@@ -117,21 +121,13 @@ export function prepare(main, draft, record, problem = null) {
       const made = await paint({ address: picture(keyframe), film: record.video, title: `Shot ${keyframe.shot + 1}, frame ${keyframe.frame}`, strokes: before?.strokes });
       if (!made) return;
       const replaced = remove((one) => isOnFrame(one, keyframe.frame));
-      draft.references.push({ name: freeName(keyframe.name), original: keyframe.name, blob: made.blob, strokes: made.strokes, ...at(keyframe) });
+      draft.references.push({ name: freeName(keyframe.name, names()), original: keyframe.name, blob: made.blob, strokes: made.strokes, ...at(keyframe) });
       await keep();
       refresh();
       if (replaced.some((one) => !one.strokes)) tell(`Added${inPlaceOf(replaced)}.`);
     } catch (problem) {
       put(problemPlace, trouble(problem));
     }
-  }
-
-  function freeName(name) {
-    const taken = new Set(draft.references.map((one) => one.name));
-    const [, stem, suffix] = /^(.*?)(\.[^.]*)?$/.exec(name);
-    let free = name;
-    for (let number = 2; taken.has(free); number++) free = `${stem}-${number}${suffix ?? ""}`;
-    return free;
   }
 
   function refresh() {

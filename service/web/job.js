@@ -1,6 +1,6 @@
 // A job: while it waits and runs, when it is done, and where it failed.
 
-import { call, ended, get, watch } from "/page/api.js";
+import { call, ended, watch } from "/page/api.js";
 import { confidenceLine, line, scaled } from "/page/charts.js";
 import { button, confirm, h, put, say, show } from "/page/dom.js";
 import * as drafts from "/page/drafts.js";
@@ -177,7 +177,7 @@ function over(main, first) {
   async function explain() {
     const error = first.error ?? { title: "It was canceled", detail: "Nothing was made. The frames and your colored ones are still there to begin again." };
     const from = first.options.metadata?.keyframes;
-    const still = from ? await get(`/v1/keyframes/${from}`).then(() => true, () => false) : false;
+    const still = Boolean(from) && (await drafts.isThere(from));
     const way = NEXT[error.code];
     const actions = [];
     // What went wrong of itself may go right now, from where it stopped.

@@ -111,3 +111,11 @@ async function looksLike(keyframe, picture) {
     return false; // As above: the service can.
   }
 }
+
+// `name`, or where that is taken, with a number behind it; the number of the frame stays in it.
+export function freeName(name, taken) {
+  const [, stem, suffix] = /^(.*?)(\.[^.]*)?$/.exec(name);
+  let free = name;
+  for (let number = 2; taken.includes(free); number++) free = `${stem}-${number}${suffix ?? ""}`;
+  return free;
+}

@@ -35,8 +35,7 @@ export function result(main, job) {
   let adding = null;
   let closed = false;
   compose();
-  // The frames that it was prepared by may have expired by now.
-  if (from) call(`/v1/keyframes/${from}`).then(() => show(again, true), () => {});
+  if (from) drafts.isThere(from).then((isThere) => show(again, isThere));
   return { close() { closed = true; adding?.close(); playing?.close(); } };
 
   async function compose() {

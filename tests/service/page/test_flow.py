@@ -261,6 +261,10 @@ def test_one_more_frame_is_taken_colored_and_the_film_colored_again_with_it(
     visitor = visit(server)
     page = visitor.open(f"/#/job/{job['id']}")
     expect(page.get_by_text("Loading the film")).to_be_hidden(timeout=LONG)
+    # The colored frames that it was started from are in another browser, or here.
+    expect(page.get_by_role("link", name="Color it again with other settings")).to_have_count(0)
+    search = job["options"]["metadata"]["keyframes"]
+    keep_draft(page, search)
     page.get_by_label("Frame", exact=True).fill("20")
     page.get_by_label("Frame", exact=True).press("Enter")
     expect(page.get_by_label("Place in the film")).to_have_value("20")
@@ -289,6 +293,11 @@ def test_one_more_frame_is_taken_colored_and_the_film_colored_again_with_it(
     }
     first, second = keys()
     assert first == second
+    page.get_by_role("link", name="Color it again with other settings").click()
+    expect(shots_of(page).nth(1)).to_contain_text("frame-000020.png")
+    assert search_of(page) == search
+    page.go_back()
+    expect(page.get_by_role("region", name="Before and after")).to_be_visible()
     # What another tab has deleted meanwhile.
     visitor.expected.append("Failed to load resource")
     server.client.delete(f"/v1/jobs/{again['id']}").raise_for_status()
@@ -296,6 +305,12 @@ def test_one_more_frame_is_taken_colored_and_the_film_colored_again_with_it(
     expect(page.get_by_role("alert")).to_contain_text("This film was deleted")
     expect(page.get_by_role("button", name="Try again")).to_have_count(0)
     expect(page.get_by_role("alert").get_by_role("link", name="All films")).to_be_visible()
+
+
+def keep_draft(page: Page, search: str) -> None:
+    """As if the film had been prepared in this browser."""
+    draft = {"id": search, "title": "", "created": 0, "references": [], "choices": {}, "started": True}
+    page.evaluate("async (draft) => (await import('/page/drafts.js')).save(draft)", draft)
 
 
 def test_a_shot_that_is_chosen_for_a_picture_does_not_say_which_of_its_frames_it_is(
@@ -628,7 +643,7 @@ def test_a_name_that_is_taken_gets_a_number_and_keeps_that_of_its_frame(
     page = visit(server).open()
     name, frame = page.evaluate(
         """async () => {
-            const [{ freeName }, { frameInName }] = [await import("/page/again.js"), await import("/page/matching.js")];
+            const { frameInName, freeName } = await import("/page/matching.js");
             const name = freeName("frame-000240.png", ["frame-000240.png", "frame-000240-2.png"]);
             return [name, frameInName(name)];
         }"""
