@@ -16,10 +16,10 @@ const TUNINGS = [
   ["off", "None", "Colors at once."],
 ];
 
-// Kept in `draft.choices`, by `keep`. { element, options: () => what a job takes }
+// `keep` is given what was chosen, as `draft.choices` holds it. { element, options: () => what a job takes }
 export function choicesForm(draft, keep) {
   const chosen = { tuning: "quality", output: "mp4", quality: "18", model: "retint", ...draft.choices };
-  const set = (name, value) => { chosen[name] = value; draft.choices = chosen; quality.hidden = !["mp4", "mkv"].includes(chosen.output); keep(); };
+  const set = (name, value) => { chosen[name] = value; quality.hidden = !["mp4", "mkv"].includes(chosen.output); keep(chosen); };
   const select = (name, words, entries) => {
     const field = h("select", { id: `choice-${name}`, onchange: () => set(name, field.value) }, entries.map(([value, text]) => h("option", { value }, text)));
     field.value = chosen[name];

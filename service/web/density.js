@@ -36,6 +36,6 @@ async function searchAgain(draft, record, every) {
   const { shots, metadata } = record.options;
   form.append("video_of", draft.id);
   form.append("options", JSON.stringify({ shots, metadata, every_seconds: every }));
-  draft.next = JSON.parse((await send("/v1/keyframes", { method: "POST", body: form })).responseText).id;
-  await drafts.save(draft);
+  const { id } = JSON.parse((await send("/v1/keyframes", { method: "POST", body: form })).responseText);
+  await drafts.change(draft, () => { draft.next = id; });
 }

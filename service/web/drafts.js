@@ -6,7 +6,7 @@ import { at, freeName } from "/page/matching.js";
 const NAME = "retint";
 const STORE = "drafts";
 let opened = null;
-const memory = new Map(); // For browsers that keep nothing.
+const memory = new Map(); // What the browser did not keep.
 
 function database() {
   opened ??= new Promise((resolve, reject) => {
@@ -29,14 +29,42 @@ async function ask(mode, what) {
 
 // draft: { id (of the keyframes), title, created, base (a job that it goes on from), references: [{ name, blob, and
 // where it belongs, as in matching.js }], choices, error (why its shots could not be found), started (whether it is with a
-// job now), job (the last one that was started from it), next (a search that looks through the film again) }
+// job now), job (the last one that was started from it), next (a search that looks through the film again), saves (how often it was
+// saved, by any tab) }
 export async function save(draft) {
-  memory.set(draft.id, draft);
-  await ask("readwrite", (store) => store.put(draft)).catch(() => {});
+  draft.saves = (draft.saves ?? 0) + 1;
+  try {
+    await ask("readwrite", (store) => store.put(draft));
+    memory.delete(draft.id);
+  } catch {
+    memory.set(draft.id, draft);
+  }
 }
 
 export async function load(id) {
   return memory.get(id) ?? (await ask("readonly", (store) => store.get(id)).catch(() => undefined));
+}
+
+// What another tab has saved of `draft` meanwhile, or nothing.
+async function newer(draft) {
+  const kept = await load(draft.id);
+  return (kept?.saves ?? 0) > (draft.saves ?? 0) ? kept : null;
+}
+
+// Change `draft` on top of what another tab has saved of it meanwhile.
+export async function change(draft, how) {
+  Object.assign(draft, await newer(draft));
+  how();
+  await save(draft);
+}
+
+// Calls `onchange` where the tab is turned to again and another one has saved the draft meanwhile.
+export function watch(draft, onchange, signal) {
+  const look = async () => {
+    if (document.visibilityState === "visible" && (await newer(draft)) && !signal.aborted) onchange();
+  };
+  document.addEventListener("visibilitychange", look, { signal });
+  addEventListener("focus", look, { signal }); // Of two windows, both may be visible.
 }
 
 export async function all() {

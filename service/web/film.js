@@ -23,9 +23,9 @@ export function prepare(main, draft, record, problem = null) {
     const alone = offered.every((other) => other === one || other.shot !== one.shot);
     one.title = `Shot ${one.shot + 1}` + (alone ? "" : `, frame ${one.frame}`);
   }
-  draft.poster = offered[Math.floor((offered.length - 1) / 2)]?.frame;
-  const keep = () => drafts.save(draft);
-  keep();
+  const poster = offered[Math.floor((offered.length - 1) / 2)]?.frame;
+  // Only then: other tabs begin anew where something was saved.
+  if (draft.poster !== poster) drafts.change(draft, () => { draft.poster = poster; });
 
   const problemPlace = h("div", {}, problem && trouble(problem));
   const submission = new Submission();
@@ -36,7 +36,7 @@ export function prepare(main, draft, record, problem = null) {
   const counted = h("p", { class: "muted", role: "status" });
   const start = button("Start coloring", { kind: "main large", onclick: begin });
   const why = h("p", { class: "muted" });
-  const choices = choicesForm(draft, keep);
+  const choices = choicesForm(draft, (choices) => drafts.change(draft, () => { draft.choices = choices; }));
   const cards = offered.map(frameCard);
 
   put(main,
@@ -73,25 +73,33 @@ export function prepare(main, draft, record, problem = null) {
     const pictures = files.filter((file) => file.type.startsWith("image/") || /\.(tiff?|png|jpe?g|webp|bmp)$/i.test(file.name));
     if (pictures.length < files.length) tell(`${many(files.length - pictures.length, "file")} left out: only pictures can be colored frames.`);
     const without = [];
-    const replaced = [];
+    const added = [];
     for (const file of pictures) {
       if (await isGray(file)) {
         without.push(file.name);
         continue;
       }
       const where = target ? await placeWithin(target, file, file.name) : await place(file, offered);
-      // The same file again is a better version of it; elsewhere it may be another one of that name.
-      replaced.push(...remove((one) => isOnFrame(one, where.frame) || (one.original === file.name && cardOf(one) === cardOf(where))));
-      draft.references.push({ name: freeName(file.name, names()), original: file.name, blob: file, ...where });
+      added.push({ original: file.name, blob: file, ...where });
     }
-    await keep();
-    refresh();
+    const replaced = [];
+    await change(() => {
+      for (const one of added) {
+        // The same file again is a better version of it; elsewhere it may be another one of that name.
+        replaced.push(...remove((other) => isOnFrame(other, one.frame) || (other.original === one.original && cardOf(other) === cardOf(one))));
+        draft.references.push({ name: freeName(one.original, names()), ...one });
+      }
+    });
     if (without.length) {
       put(problemPlace, gray(without));
       problemPlace.scrollIntoView({ block: "center" });
     }
-    const added = pictures.length - without.length;
-    if (added) tell(`${added === 1 ? "Added" : `${many(added, "frame")} added`}${inPlaceOf(replaced)}.`);
+    if (added.length) tell(`${added.length === 1 ? "Added" : `${many(added.length, "frame")} added`}${inPlaceOf(replaced)}.`);
+  }
+
+  async function change(how) {
+    await drafts.change(draft, how);
+    refresh();
   }
 
   // Of two pictures of one frame, only one can color the film.
@@ -120,10 +128,11 @@ export function prepare(main, draft, record, problem = null) {
     try {
       const made = await paint({ address: picture(keyframe), film: record.video, title: `Shot ${keyframe.shot + 1}, frame ${keyframe.frame}`, strokes: before?.strokes });
       if (!made) return;
-      const replaced = remove((one) => isOnFrame(one, keyframe.frame));
-      draft.references.push({ name: freeName(keyframe.name, names()), original: keyframe.name, blob: made.blob, strokes: made.strokes, ...at(keyframe) });
-      await keep();
-      refresh();
+      let replaced = [];
+      await change(() => {
+        replaced = remove((one) => isOnFrame(one, keyframe.frame));
+        draft.references.push({ name: freeName(keyframe.name, names()), original: keyframe.name, blob: made.blob, strokes: made.strokes, ...at(keyframe) });
+      });
       if (replaced.some((one) => !one.strokes)) tell(`Added${inPlaceOf(replaced)}.`);
     } catch (problem) {
       put(problemPlace, trouble(problem));
@@ -194,10 +203,11 @@ export function prepare(main, draft, record, problem = null) {
   }
 
   async function settle(reference, where) {
-    const replaced = remove((one) => one !== reference && isOnFrame(one, where.frame));
-    Object.assign(reference, where);
-    await keep();
-    refresh();
+    let replaced = [];
+    await change(() => {
+      replaced = remove((one) => one.name !== reference.name && isOnFrame(one, where.frame));
+      Object.assign(draft.references.find((one) => one.name === reference.name) ?? {}, where);
+    });
     if (replaced.length) tell(`Put${inPlaceOf(replaced)}.`);
   }
 
@@ -220,11 +230,7 @@ export function prepare(main, draft, record, problem = null) {
     return h("li", { class: "ref", draggable: "true", ondragstart: (event) => event.dataTransfer.setData("text/x-retint", reference.name) },
       reference.frame === null ? small(reference.blob) : null,
       h("span", { class: "ref-name", title: reference.name }, reference.name),
-      button(`Remove ${reference.name}`, { glyph: "close", only: true, kind: "quiet small", onclick: async () => {
-        draft.references.splice(draft.references.indexOf(reference), 1);
-        await keep();
-        refresh();
-      } }),
+      button(`Remove ${reference.name}`, { glyph: "close", only: true, kind: "quiet small", onclick: () => change(() => remove((one) => one.name === reference.name)) }),
       h("div", { class: "ref-place" }, !onlyOne || !named ? select : null, within));
   }
 
@@ -272,9 +278,7 @@ export function prepare(main, draft, record, problem = null) {
     try {
       const answer = await send("/v1/jobs", { method: "POST", body: form, headers: { "Idempotency-Key": key },
         onprogress: (sent, total) => say(why, `Sending the colored frames: ${Math.floor((100 * sent) / total)} %`) });
-      draft.job = JSON.parse(answer.responseText).id;
-      draft.started = true;
-      await keep();
+      await drafts.change(draft, () => Object.assign(draft, { job: JSON.parse(answer.responseText).id, started: true }));
       location.hash = `#/job/${draft.job}`;
     } catch (problem) {
       put(problemPlace, trouble(problem));

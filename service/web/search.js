@@ -23,6 +23,10 @@ export async function film(main, id) {
   present(record).catch((problem) => {
     if (problem.name !== "AbortError") put(main, trouble(problem));
   });
+  drafts.watch(draft, () => {
+    // Who is painting goes on; what is painted is added to what the other tab has saved.
+    if (!document.querySelector("dialog[open]")) dispatchEvent(new HashChangeEvent("hashchange"));
+  }, leaving.signal);
   return { close() { leaving.abort(); } };
 
   async function present(first) {
@@ -44,7 +48,7 @@ export async function film(main, id) {
       return;
     }
     discard(draft.next);
-    draft.next = undefined;
+    await drafts.change(draft, () => { draft.next = undefined; });
     prepare(main, draft, found, next?.error && new Problem(next.error));
   }
 

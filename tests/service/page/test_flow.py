@@ -637,6 +637,32 @@ def test_a_picture_that_only_looks_like_a_shot_is_looked_for_in_the_whole_film(
     expect(which).to_have_value("Somewhere in it")
 
 
+def test_what_another_tab_has_added_stays(visit: Callable[..., Visitor], server: Server, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "tabs.mp4", shots=3, seed=21)
+    visitor = visit(server)
+    page = visitor.open()
+    send_film(page, film)
+    expect(shots_of(page)).to_have_count(3, timeout=LONG)
+    other = visitor.open(f"/#/film/{search_of(page)}")
+    expect(shots_of(other)).to_have_count(3)
+    for number, (tab, name) in enumerate([(page, "one.png"), (other, "two.png"), (page, "three.png")]):
+        picture = colored(film, SHOT_FRAMES * number, tmp_path / name)
+        tab.get_by_label(f"Add a colored frame to shot {number + 1}").set_input_files(picture)
+        expect(shots_of(tab).nth(number)).to_contain_text(name)
+    for number, name in enumerate(["one.png", "two.png", "three.png"]):
+        expect(shots_of(page).nth(number)).to_contain_text(name)
+    # The other tab is turned to again.
+    expect(shots_of(other).nth(2)).not_to_contain_text("three.png")
+    other.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(shots_of(other).nth(2)).to_contain_text("three.png")
+    other.get_by_label("None").check()
+    other.get_by_role("button", name="Remove one.png").click()
+    expect(shots_of(other).first).not_to_contain_text("one.png")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(shots_of(page).first).not_to_contain_text("one.png")
+    expect(page.get_by_label("None")).to_be_checked()
+
+
 def test_a_name_that_is_taken_gets_a_number_and_keeps_that_of_its_frame(
     visit: Callable[..., Visitor], server: Server
 ) -> None:
