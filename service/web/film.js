@@ -223,12 +223,15 @@ export function prepare(main, draft, record, problem = null) {
     ];
     const select = choice(`Where ${reference.name} belongs`, places.map(([words]) => words),
       reference.example ? places.length - 1 : known ? offered.indexOf(own) + 1 : 0, (chosen) => places[chosen][1]());
+    const frames = [["Somewhere in it", null], ["The frame shown", own?.frame]];
+    const { frame } = reference;
+    if (own && frame !== null && frame !== own.frame) frames.push([`Frame ${frame}`, frame]);
     const within = own && !named && (known || onlyOne)
-      ? choice(`Which frame ${reference.name} is`, ["Somewhere in it", "The frame shown"], Number(reference.frame !== null),
-        (chosen) => settle(reference, { chosen: true, frame: chosen ? own.frame : null }))
+      ? choice(`Which frame ${reference.name} is`, frames.map(([words]) => words), frames.findIndex(([, one]) => one === frame),
+        (chosen) => settle(reference, { chosen: true, frame: frames[chosen][1] }))
       : null;
     return h("li", { class: "ref", draggable: "true", ondragstart: (event) => event.dataTransfer.setData("text/x-retint", reference.name) },
-      reference.frame === null ? small(reference.blob) : null,
+      frame === own?.frame ? null : small(reference.blob),
       h("span", { class: "ref-name", title: reference.name }, reference.name),
       button(`Remove ${reference.name}`, { glyph: "close", only: true, kind: "quiet small", onclick: () => change(() => remove((one) => one.name === reference.name)) }),
       h("div", { class: "ref-place" }, !onlyOne || !named ? select : null, within));

@@ -74,10 +74,19 @@ function likeness(one, two) {
   return sum;
 }
 
+// By the name that a frame is downloaded with, also one that is not offered any more; null where it does not say.
+function placeByName(name, offered) {
+  const own = offered.find((keyframe) => isNamed(keyframe, name));
+  if (own) return at(own);
+  const [, shot, frame] = (/^shot-(\d+)_frame-(\d+)/.exec(name) ?? []).map(Number);
+  const isOfShot = offered.some((one) => one.shot === shot - 1 && one.first_frame <= frame && frame <= one.last_frame);
+  return isOfShot ? at({ shot: shot - 1, frame }) : null;
+}
+
 // Where `picture` (a file) belongs among the frames `offered` ({ shot, frame, look: () => Promise of a signature }).
 export async function place(picture, offered) {
-  const own = offered.find((keyframe) => isNamed(keyframe, picture.name));
-  if (own) return at(own);
+  const named = placeByName(picture.name, offered);
+  if (named) return named;
   let look;
   try {
     look = await signature(picture);
