@@ -147,7 +147,7 @@ export function prepare(main, draft, record, problem = null) {
     shelve(examples, draft.references.filter((one) => one.example), "No frames of the film",
       "They color the shots that no colored frame looks like.");
     const done = new Set(draft.references.map((one) => one.shot).filter((shot) => shot !== null)).size;
-    say(counted, draft.references.length ? `${done} of ${many(shotCount, "shot")} ${done === 1 ? "has" : "have"} a colored frame` : onlyOne ? "Color it in any program, keep its name, and drop it back here." : "Color these in any program, keep their names, and drop them back here. A few are enough to begin.");
+    say(counted, draft.references.length ? `${done} of ${many(shotCount, "shot")} ${done === 1 || shotCount === 1 ? "has" : "have"} a colored frame` : onlyOne ? "Color it in any program, keep its name, and drop it back here." : "Color these in any program, keep their names, and drop them back here. A few are enough to begin.");
     start.disabled = draft.references.length === 0;
     say(why, draft.references.length === 0 ? "Add at least one colored frame first." : done < shotCount ? "Shots without a colored frame take their colors from the others." : "");
   }

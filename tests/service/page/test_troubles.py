@@ -201,6 +201,7 @@ def test_a_gray_reference_is_told_at_once_or_fails_with_words_and_the_way_back_t
     visitor.audit(page)
     # Of a kind that browsers do not read.
     add.set_input_files(write_picture(tmp_path / "gray.tiff", gray))
+    expect(page.get_by_text("0 of 1 shot has a colored frame")).to_be_visible()
     page.get_by_role("button", name="Start coloring").click()
     expect(page.get_by_role("alert")).to_contain_text("A reference has no color", timeout=LONG)
     visitor.audit(page)
