@@ -36,7 +36,8 @@ export function home(main) {
       h("span", {}, words))));
   const films = h("section", { "aria-labelledby": "films-title", hidden: true },
     h("div", { class: "row between" }, h("h2", { id: "films-title" }, "Your films"), filters), list, empty, h("div", { class: "row center" }, more));
-  put(main, drop, problemPlace, broken, films);
+  const lost = h("div", {});
+  put(main, drop, problemPlace, lost, broken, films);
 
   const rows = new Map();
   let pages = 1;
@@ -62,12 +63,13 @@ export function home(main) {
       }
     } catch (problem) {
       if (closed || mine !== asked) return;
-      if (problem.status !== 401) onproblem(problem);
+      if (problem.status !== 401) put(lost, trouble(problem));
       timer = setTimeout(load, SELDOM);
       return;
     }
     const begun = ["", "draft", "failed"].includes(chosenFilter) ? (await notStarted()).filter((draft) => !chosenFilter || (chosenFilter === "failed") === Boolean(draft.error)) : [];
     if (closed || mine !== asked) return;
+    put(lost);
     arrange([...begun.map((draft) => ({ draft, key: draft.id })), ...data.map((job) => ({ job, key: `${job.id} ${titleOf(job)}` }))]);
     show(more, Boolean(next));
     const any = rows.size > 0;

@@ -177,6 +177,8 @@ function over(main, first) {
   async function explain() {
     const error = first.error ?? { title: "It was canceled", detail: "Nothing was made. The frames and your colored ones are still there to begin again." };
     const from = first.options.metadata?.keyframes;
+    const { reuse } = first.options;
+    const source = reuse ? await call(`/v1/jobs/${reuse}`).then(() => true, () => false) : false;
     const still = Boolean(from) && (await drafts.isThere(from));
     const way = NEXT[error.code];
     const actions = [];
@@ -189,8 +191,9 @@ function over(main, first) {
         put(place, trouble(problem));
       }
     } }));
+    if (source) actions.push(h("a", { class: `button ${actions.length ? "" : "main"}`, href: `#/job/${reuse}` }, "Back to the film that it goes on from"));
     if (still && way !== "film") actions.push(h("a", { class: `button ${actions.length ? "" : "main"}`, href: `#/film/${from}`, onclick: () => drafts.reopen(from) }, way === "frames" ? "Change the colored frames" : "Back to its frames, and begin again"));
-    else actions.push(h("a", { class: `button ${actions.length ? "" : "main"}`, href: "#/" }, "Choose a film"));
+    else if (!source) actions.push(h("a", { class: `button ${actions.length ? "" : "main"}`, href: "#/" }, "Choose a film"));
     put(place, h("div", { class: `notice ${first.error ? "bad" : ""}`, role: first.error ? "alert" : null }, h("h2", {}, error.title), h("p", {}, error.detail), h("div", { class: "row" }, actions)));
   }
 }

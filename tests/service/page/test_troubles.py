@@ -1,8 +1,10 @@
 """What the page does where something is wrong, and behind a key."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -312,6 +314,44 @@ def test_every_width_and_both_themes_are_legible_and_nothing_runs_over(
         expect(page.get_by_role("heading", name="Downloads")).to_be_visible()
         visitor.audit(page)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_first_page_says_that_the_service_is_away_only_while_it_is(
+    visit: Callable[..., Visitor], server: Server
+) -> None:
+    visitor = visit(server)
+    visitor.expected.append("net::ERR_FAILED")
+    page = visitor.open("/#/nowhere")
+    page.route("**/v1/jobs?*", lambda route: route.abort())
+    page.get_by_role("link", name="retint").click()
+    away = page.get_by_role("alert").filter(has_text="The service does not answer")
+    expect(away).to_be_visible()
+    page.unroute("**/v1/jobs?*")
+    expect(away).to_have_count(0, timeout=LONG)
+
+
+def test_from_a_job_that_failed_the_way_leads_back_to_the_one_that_it_goes_on_from(
+    visit: Callable[..., Visitor], server: Server
+) -> None:
+    failed: dict[str, Any] = {
+        "id": "job_failed",
+        "status": "failed",
+        "error": {"code": "reference_not_color", "title": "A reference has no color", "detail": "Color it."},
+        "options": {"reuse": "job_before", "metadata": {"title": "again.mp4"}},
+        "references": [],
+        "shots": [],
+        "video": None,
+    }
+    visitor = visit(server)
+    page = visitor.open()
+    told = f"event: end\ndata: {json.dumps(failed)}\n\n"
+    page.route("**/events", lambda route: route.fulfill(content_type="text/event-stream", body=told))
+    page.route("**/v1/jobs/job_before", lambda route: route.fulfill(json={**failed, "id": "job_before"}))
+    page.goto(f"{visitor.address}/#/job/job_failed")
+    back = page.get_by_role("link", name="Back to the film that it goes on from")
+    expect(back).to_have_attribute("href", "#/job/job_before")
+    expect(page.get_by_role("link", name="Choose a film")).to_have_count(0)
+    visitor.audit(page)
 
 
 def test_an_address_that_leads_nowhere_says_so(visit: Callable[..., Visitor], server: Server) -> None:
