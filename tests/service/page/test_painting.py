@@ -95,6 +95,27 @@ def test_strokes_become_a_reference_and_are_gone_on_with(
     assert 'retint_jobs_submitted_total{kind="colorings"}' in colorings
 
 
+def test_what_is_painted_takes_the_place_of_a_picture_of_that_frame(
+    visit: Callable[..., Visitor], server: Server, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "repainted.mp4", shots=1, seed=22)
+    page = visit(server).open()
+    send_film(page, film)
+    color = page.get_by_role("button", name="Color it here: the frame of shot 1")
+    frame = int(re.search(r"frame (\d+)", page.locator(".shot-name").inner_text(timeout=LONG))[1])  # type: ignore[index]
+    earlier = write_picture(tmp_path / f"shot-0001_frame-{frame:06}-earlier.png", film.colors[frame])
+    page.get_by_label("Add colored frames").set_input_files(earlier)
+    expect(page.get_by_role("button", name=f"Remove {earlier.name}")).to_be_visible()
+    color.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Red", exact=True).click()
+    stroke(page, dialog, (0.1, 0.2), (0.3, 0.4))
+    expect_colored(dialog)
+    dialog.get_by_role("button", name="Use this frame").click()
+    expect(page.get_by_text(f"Added in place of {earlier.name}.")).to_be_visible()
+    expect(page.get_by_role("button", name="Remove")).to_have_count(1)
+
+
 def shape_of(locator: Locator) -> float:
     """Width over height."""
     box = locator.bounding_box()
