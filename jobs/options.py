@@ -224,6 +224,15 @@ Shots = Annotated[
 ]
 
 
+Metadata = Annotated[
+    dict[str, str],
+    Field(
+        max_length=32,
+        description="Yours; returned with the record. `title`, or else the record's `filename`, names its downloads.",
+    ),
+]
+
+
 class JobOptions(FiniteModel):
     """Everything has a default: an empty object is a whole job."""
 
@@ -277,12 +286,7 @@ class JobOptions(FiniteModel):
         list[Annotated[str, Field(min_length=1, max_length=255)]],
         Field(description="Names of references of the job in `reuse` that are left out."),
     ] = []
-    metadata: Annotated[
-        dict[str, str],
-        Field(
-            max_length=32, description="Yours; returned with the job. `title`, or else `filename`, names its downloads."
-        ),
-    ] = {}
+    metadata: Metadata = {}
     keep_input: Annotated[bool, Field(description="Keep the upload until the job expires.")] = True
 
     @property
@@ -326,13 +330,7 @@ class KeyframeOptions(FiniteModel):
             "search fails with `too_many_frames`. Not together with `frames`.",
         ),
     ] = None
-    metadata: Annotated[
-        dict[str, str],
-        Field(
-            max_length=32,
-            description="Yours; returned with the answer. `title`, or else `filename`, names the download.",
-        ),
-    ] = {}
+    metadata: Metadata = {}
     keep_input: Annotated[bool, Field(description="Keep the upload until the keyframes expire.")] = True
 
     @model_validator(mode="after")
@@ -345,13 +343,7 @@ class KeyframeOptions(FiniteModel):
 class ColoringOptions(FiniteModel):
     """What belongs to a picture that is colored by strokes."""
 
-    metadata: Annotated[
-        dict[str, str],
-        Field(
-            max_length=32,
-            description="Yours; returned with the answer. `title`, or else `filename`, names the download.",
-        ),
-    ] = {}
+    metadata: Metadata = {}
     keep_input: Annotated[bool, Field(description="Keep the picture and the strokes until the coloring expires.")] = (
         False
     )
