@@ -79,18 +79,18 @@ def choose(shot: ShotRange, *, count: int, measures: FrameMeasures, signatures: 
     count = min(count, len(shot))
     ends = [shot.first + len(shot) * part // count for part in range(count + 1)]
     parts = [ShotRange(first, end - 1) for first, end in pairwise(ends)]
-    return [_chosen(part, measures, signatures) for part in parts]
+    return [_choose_one(part, measures, signatures) for part in parts]
 
 
-def _chosen(shot: ShotRange, measures: FrameMeasures, signatures: SignatureFile) -> Choice:
+def _choose_one(part: ShotRange, measures: FrameMeasures, signatures: SignatureFile) -> Choice:
     """Fades and frames blended over a cut lose: they have less detail, or look unlike the rest."""
-    sharpness = np.asarray(measures.sharpness[shot.first : shot.last + 1], np.float32)
-    brightness = np.asarray(measures.brightness[shot.first : shot.last + 1], np.float32)
-    scores = _up_to_good(sharpness) + _up_to_good(_typicality(shot, signatures))
+    sharpness = np.asarray(measures.sharpness[part.first : part.last + 1], np.float32)
+    brightness = np.asarray(measures.brightness[part.first : part.last + 1], np.float32)
+    scores = _up_to_good(sharpness) + _up_to_good(_typicality(part, signatures))
     scores -= _EXPOSURE_WEIGHT * np.abs(brightness - np.median(brightness))
-    scores -= _FAR_WEIGHT * _remoteness(len(shot))
-    best = shot.first + int(scores.argmax())
-    return Choice(part=shot, frame=best, blank=not signatures.read(best, best).any())
+    scores -= _FAR_WEIGHT * _remoteness(len(part))
+    best = part.first + int(scores.argmax())
+    return Choice(part=part, frame=best, blank=not signatures.read(best, best).any())
 
 
 def _remoteness(count: int) -> NDArray[np.float32]:

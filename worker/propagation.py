@@ -153,17 +153,20 @@ def blend(forward: Prediction, backward: Prediction, *, distance: int, gap: int)
     Each side weighs by its nearness and its confidence, so that the color passes over smoothly from the one reference
     to the other, and a place that one side has lost (covered, out of the picture) is taken from the other.
     """
-    sure = forward.confidence.float()
+    device = forward.chroma.device
+    chroma, confidence = backward.chroma.to(device), backward.confidence.to(device)
     small = 1e-3  # where both have lost the place, nearness alone decides
-    surer = (sure + small).log() - (backward.confidence.to(sure.device).float() + small).log()
+    log_ratio = torch.log((forward.confidence.float() + small) / (confidence.float() + small))
     # The one side as a whole fades over a long way: with a power of that, color would jump where that way begins.
-    usual = surer.mean()
-    especially = surer - surer.clamp(usual.clamp(max=0), usual.clamp(min=0))
-    nearer = torch.logit(torch.tensor(1 - distance / gap, device=sure.device))
-    share = torch.sigmoid(nearer + surer + (_CONFIDENCE_POWER - 1) * especially)
-    chroma = share * forward.chroma + (1 - share) * backward.chroma.to(sure.device)
-    confidence = share * forward.confidence + (1 - share) * backward.confidence.to(sure.device)
-    return replace(forward, chroma=chroma, confidence=confidence)
+    usual = log_ratio.mean()
+    beyond_usual = log_ratio - log_ratio.clamp(usual.clamp(max=0), usual.clamp(min=0))
+    nearness = torch.tensor(1 - distance / gap, device=device)
+    share = torch.sigmoid(nearness.logit() + log_ratio + (_CONFIDENCE_POWER - 1) * beyond_usual)
+    return replace(
+        forward,
+        chroma=share * forward.chroma + (1 - share) * chroma,
+        confidence=share * forward.confidence + (1 - share) * confidence,
+    )
 
 
 def _both_ways(stretch: Stretch, forward: Iterator[ColoredFrame], spool: Spool) -> Iterator[ColoredFrame]:
