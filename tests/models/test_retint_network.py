@@ -72,6 +72,13 @@ def test_a_color_that_no_other_offer_has_is_odd() -> None:
     torch.testing.assert_close(found[:, [0, 1, 3]], torch.zeros(1, 3, 2, 2), atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("offers", [1, 2, 7, 8])
+def test_how_odd_a_color_is_is_told_from_the_lower_median(offers: int) -> None:
+    chromas = torch.rand(2, offers, 2, 5, 6, generator=torch.Generator().manual_seed(offers))
+    median = chromas.median(dim=1, keepdim=True).values
+    torch.testing.assert_close(oddity(chromas), (chromas - median).norm(dim=2), atol=2e-4, rtol=0)
+
+
 def test_trained_weights_load_strictly_and_what_is_wrong_is_told(tmp_path: Path) -> None:
     weights = RetintNetwork().state_dict()
     save_file(weights, tmp_path / "network.safetensors")
