@@ -87,9 +87,7 @@ def submit(
             job = client.submit(
                 video,
                 paths,
-                options=options.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-                # As the page calls it; its downloads are named by it, too.
-                | {"metadata": {"title": video.name}},
+                options=options.model_dump(mode="json", exclude_unset=True, exclude_none=True),
                 on_upload=lambda done, total: bar.transferred("uploading", done=done, total=total),
             )
         _await_result(client, job, out=out, as_json=as_json)

@@ -55,7 +55,7 @@ def test_submit_uploads_and_prints_the_id(server: FakeServer, tmp_path: Path) ->
     assert options["tuning"] == {"iterations": 12}
     assert options["shots"] == [270]
     assert options["output"] == {"quality": 20}
-    assert options["metadata"] == {"title": "film.mp4"}
+    assert "metadata" not in options, "the upload says what the film is called"
 
 
 @pytest.mark.parametrize("as_json", [False, True])
