@@ -27,10 +27,9 @@ async function ask(mode, what) {
   });
 }
 
-// draft: { id (of the keyframes), title, created, base (a job that it goes on from), references: [{ name, blob, and
-// where it belongs, as in matching.js }], choices, error (why its shots could not be found), started (whether it is with a
-// job now), job (the last one that was started from it), next (a search that looks through the film again), saves (how often it was
-// saved, by any tab) }
+// draft: { id (of the keyframes), title, created, references: [{ name, blob, and where it belongs, as in matching.js }],
+// choices, error (why its shots could not be found), started (whether it is with a job now), job (the last one that was
+// started from it), next (a search that looks through the film again), saves (how often it was saved, by any tab) }
 export async function save(draft) {
   draft.saves = (draft.saves ?? 0) + 1;
   try {
